@@ -1,0 +1,1 @@
+"""The HTTP surface: operator socket, locks, health."""

@@ -1,0 +1,245 @@
+"""From what was seen to what is to be done: closing positions and cancelling orders. Pure.
+
+The order of things is a law: entry orders and positions go at once and together; a protective order goes
+only after the position it protects, or where the venue refuses the close because of it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+from node.domain.snapshot import MarketRules, OpenOrder, Position, PositionSide, Side, SliceSnapshot
+from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, OrderIds, Outcome, Refusal, Step, StepResult
+
+#: Steps of one stage leave together; the next stage follows when all of them have ended.
+Stage = tuple[Step, ...]
+#: Chains are independent of each other.
+Chain = tuple[Stage, ...]
+
+#: Price protection where a market order is refused, as multiples of the account's max_slippage.
+SLIPPAGE_WIDENING = (Decimal(1), Decimal(2), Decimal(4))
+#: However wide the configured slippage, never worse than this part of the mark price.
+SLIPPAGE_MAX = Decimal("0.20")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Which symbols a goal is about; None means all."""
+
+    symbols: frozenset[str] | None = None
+
+    def covers(self, symbol: str) -> bool:
+        """Whether *symbol* belongs to the goal."""
+        return self.symbols is None or symbol in self.symbols
+
+    def union(self, other: Scope) -> Scope:
+        """The wider of two, or both together."""
+        if self.symbols is None or other.symbols is None:
+            return Scope()
+        return Scope(symbols=self.symbols | other.symbols)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegMemory:
+    """What earlier rounds taught about one leg."""
+
+    #: A close was refused although the position is there: its protective orders stand in the way.
+    protective_in_the_way: bool = False
+    #: How often a market order, then a limit, was refused for its price; 0: market order.
+    price_level: int = 0
+    #: The venue refused a larger chunk.
+    chunk_max: Decimal | None = None
+    last_refusal: Refusal | None = None
+
+
+Memory = Mapping[tuple[str, PositionSide], LegMemory]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be done now."""
+
+    chains: tuple[Chain, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, in no particular order."""
+        return tuple(step for chain in self.chains for stage in chain for step in stage)
+
+
+def plan_slice(
+    snapshot: SliceSnapshot,
+    scope: Scope,
+    rules: Mapping[str, MarketRules],
+    *,
+    ids: OrderIds,
+    memory: Memory,
+    max_slippage: Decimal,
+    fresh: bool,
+) -> Plan:
+    """Plan the closing of one slice.
+
+    With ``fresh`` false (a warm view) only steps that the venue itself bounds are planned: reduce-only closes and
+    the cancelling of orders that could add exposure, by id.
+    """
+    positions = [position for position in snapshot.positions if scope.covers(position.symbol)]
+    orders = [order for order in snapshot.orders or () if scope.covers(order.symbol)]
+    by_symbol: dict[str, list[OpenOrder]] = defaultdict(list)
+    for order in orders:
+        by_symbol[order.symbol].append(order)
+    held = {position.symbol for position in positions}
+    chains: list[Chain] = []
+    for position in positions:
+        leg = memory.get(position.key, LegMemory())
+        closes = _closes(position, rules.get(position.symbol), leg, ids, max_slippage)
+        blockers = _protective_of(position, by_symbol[position.symbol]) if leg.protective_in_the_way else []
+        in_the_way = tuple(_cancels(blockers))
+        chains.append((in_the_way, closes) if in_the_way else (closes,))
+    for symbol, resting in sorted(by_symbol.items()):
+        steps: Stage
+        if symbol not in held and fresh:
+            steps = tuple(_sweep(resting))
+        else:
+            steps = tuple(_cancels(_unprotected(resting, [p for p in positions if p.symbol == symbol], fresh=fresh)))
+        if steps:
+            chains.append((steps,))
+    return Plan(chains=tuple(chain for chain in chains if any(chain)))
+
+
+def _unprotected(orders: Iterable[OpenOrder], positions: list[Position], *, fresh: bool) -> list[OpenOrder]:
+    """Orders that go at once: those that can add exposure, and (hedge mode) those whose own leg is flat."""
+    return [
+        order
+        for order in orders
+        if not order.protective or (fresh and not any(_protects(order, position) for position in positions))
+    ]
+
+
+def _protects(order: OpenOrder, position: Position) -> bool:
+    if not order.protective or order.symbol != position.symbol:
+        return False
+    if order.position_side is not None:
+        return order.position_side is position.side
+    return order.side is position.side.closing_side
+
+
+def _protective_of(position: Position, orders: Iterable[OpenOrder]) -> list[OpenOrder]:
+    # Orders in the trigger book do not reserve the position: they stay as long as the position does.
+    return [order for order in orders if _protects(order, position) and not order.trigger]
+
+
+def _cancels(orders: Iterable[OpenOrder]) -> Iterable[CancelOrders]:
+    """One step a book and symbol, naming the orders."""
+    books: dict[tuple[str, bool], list[OpenOrder]] = defaultdict(list)
+    for order in orders:
+        books[order.symbol, order.trigger].append(order)
+    for (symbol, trigger), members in sorted(books.items()):
+        first = members[0]
+        yield CancelOrders(
+            slice=first.slice,
+            symbol=symbol,
+            market_id=first.market_id,
+            order_ids=tuple(order.order_id for order in members),
+            trigger=trigger,
+        )
+
+
+def _sweep(orders: Iterable[OpenOrder]) -> Iterable[CancelSymbol]:
+    """One step a book, for everything on it."""
+    books: dict[bool, list[OpenOrder]] = defaultdict(list)
+    for order in orders:
+        books[order.trigger].append(order)
+    for trigger, members in sorted(books.items()):
+        first = members[0]
+        yield CancelSymbol(
+            slice=first.slice, symbol=first.symbol, market_id=first.market_id, trigger=trigger, seen=len(members)
+        )
+
+
+def _closes(
+    position: Position, rules: MarketRules | None, leg: LegMemory, ids: OrderIds, max_slippage: Decimal
+) -> Stage:
+    price = _limit_price(position, rules, leg.price_level, max_slippage)
+    largest = rules and (rules.limit_quantity_max if price is not None else rules.market_quantity_max)
+    limits = [limit for limit in (largest, leg.chunk_max) if limit]
+    step = rules.quantity_step if rules else None
+    return tuple(
+        ClosePosition(
+            slice=position.slice,
+            symbol=position.symbol,
+            market_id=position.market_id,
+            side=position.side,
+            hedged=position.hedged,
+            isolated=position.isolated,
+            contracts=contracts,
+            limit_price=price,
+            client_order_id=ids.client_order_id(position.slice, position.symbol, position.side.value, number),
+        )
+        for number, contracts in enumerate(split(position.contracts, min(limits, default=None), step))
+    )
+
+
+def split(quantity: Decimal, largest: Decimal | None, step: Decimal | None) -> tuple[Decimal, ...]:
+    """Cut *quantity* into parts of at most *largest*, each but the last a multiple of *step*.
+
+    The parts sum to *quantity* exactly: it is the venue's own number and is never rounded.
+    """
+    if not largest or quantity <= largest:
+        return (quantity,) if quantity > 0 else ()
+    part = round_to(largest, step, up=False) or largest
+    whole, rest = divmod(quantity, part)
+    return (part,) * int(whole) + ((rest,) if rest else ())
+
+
+def round_to(value: Decimal, step: Decimal | None, *, up: bool) -> Decimal:
+    """Round to a multiple of *step*."""
+    if not step:
+        return value
+    return (value / step).to_integral_value(ROUND_CEILING if up else ROUND_FLOOR) * step
+
+
+def protection_price(reference: Decimal, side: Side, slippage: Decimal, tick: Decimal | None) -> Decimal:
+    """The worst price acceptable to an order of *side*, *slippage* (a part of 1) away from *reference*."""
+    slippage = min(slippage, SLIPPAGE_MAX)
+    if side is Side.SELL:
+        return round_to(reference * (1 - slippage), tick, up=True)
+    return round_to(reference * (1 + slippage), tick, up=False)
+
+
+def _limit_price(position: Position, rules: MarketRules | None, level: int, max_slippage: Decimal) -> Decimal | None:
+    if level == 0 or position.mark_price is None or position.mark_price <= 0:
+        return None
+    widening = SLIPPAGE_WIDENING[min(level, len(SLIPPAGE_WIDENING)) - 1]
+    tick = rules.price_tick if rules else None
+    return protection_price(position.mark_price, position.side.closing_side, max_slippage * widening, tick)
+
+
+def learn(
+    memory: Memory, results: Iterable[StepResult], snapshot: SliceSnapshot
+) -> dict[tuple[str, PositionSide], LegMemory]:
+    """What the next plan must know: the round's refusals, held against the positions that are still there."""
+    learnt: dict[tuple[str, PositionSide], LegMemory] = {}
+    ended = list(results)
+    for position in snapshot.positions:
+        leg = memory.get(position.key, LegMemory())
+        closes = [
+            (result, result.step)
+            for result in ended
+            if isinstance(result.step, ClosePosition) and (result.step.symbol, result.step.side) == position.key
+        ]
+        refusals = {result.refusal for result, _ in closes if result.refusal is not None}
+        if any(result.outcome is Outcome.DONE for result, _ in closes):
+            leg = replace(leg, last_refusal=None)
+        if Refusal.NOTHING_TO_REDUCE in refusals:
+            leg = replace(leg, protective_in_the_way=True)
+        if Refusal.PRICE_BAND in refusals:
+            leg = replace(leg, price_level=leg.price_level + 1)
+        if Refusal.QUANTITY in refusals:
+            leg = replace(leg, chunk_max=max(step.contracts for _, step in closes) / 2)
+        if refusals:
+            leg = replace(leg, last_refusal=sorted(refusals)[0])
+        learnt[position.key] = leg
+    return learnt

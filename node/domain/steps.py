@@ -1,0 +1,131 @@
+"""The calls that a plan is made of, and what may come back from them."""
+
+from __future__ import annotations
+
+from base64 import b32encode
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from hashlib import sha256
+from uuid import UUID
+
+from node.domain.snapshot import PositionSide
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelOrders:
+    """Cancel named orders of one symbol, all of them in the same book."""
+
+    slice: str
+    symbol: str
+    market_id: str
+    order_ids: tuple[str, ...]
+    trigger: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelSymbol:
+    """Cancel whatever rests on one symbol in one book, known to us or not."""
+
+    slice: str
+    symbol: str
+    market_id: str
+    trigger: bool
+    #: How many were seen there.
+    seen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosePosition:
+    """Make one position smaller: the venue itself bounds it (reduce-only, or the position side)."""
+
+    slice: str
+    symbol: str
+    market_id: str
+    side: PositionSide
+    hedged: bool
+    isolated: bool
+    contracts: Decimal
+    #: None: at market. Otherwise immediate-or-cancel at this price.
+    limit_price: Decimal | None
+    client_order_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SellSpot:
+    """Sell a free balance, immediate-or-cancel, never more than was read."""
+
+    slice: str
+    symbol: str
+    market_id: str
+    asset: str
+    quantity: Decimal
+    limit_price: Decimal
+    client_order_id: str
+
+
+Step = CancelOrders | CancelSymbol | ClosePosition | SellSpot
+
+
+class Outcome(StrEnum):
+    """What is known about a call once it has ended."""
+
+    DONE = "done"  # the venue says it took it
+    REFUSED = "refused"  # the venue says it did not
+    AMBIGUOUS = "ambiguous"  # anything else: it may have happened
+
+
+class Refusal(StrEnum):
+    """Why a venue refused, as far as the next plan depends on it."""
+
+    NOTHING_TO_REDUCE = "NOTHING_TO_REDUCE"  # flat already, or protective orders stand for the whole size
+    PRICE_BAND = "PRICE_BAND"  # the market is outside the venue's price limits
+    QUANTITY = "QUANTITY"  # too large for one order
+    TOO_SMALL = "TOO_SMALL"  # below the least quantity or value
+    MARKET_CLOSED = "MARKET_CLOSED"
+    UNKNOWN_ORDER = "UNKNOWN_ORDER"  # nothing to cancel: gone already
+    RATE_LIMITED = "RATE_LIMITED"
+    OVERLOADED = "OVERLOADED"
+    DENIED = "DENIED"  # key, rights, address: a person must act
+    PERMISSION = "PERMISSION"  # this node's own permission level for the account
+    INSUFFICIENT = "INSUFFICIENT"  # balance is less than was read
+    OTHER = "OTHER"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResult:
+    """How one step ended."""
+
+    step: Step
+    outcome: Outcome
+    refusal: Refusal | None = None
+    #: The venue's own words, secrets removed.
+    message: str | None = None
+    #: Monotonic: when the request's bytes were handed to the socket; None if that never happened.
+    sent_ns: int | None = None
+    ended_ns: int = 0
+    retry_after_s: float | None = None
+
+
+#: First letter of every client order id: never 't', which one venue reserves.
+CLIENT_ORDER_ID_PREFIX = "s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderIds:
+    """Derives client order ids: the same step of the same round of the same command has the same id, for ever.
+
+    The alphabet is every venue's common denominator: 18 lower-case letters and digits.
+    """
+
+    command_id: UUID
+    account_id: UUID
+    #: Rises with every restart that resumes the command, so that no id is used for two different orders.
+    attempt: int
+    round: int
+
+    def client_order_id(self, slice_name: str, symbol: str, leg: str, chunk: int) -> str:
+        """The id of one order."""
+        parts = (self.command_id, self.account_id, slice_name, symbol, leg, chunk, self.attempt, self.round)
+        digest = sha256("|".join(map(str, parts)).encode()).digest()
+        return CLIENT_ORDER_ID_PREFIX + b32encode(digest).decode().lower()[:17]

@@ -1,0 +1,1 @@
+"""What carries a command out: inbox, dispatcher, executor, lock ledger, outbox."""

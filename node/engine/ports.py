@@ -1,0 +1,305 @@
+"""The interfaces that the engine needs and the adapters provide."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from node.domain.command import Command, CommandState, RejectCode, ReplyTo, Request
+from node.domain.flatten import Quote
+from node.domain.latency import Stopwatch
+from node.domain.lock import AccountLock
+from node.domain.result import Document
+from node.domain.snapshot import MarketRules, SliceSnapshot
+from node.domain.steps import SellSpot, Step, StepResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One message as it arrived: bytes, and the means to acknowledge it."""
+
+    topic: str
+    payload: bytes
+    #: The broker had stored it: a command must never be.
+    retained: bool
+    response_topic: str | None
+    correlation_data: bytes | None
+    #: Monotonic nanoseconds, stamped when the message was taken off the socket.
+    received_ns: int
+    #: Tells the broker that the message is ours. Call in order of arrival, after the journal's commit.
+    #: Silently without effect when the connection that brought the message is gone: the broker delivers again.
+    acknowledge: Callable[[], Awaitable[None]]
+
+
+class MessageTransport(Protocol):
+    """A broker connection that heals itself."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether a publish can succeed now."""
+
+    async def run(self) -> None:
+        """Connect, subscribe, receive; reconnect for ever. Ends only by cancellation."""
+
+    def deliveries(self) -> AsyncIterator[Delivery]:
+        """Messages in order of arrival, across reconnects."""
+
+    async def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        correlation_data: bytes | None = None,
+        response_topic: str | None = None,
+        expiry_s: int | None = None,
+    ) -> None:
+        """Publish at QoS 1 and wait for the acknowledgement.
+
+        Raises:
+            TransportUnavailable: not connected, or the connection broke before the acknowledgement.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """One request that the inbox has verified: a command, or a parent (first) with its children."""
+
+    commands: tuple[Command, ...]
+    #: Per account: whether CLOSE_ALL and FLATTEN latch when the command does not say.
+    latch_by_default: Mapping[UUID, bool]
+    #: Monotonic; for the latency of the accepted event.
+    stopwatch: Stopwatch
+    #: The door's own obstacle, found before the transaction: rejected with it, journaled.
+    reject: Rejection | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """Why a command is not begun."""
+
+    code: RejectCode
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """On disk, with its lock changes. ``documents`` are the accepted (or rejected) events, parent first."""
+
+    commands: tuple[Command, ...]
+    documents: tuple[Document, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicate:
+    """Known already, same issuer and content: the stored answer again."""
+
+    document: Document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Not begun. A conflict's document discloses nothing of the first command; it has no journal row of its own."""
+
+    rejection: Rejection
+    document: Document
+
+
+AdmissionOutcome = Admitted | Duplicate | Refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockChange:
+    """What an ending does to the lock."""
+
+    account_id: UUID
+    #: Release this command's hold...
+    release: UUID | None = None
+    #: ...turning it into a latch.
+    keep_locked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One more state of a command, to be numbered, stored and sent."""
+
+    command: Command
+    state: CommandState
+    #: Called inside the transaction with the lock as it will be: the document without ``seq``.
+    document: Callable[[AccountLock | None], Document]
+    lock_change: LockChange | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCommand:
+    """A command as the journal has it."""
+
+    command: Command
+    state: CommandState
+    #: The newest event.
+    document: Document
+    #: How often a restart has resumed it.
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxMessage:
+    """One event on its way out."""
+
+    seq: int
+    document: Document
+    reply_to: ReplyTo | None
+
+
+class Journal(Protocol):
+    """The durable record. Every method that writes is one transaction; cancelling the caller never splits it.
+
+    Raises:
+        JournalUnavailable: from every method, when the disk will not; the outcome of that write is then unknown
+            until the journal has been reopened, which happens by itself in the background.
+    """
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last write succeeded and no reopening is under way."""
+
+    async def locks(self) -> dict[UUID, AccountLock]:
+        """Every lock that was ever changed."""
+
+    async def admit(self, admissions: Sequence[Admission]) -> list[AdmissionOutcome]:
+        """Decide and store: commands, lock changes, events and outbox rows, all in one transaction."""
+
+    async def record(self, events: Sequence[Event]) -> list[Document]:
+        """Store further states with their lock changes; returns the numbered documents."""
+
+    async def find(self, command_id: UUID) -> StoredCommand | None:
+        """One command with its newest event."""
+
+    async def children(self, parent_id: UUID) -> list[StoredCommand]:
+        """The children of a ``*`` command."""
+
+    async def unfinished(self) -> list[StoredCommand]:
+        """What has not ended, oldest first; each one's attempt has been raised (durably) by this call."""
+
+    async def events(self, command_id: UUID, *, after_seq: int = 0) -> list[Document]:
+        """The events of one command, oldest first."""
+
+    async def pending(self, limit: int) -> list[OutboxMessage]:
+        """Events that no broker has confirmed, oldest first."""
+
+    async def published(self, seqs: Sequence[int]) -> None:
+        """The broker has confirmed these."""
+
+
+class Venue(Protocol):
+    """One account at one exchange."""
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """What is read and proven for this account."""
+
+    @property
+    def not_covered(self) -> tuple[str, ...]:
+        """What the profile knows and the configuration leaves out."""
+
+    @property
+    def unverified(self) -> tuple[str, ...]:
+        """What the venue cannot show."""
+
+    @property
+    def derivative_slices(self) -> tuple[str, ...]:
+        """Those that can hold positions."""
+
+    def rules(self, slice_name: str) -> Mapping[str, MarketRules]:
+        """The slice's markets by unified symbol."""
+
+    def slice_of(self, symbol: str) -> str | None:
+        """Where a symbol is traded; None if this venue does not know it."""
+
+    async def arm(self) -> None:
+        """Load markets, pin account modes, measure the clock, warm the sockets.
+
+        Raises:
+            VenueError: the account is degraded; call again later.
+        """
+
+    async def read_positions(self, slice_name: str) -> SliceSnapshot:
+        """Positions only: the cheap read between rounds (``orders`` and ``balances`` are None)."""
+
+    async def read_slice(self, slice_name: str) -> SliceSnapshot:
+        """Everything of one slice, all requests at once."""
+
+    async def read_proof(self, slice_name: str) -> SliceSnapshot:
+        """Everything, in causal order: triggers, then orders, then positions and balances."""
+
+    async def quotes(self, symbols: Collection[str]) -> dict[str, Quote]:
+        """Best prices of spot markets, fresh."""
+
+    async def execute(self, step: Step) -> StepResult:
+        """Carry out one step. Never raises for what the venue did: the outcome says it."""
+
+    async def filled(self, step: SellSpot) -> bool | None:
+        """Ask by client order id whether an ambiguous sale reached the venue; None while that is not known."""
+
+    async def probe(self) -> StepResult:
+        """Exercise the trade permission without effect: cancel an order that does not exist."""
+
+    async def keep_warm(self, sockets: int) -> None:
+        """Exercise that many connections to each host, so that none is cold when it is needed."""
+
+    def round_trip_ms(self) -> float | None:
+        """Median of the last requests; None before the first."""
+
+    def clock_offset_ms(self) -> float | None:
+        """Venue's clock less ours."""
+
+    async def close(self) -> None:
+        """Release connections."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What became of a request at a door."""
+
+    #: The newest event of the command; of a duplicate the stored one.
+    document: Document
+    rejection: Rejection | None
+    duplicate: bool
+    #: From receipt to durable, locked and handed to its account.
+    latency_ms: float
+
+
+class CommandDesk(Protocol):
+    """What the doors of people and programs (HTTP, command line) may ask of the engine."""
+
+    async def submit(self, request: Request) -> Submission:
+        """Verify, store, lock, dispatch. Returns once the command is durable (or known to be unjournaled)."""
+
+    async def abort(self, command_id: UUID, *, by: str, reason: str | None) -> Submission | None:
+        """End a live command as failed with code ABORTED; its lock stays. None: no live command has that id."""
+
+    async def result(self, command_id: UUID) -> Document | None:
+        """The newest event of a command."""
+
+    def follow(self, command_id: UUID) -> AsyncIterator[Document]:
+        """The command's events so far, then the live ones; ends after its ending."""
+
+    def account_of(self, name_or_id: str) -> UUID | None:
+        """Resolve an account by id or configured name."""
+
+    def accounts(self) -> list[Document]:
+        """Per account: id, name, owner, exchange, state (armed, locked, degraded), lock, last seen positions."""
+
+    def status(self) -> Document:
+        """The whole node: ready, reasons, version, accounts, broker, journal."""
+
+    def lock(self, account_id: UUID) -> Document | None:
+        """The lock document, freshly dated."""
+
+    def follow_lock(self, account_id: UUID) -> AsyncIterator[Document]:
+        """The lock document now, at every change and at every refresh."""
+
+    def estimated_execution_ms(self, account_id: UUID) -> float:
+        """How long the next CLOSE_ALL is expected to take, from history; else the last drill; else the deadline."""

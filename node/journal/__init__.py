@@ -1,0 +1,1 @@
+"""The durable record: commands, events, locks, outbox."""

@@ -1,0 +1,1 @@
+"""Wire-level venue simulators, the embedded broker and the demo."""

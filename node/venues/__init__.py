@@ -1,0 +1,1 @@
+"""Exchanges behind one port: connection pool, emergency lane, ccxt, profiles."""

@@ -1,0 +1,1 @@
+"""One file a venue: what is peculiar about it."""
