@@ -123,6 +123,8 @@ class Findings:
     errors: tuple[ErrorReport, ...] = ()
     #: Drills: what a real command would take, from measured round trips; milliseconds.
     predicted_ms: float | None = None
+    #: Drills: how many closes, cancels and sales a real command would begin with.
+    planned: tuple[tuple[str, int], ...] = ()
 
 
 def decimal_text(value: Decimal) -> str:
@@ -199,6 +201,8 @@ def result_document(
         document["lock"] = {"locked": lock.locked, "epoch": lock.epoch}
     if found.predicted_ms is not None:
         document["predicted_ms"] = round(found.predicted_ms, 3)
+    if found.planned:
+        document["planned"] = dict(found.planned)
     if children is not None:
         document["children"] = list(children)
     return document

@@ -1,0 +1,230 @@
+"""From what was read to what may be claimed. Pure.
+
+Nothing is called flat here but by a causal read that began after the last step had ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from node.domain.command import Action
+from node.domain.flatten import FlattenTerms, Holding, to_sell
+from node.domain.plan import LegMemory, Memory, Scope
+from node.domain.result import BalanceReport, ErrorReport, PositionReport, Residue, Verdict, net_exposure
+from node.domain.snapshot import Balance, PositionSide, SliceSnapshot
+from node.domain.steps import Refusal
+
+PositionKey = tuple[str, PositionSide]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceState:
+    """All that is known of one slice while a goal is pursued."""
+
+    slice: str
+    #: Its balances can be sold.
+    spot: bool = False
+    #: The newest complete read in causal order; None while there is none.
+    proof: SliceSnapshot | None = None
+    #: Spot under FLATTEN: what the proof's balances are worth, and whether they can still be sold.
+    holdings: tuple[Holding, ...] = ()
+    #: Monotonic: when the newest step here ended; 0 without any.
+    last_step_ended_ns: int = 0
+    memory: Memory = field(default_factory=dict)
+    #: Assets whose sale the venue refuses at every price allowed.
+    refused_assets: frozenset[str] = frozenset()
+    #: The key, its rights or our own permission level forbid what is needed here: only a person can help.
+    denied: bool = False
+    before_positions: Mapping[PositionKey, Decimal] = field(default_factory=dict)
+    before_balances: Mapping[str, Decimal] = field(default_factory=dict)
+    trouble: ErrorReport | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """What one command wants of the account."""
+
+    action: Action
+    scope: Scope
+    terms: FlattenTerms
+    not_covered: tuple[str, ...] = ()
+    unverified: tuple[str, ...] = ()
+    #: Symbols that this venue does not know: nothing can be proven of them.
+    unknown_symbols: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """How far an aim is reached."""
+
+    #: Proven: nothing is left to do.
+    complete: bool
+    #: Cannot be reached without a person.
+    hopeless: bool
+    verdict: Verdict
+    #: Whether a hold may lift afterwards.
+    may_release: bool
+    positions: tuple[PositionReport, ...]
+    balances: tuple[BalanceReport, ...]
+    net_exposure: tuple[tuple[str, Decimal], ...]
+    evidence: tuple[SliceSnapshot, ...]
+    errors: tuple[ErrorReport, ...]
+
+
+def assess(aim: Aim, states: Sequence[SliceState]) -> Assessment:
+    """Judge one command's part by the states of the slices in its scope."""
+    quiet_since_ns = max((state.last_step_ended_ns for state in states), default=0)
+    valid = {state.slice: _valid_proof(state, quiet_since_ns) for state in states}
+    positions = [report for state in states for report in _positions(aim, state, valid[state.slice])]
+    balances = [report for state in states for report in _balances(aim, state, valid[state.slice])]
+    finished = [_finished(aim, state, valid[state.slice]) for state in states]
+    complete = bool(states) and all(finished) and not aim.unknown_symbols
+    stuck = [state.denied and not done for state, done in zip(states, finished, strict=True)]
+    unreachable = any(stuck) or bool(aim.unknown_symbols)
+    hopeless = unreachable and all(done or lost for done, lost in zip(finished, stuck, strict=True))
+    proofs = tuple(proof for proof in valid.values() if proof is not None)
+    residue = _residue(aim, balances)
+    exposure = net_exposure(
+        (position for proof in proofs for position in proof.positions),
+        (balance for proof in proofs for balance in proof.balances or ()),
+        aim.terms.base_currency,
+    )
+    return Assessment(
+        complete=complete,
+        hopeless=hopeless,
+        verdict=_verdict(aim, complete=complete, residue=residue, read=len(proofs) == len(states)),
+        may_release=complete and not aim.not_covered and not aim.unverified and residue <= {Residue.DUST},
+        positions=tuple(positions),
+        balances=tuple(balances),
+        net_exposure=tuple(exposure.items()),
+        evidence=proofs,
+        errors=tuple(_errors(aim, states)),
+    )
+
+
+def stale_proofs(states: Sequence[SliceState]) -> list[str]:
+    """The slices whose proof began before the last step anywhere had ended: to be read again."""
+    quiet_since_ns = max((state.last_step_ended_ns for state in states), default=0)
+    return [state.slice for state in states if state.proof and _valid_proof(state, quiet_since_ns) is None]
+
+
+def _valid_proof(state: SliceState, quiet_since_ns: int) -> SliceSnapshot | None:
+    proof = state.proof
+    if proof is None or not proof.causal or proof.orders is None or proof.started_ns < quiet_since_ns:
+        return None
+    return proof
+
+
+def _finished(aim: Aim, state: SliceState, proof: SliceSnapshot | None) -> bool:
+    if proof is None:
+        return False
+    if any(aim.scope.covers(position.symbol) for position in proof.positions):
+        return False
+    if any(aim.scope.covers(order.symbol) for order in proof.orders or ()):
+        return False
+    if aim.action is not Action.FLATTEN or not state.spot:
+        return True
+    judged = {holding.balance.asset for holding in state.holdings}
+    if any(balance.asset not in judged for balance in to_sell(proof.balances or (), aim.terms)):
+        return False
+    return not any(_still_sellable(holding, state) for holding in state.holdings)
+
+
+def _still_sellable(holding: Holding, state: SliceState) -> bool:
+    return holding.sale is not None and holding.balance.asset not in state.refused_assets
+
+
+def _positions(aim: Aim, state: SliceState, proof: SliceSnapshot | None) -> Iterable[PositionReport]:
+    now = {position.key: position.contracts for position in proof.positions} if proof else {}
+    for key in sorted(state.before_positions.keys() | now.keys()):
+        symbol, side = key
+        if not aim.scope.covers(symbol):
+            continue
+        yield PositionReport(
+            slice=state.slice,
+            symbol=symbol,
+            side=side,
+            before=state.before_positions.get(key, Decimal(0)),
+            after=now.get(key, Decimal(0)) if proof else None,
+            verdict=_position_verdict(state, key, open_still=key in now, read=proof is not None),
+        )
+
+
+def _position_verdict(state: SliceState, key: PositionKey, *, open_still: bool, read: bool) -> Residue:
+    if not read:
+        return Residue.REFUSED if state.denied else Residue.UNKNOWN
+    if not open_still:
+        return Residue.FLAT
+    match state.memory.get(key, LegMemory()).last_refusal:
+        case None:
+            return Residue.UNKNOWN  # still being closed
+        case Refusal.MARKET_CLOSED:
+            return Residue.MARKET_CLOSED
+        case _:
+            return Residue.REFUSED
+
+
+def _balances(aim: Aim, state: SliceState, proof: SliceSnapshot | None) -> Iterable[BalanceReport]:
+    now: dict[str, Balance] = {balance.asset: balance for balance in (proof.balances or ())} if proof else {}
+    holdings = {holding.balance.asset: holding for holding in state.holdings}
+    for asset in sorted(state.before_balances.keys() | now.keys()):
+        if asset == aim.terms.base_currency and not (asset in now and now[asset].debt):
+            continue
+        balance = now.get(asset)
+        after = None if proof is None else (balance.total if balance else Decimal(0))
+        before = state.before_balances.get(asset, Decimal(0))
+        if not before and not after and not (balance and balance.debt):
+            continue
+        yield BalanceReport(
+            slice=state.slice,
+            asset=asset,
+            before=before,
+            after=after,
+            debt=balance.debt if balance else Decimal(0),
+            verdict=_balance_verdict(aim, state, asset, after, holdings.get(asset)),
+        )
+
+
+def _balance_verdict(
+    aim: Aim, state: SliceState, asset: str, after: Decimal | None, holding: Holding | None
+) -> Residue:
+    if after is None:
+        return Residue.UNKNOWN
+    if after == 0:
+        return Residue.FLAT
+    if aim.action is not Action.FLATTEN or asset in aim.terms.keep:
+        return Residue.HELD
+    if not state.spot:
+        return Residue.COLLATERAL
+    if asset in state.refused_assets:
+        return Residue.REFUSED
+    if holding is None or holding.sale is not None:
+        return Residue.UNKNOWN
+    if holding.value is not None and holding.value < aim.terms.min_value:
+        return Residue.DUST
+    return Residue.UNSELLABLE
+
+
+def _residue(aim: Aim, balances: Iterable[BalanceReport]) -> set[Residue]:
+    if aim.action is not Action.FLATTEN:
+        return set()
+    found = {report.verdict for report in balances} - {Residue.FLAT, Residue.HELD}
+    return found | ({Residue.UNSELLABLE} if any(report.debt for report in balances) else set())
+
+
+def _verdict(aim: Aim, *, complete: bool, residue: set[Residue], read: bool) -> Verdict:
+    if not complete:
+        return Verdict.NOT_FLAT if read and not aim.unknown_symbols else Verdict.UNKNOWN
+    if residue or aim.not_covered or aim.unverified:
+        return Verdict.FLAT_WITH_RESIDUE
+    return Verdict.FLAT
+
+
+def _errors(aim: Aim, states: Sequence[SliceState]) -> Iterable[ErrorReport]:
+    for state in states:
+        if state.trouble is not None:
+            yield state.trouble
+    for symbol in aim.unknown_symbols:
+        yield ErrorReport(code="UNKNOWN_SYMBOL", message="this venue does not know the symbol", symbol=symbol)

@@ -1,0 +1,254 @@
+"""One account's actor: arms the venue, takes commands, runs the pursuit, drills, answers for its state."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from node.domain.command import Action, Command, CommandState
+from node.domain.latency import Stopwatch
+from node.domain.result import ErrorReport, Findings, Verdict
+from node.engine.drill import Drill
+from node.engine.pursuit import REPORT_AGAIN_MAX_S, AccountContext, Pursuit
+from node.engine.tracker import LiveCommand
+from node.errors import VenueDenied, VenueError
+
+ARM_AGAIN_MIN_S: Final = 0.5
+ARM_AGAIN_MAX_S: Final = 30.0
+#: An account that could not be armed with a refused key is given up for a live command after this many tries.
+DENIALS_FOR_GOOD: Final = 3
+
+log = structlog.get_logger(__name__)
+
+
+class AccountState(StrEnum):
+    """What an account is fit for."""
+
+    ARMED = "armed"  # connected, read, ready
+    LOCKED = "locked"  # the same, and new risk is forbidden
+    DEGRADED = "degraded"  # something could not be read or reached
+
+
+class AccountActor:
+    """Everything that happens to one account happens here, one thing after another, except the rounds themselves."""
+
+    def __init__(self, context: AccountContext, *, node_id: str) -> None:
+        self.context = context
+        self.armed = asyncio.Event()
+        self.arm_error: VenueError | None = None
+        self._node_id = node_id
+        self._live: dict[UUID, LiveCommand] = {}
+        self._drills: dict[UUID, asyncio.Task[None]] = {}
+        self._pursuit: Pursuit | None = None
+        self._work = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._arm_denials = 0
+        self._tasks: asyncio.TaskGroup | None = None
+
+    @property
+    def live(self) -> tuple[Command, ...]:
+        """Closing commands that have not ended, oldest first."""
+        return tuple(live.command for live in self._live.values())
+
+    @property
+    def healthy(self) -> bool:
+        """Armed, and every slice read not long ago."""
+        return self.armed.is_set() and not self.context.view.unread()
+
+    def oldest_received_ns(self) -> int | None:
+        """When the oldest live command came in."""
+        return min((live.stopwatch.received_ns for live in self._live.values()), default=None)
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            name = self.context.terms.name
+            tasks.create_task(self._arm_and_watch(), name=f"view:{name}")
+            tasks.create_task(self._pursue(), name=f"pursuit:{name}")
+
+    def accept(self, command: Command, stopwatch: Stopwatch, *, attempt: int = 0) -> None:
+        """Take a durable command over. Returns at once."""
+        live = LiveCommand(command, stopwatch, self.context.terms, node_id=self._node_id, attempt=attempt)
+        if command.action is Action.LOCK or command.action is Action.UNLOCK:
+            self._finish_lock(live)
+        elif command.dry_run:
+            self._begin_drill(live)
+        else:
+            for drill in self._drills.values():
+                drill.cancel()
+            self._live[command.command_id] = live
+            self._hurry.set()
+            self._work.set()
+            if self._pursuit is not None:
+                self._pursuit.widened()
+
+    async def abort(self, command_id: UUID, error: ErrorReport) -> bool:
+        """End a live command as failed. False: it is not live here."""
+        live = self._live.get(command_id)
+        if live is None:
+            return False
+        if self._pursuit is not None:
+            await self._pursuit.abort(live, error)
+        else:
+            del self._live[command_id]
+            await self._note(live, CommandState.FAILED, error)
+            self._hurry.set()
+        return True
+
+    async def refuse_to_resume(self, command: Command, stopwatch: Stopwatch, error: ErrorReport) -> None:
+        """End an unfinished command of an earlier run without doing anything for it; the account stays locked."""
+        live = LiveCommand(command, stopwatch, self.context.terms, node_id=self._node_id)
+        await self._note(live, CommandState.FAILED, error)
+
+    # Arming
+
+    async def _arm_and_watch(self) -> None:
+        wait_s = ARM_AGAIN_MIN_S
+        while not await self._arm():
+            self._hurry.clear()
+            if self._live:
+                wait_s = ARM_AGAIN_MIN_S
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._hurry.wait()
+            except TimeoutError:
+                wait_s = min(wait_s * 2, ARM_AGAIN_MAX_S)
+        await self.context.view.poll()
+
+    async def _arm(self) -> bool:
+        name = self.context.terms.name
+        try:
+            await self.context.venue.arm()
+        except VenueError as error:
+            log.warning("account_degraded", account=name, code=error.code, error=str(error))
+            self.arm_error = error
+            self._arm_denials += isinstance(error, VenueDenied)
+            return False
+        self.arm_error = None
+        self._arm_denials = 0
+        await self.context.view.sweep()
+        self.armed.set()
+        log.info("account_armed", account=name, slices=self.context.venue.slices)
+        return True
+
+    # Closing
+
+    async def _pursue(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            if not self._live:
+                continue
+            if not self.armed.is_set() and not await self._wait_until_armed():
+                continue
+            self._pursuit = Pursuit(self.context, self._live)
+            try:
+                await self._pursuit.run()
+            except Exception:
+                # The supervisor: a fault of ours must not end a command, nor take other accounts with it.
+                log.exception("pursuit_crashed", account=self.context.terms.name)
+                await asyncio.sleep(ARM_AGAIN_MIN_S)
+                for live in self._live.values():
+                    live.attempt += 1  # no client order id may be used twice
+            finally:
+                self._pursuit = None
+                if self._live:
+                    self._work.set()
+
+    async def _wait_until_armed(self) -> bool:
+        """Wait with live commands in hand: say so when their deadlines pass. False: none is left."""
+        wait_s = self.context.terms.execution.deadline_s
+        while self._live:
+            try:
+                async with asyncio.timeout(wait_s):
+                    while self._live and not self.armed.is_set() and self._arm_denials < DENIALS_FOR_GOOD:
+                        await self._armed_or_told()
+            except TimeoutError:
+                wait_s = min(wait_s * 2, REPORT_AGAIN_MAX_S)
+            if self.armed.is_set():
+                return True
+            error = self._unarmed_error()
+            denied = self._arm_denials >= DENIALS_FOR_GOOD
+            for live in list(self._live.values()):
+                if denied:
+                    del self._live[live.command.command_id]
+                await self._note(live, CommandState.FAILED if denied else CommandState.INCOMPLETE, error)
+        return False
+
+    async def _armed_or_told(self) -> None:
+        self._hurry.set()
+        try:
+            async with asyncio.timeout(ARM_AGAIN_MIN_S):
+                await self.armed.wait()
+        except TimeoutError:
+            return
+
+    def _unarmed_error(self) -> ErrorReport:
+        if self.arm_error is None:
+            return ErrorReport(code="NOT_ARMED", message="the venue has not been reached yet")
+        return ErrorReport(code=self.arm_error.code, message=str(self.arm_error))
+
+    # Locks and drills
+
+    def _finish_lock(self, live: LiveCommand) -> None:
+        locks = live.command.action is Action.LOCK
+        verdict = Verdict.LOCKED if locks else Verdict.UNLOCKED
+        self._conclude(live, CommandState.DONE, Verdict.DRILL_PASSED if live.command.dry_run else verdict)
+
+    def _begin_drill(self, live: LiveCommand) -> None:
+        if self._live:
+            error = ErrorReport(code="PREEMPTED", message="a real command is live")
+            self._conclude(live, CommandState.FAILED, Verdict.DRILL_FAILED, error)
+        elif not self.armed.is_set():
+            self._conclude(live, CommandState.FAILED, Verdict.DRILL_FAILED, self._unarmed_error())
+        elif self._tasks is not None:
+            task = self._tasks.create_task(self._drill(live), name=f"drill:{live.command.command_id}")
+            self._drills[live.command.command_id] = task
+
+    async def _drill(self, live: LiveCommand) -> None:
+        try:
+            async with asyncio.timeout(self.context.terms.execution.deadline_s):
+                findings = await Drill(live=live, context=self.context).carry_out()
+        except asyncio.CancelledError:
+            error = ErrorReport(code="PREEMPTED", message="a real command came")
+            self._conclude(live, CommandState.FAILED, Verdict.DRILL_FAILED, error)
+        except TimeoutError:
+            error = ErrorReport(code="TIMEOUT", message="not finished within the deadline")
+            self._conclude(live, CommandState.FAILED, Verdict.DRILL_FAILED, error)
+        else:
+            passed = findings.verdict is Verdict.DRILL_PASSED
+            live.stopwatch.proof_at_ns = self.context.clock.monotonic_ns()
+            self._conclude(live, CommandState.DONE if passed else CommandState.FAILED, findings=findings)
+        finally:
+            self._drills.pop(live.command.command_id, None)
+
+    def _conclude(
+        self,
+        live: LiveCommand,
+        state: CommandState,
+        verdict: Verdict | None = None,
+        *errors: ErrorReport,
+        findings: Findings | None = None,
+    ) -> None:
+        clock = self.context.clock
+        event = live.event(
+            state,
+            None,
+            self.context.venue,
+            now=clock.now(),
+            now_ns=clock.monotonic_ns(),
+            errors=errors,
+            findings=findings or Findings(verdict=verdict),
+        )
+        self.context.scribe.note(event)
+
+    async def _note(self, live: LiveCommand, state: CommandState, error: ErrorReport) -> None:
+        clock = self.context.clock
+        await self.context.scribe.note(
+            live.event(state, None, self.context.venue, now=clock.now(), now_ns=clock.monotonic_ns(), errors=(error,))
+        )

@@ -1,0 +1,221 @@
+"""One account's live goal: the union of its live commands, pursued over all slices until each is proven."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from node.clock import Clock
+from node.domain.assess import Assessment, assess, stale_proofs
+from node.domain.command import CommandState
+from node.domain.result import Document, ErrorReport
+from node.domain.steps import OrderIds, StepResult
+from node.engine.account import AccountTerms
+from node.engine.ports import Venue
+from node.engine.scribe import Scribe
+from node.engine.slice_worker import SliceGoal, SliceWorker
+from node.engine.spot_worker import SpotWorker
+from node.engine.tracker import LiveCommand
+from node.engine.view import AccountView
+
+#: Reports of an unfinished command come in growing intervals.
+REPORT_AGAIN_MAX_S: Final = 300.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountContext:
+    """What every part of one account's engine works with."""
+
+    terms: AccountTerms
+    venue: Venue
+    view: AccountView
+    scribe: Scribe
+    clock: Clock
+    #: Called with every step's result, for the metrics.
+    on_step: Callable[[AccountTerms, StepResult], None] = lambda _terms, _result: None
+
+
+class Pursuit:
+    """Runs while commands are live; newcomers widen the goal and never wait."""
+
+    def __init__(self, context: AccountContext, live: dict[UUID, LiveCommand]) -> None:
+        self._context = context
+        #: Shared with the actor, which adds newcomers.
+        self._live = live
+        self._changed = asyncio.Event()
+        self._workers: dict[str, SliceWorker] = {}
+        self._rounds: dict[str, int] = {}
+
+    # What the slices see of it
+
+    def goal(self, slice_name: str) -> SliceGoal | None:
+        """The union of what the live commands want of one slice."""
+        venue = self._context.venue
+        wanting = [live for live in self._live.values() if slice_name in live.slices(venue)]
+        if not wanting:
+            return None
+        scope = wanting[0].scope
+        for live in wanting[1:]:
+            scope = scope.union(live.scope)
+        lead = wanting[0]
+        ids = OrderIds(
+            command_id=lead.command.command_id,
+            account_id=self._context.terms.account_id,
+            attempt=lead.attempt,
+            round=0,
+        )
+        return SliceGoal(scope=scope, flatten=any(live.flattens for live in wanting), ids=ids)
+
+    def account_for(self, result: StepResult) -> None:
+        """Count a step for every command that it was done for."""
+        for live in self._live.values():
+            live.account_for(result)
+        self._context.on_step(self._context.terms, result)
+
+    def snapshot_taken(self, slice_name: str, at_ns: int) -> None:
+        """The first plan of a command's slice could be made."""
+        for live in self._live.values():
+            if slice_name in live.slices(self._context.venue):
+                live.stopwatch.snapshot_taken(at_ns)
+
+    def round_begun(self, slice_name: str, number: int) -> None:
+        """Say that a round is over when the next one begins."""
+        before = max(self._rounds.values(), default=0)
+        self._rounds[slice_name] = number
+        if number > before:
+            for live in list(self._live.values()):
+                if number > 1:
+                    self._note(live, CommandState.RUNNING)
+                live.rounds += 1
+
+    def changed(self) -> None:
+        """A slice has something new to judge."""
+        self._changed.set()
+
+    def may_sell(self) -> bool:
+        """Spot sales begin when positions are proven gone: a balance may be the other leg's hedge, or its margin."""
+        venue = self._context.venue
+        states = [self._workers[name].state() for name in venue.derivative_slices if self.goal(name) is not None]
+        proofs = [state.proof for state in states]
+        return all(proof is not None and not proof.positions for proof in proofs)
+
+    # What the actor asks of it
+
+    def widened(self) -> None:
+        """The live commands have changed."""
+        self._changed.set()
+        for worker in self._workers.values():
+            worker.wake(hurry=True)
+
+    async def run(self) -> None:
+        """Pursue until no command is live. Steps in flight are always waited for."""
+        context = self._context
+        for name in context.venue.slices:
+            kind = SliceWorker if name in context.venue.derivative_slices else SpotWorker
+            self._workers[name] = kind(
+                name, venue=context.venue, view=context.view, account=context.terms, clock=context.clock, pursuit=self
+            )
+        async with asyncio.TaskGroup() as tasks:
+            for name, worker in self._workers.items():
+                tasks.create_task(worker.run(), name=f"slice:{context.terms.name}:{name}")
+            reminders: dict[UUID, asyncio.Task[None]] = {}
+            while self._live:
+                for command_id, live in self._live.items():
+                    if command_id not in reminders:
+                        reminders[command_id] = tasks.create_task(self._remind(live), name=f"deadline:{command_id}")
+                await self._judge()
+                for command_id in reminders.keys() - self._live.keys():
+                    reminders.pop(command_id).cancel()
+                if self._live:
+                    await self._changed.wait()
+                    self._changed.clear()
+            for worker in self._workers.values():
+                worker.stop()
+            for reminder in reminders.values():
+                reminder.cancel()
+
+    async def _judge(self) -> None:
+        """End the commands whose part is proven, or lost; have proofs renewed that a later step has overtaken."""
+        states = {name: worker.state() for name, worker in self._workers.items()}
+        for live in list(self._live.values()):
+            names = live.slices(self._context.venue)
+            assessment = assess(live.aim(self._context.venue), [states[name] for name in names])
+            if assessment.complete:
+                await self._complete(live, assessment)
+            elif assessment.hopeless:
+                await self._end(live, CommandState.FAILED, assessment)
+            else:
+                for name in stale_proofs([states[name] for name in names]):
+                    self._workers[name].recheck()
+        for worker in self._workers.values():
+            worker.wake()
+
+    async def _complete(self, live: LiveCommand, assessment: Assessment) -> None:
+        """Done at the first proof; a hold needs a second one, begun after the settling time."""
+        now_ns = self._context.clock.monotonic_ns()
+        if live.stopwatch.proof_at_ns is None:
+            live.stopwatch.proof_at_ns = now_ns
+        if live.latches or not assessment.may_release:
+            await self._end(live, CommandState.DONE, assessment)
+            return
+        if live.settled_from_ns is None:
+            settle_s = self._context.terms.execution.settle_s
+            live.settled_from_ns = now_ns + int(settle_s * 1e9)
+            asyncio.get_running_loop().call_later(settle_s, self._prove_again, live)
+        elif all(proof.started_ns >= live.settled_from_ns for proof in assessment.evidence):
+            await self._end(live, CommandState.DONE, assessment)
+
+    def _prove_again(self, live: LiveCommand) -> None:
+        for name in live.slices(self._context.venue):
+            if name in self._workers:
+                self._workers[name].recheck()
+
+    async def _end(self, live: LiveCommand, state: CommandState, assessment: Assessment) -> None:
+        del self._live[live.command.command_id]
+        await self._note(live, state, assessment)
+
+    def _note(
+        self, live: LiveCommand, state: CommandState, assessment: Assessment | None = None
+    ) -> asyncio.Future[Document]:
+        if assessment is None:
+            names = live.slices(self._context.venue)
+            assessment = assess(live.aim(self._context.venue), [self._workers[name].state() for name in names])
+        clock = self._context.clock
+        event = live.event(state, assessment, self._context.venue, now=clock.now(), now_ns=clock.monotonic_ns())
+        return self._context.scribe.note(event)
+
+    async def _remind(self, live: LiveCommand) -> None:
+        """Say that a command is incomplete when its deadline passes, and again in growing intervals."""
+        wait_s = self._context.terms.execution.deadline_s
+        while True:
+            await asyncio.sleep(wait_s)
+            if live.command.command_id not in self._live:
+                return
+            log.warning("command_incomplete", command_id=str(live.command.command_id))
+            await self._note(live, CommandState.INCOMPLETE)
+            wait_s = min(wait_s * 2, REPORT_AGAIN_MAX_S)
+
+    async def abort(self, live: LiveCommand, error: ErrorReport) -> None:
+        """End one command as failed, on a person's word."""
+        names = live.slices(self._context.venue)
+        states = [self._workers[name].state() for name in names if name in self._workers]
+        assessment = assess(live.aim(self._context.venue), states)
+        self._live.pop(live.command.command_id, None)
+        clock = self._context.clock
+        event = live.event(
+            CommandState.FAILED,
+            assessment,
+            self._context.venue,
+            now=clock.now(),
+            now_ns=clock.monotonic_ns(),
+            errors=(error,),
+        )
+        await self._context.scribe.note(event)
+        self.widened()

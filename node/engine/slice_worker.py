@@ -1,0 +1,415 @@
+"""Brings one slice to the goal, round by round, and proves it. Slices never wait for each other."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Final, Protocol
+
+import structlog
+
+from node.clock import Clock
+from node.domain.assess import PositionKey, SliceState
+from node.domain.flatten import Holding
+from node.domain.plan import Chain, LegMemory, Plan, Scope, learn, plan_slice
+from node.domain.result import ErrorReport
+from node.domain.snapshot import SliceSnapshot
+from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, OrderIds, Outcome, Refusal, Step, StepResult
+from node.engine.account import AccountTerms
+from node.engine.ports import Venue
+from node.engine.view import AccountView
+from node.errors import VenueDenied, VenueError, VenueLimited
+
+#: How long a round waits for an answer before it looks again; the request itself goes on until its own time-out.
+PATIENCE_S: Final = 2.0
+#: Waiting after a round without progress: doubled each time, with full jitter on the upper half.
+PAUSE_MIN_S: Final = 0.05
+PAUSE_MAX_S: Final = 5.0
+#: A key that is refused this often over this long is refused for good.
+DENIALS_FOR_GOOD: Final = 3
+DENIED_FOR_GOOD_AFTER_NS: Final = 2_000_000_000
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceGoal:
+    """What all live commands together want of one slice."""
+
+    scope: Scope
+    flatten: bool
+    #: Of the oldest command: its id and attempt go into the client order ids.
+    ids: OrderIds
+
+
+class Pursuer(Protocol):
+    """The account's pursuit, as its slices see it."""
+
+    def goal(self, slice_name: str) -> SliceGoal | None:
+        """What is wanted of the slice now; None for nothing."""
+
+    def account_for(self, result: StepResult) -> None:
+        """A step has ended."""
+
+    def snapshot_taken(self, slice_name: str, at_ns: int) -> None:
+        """The slice's first plan can be made."""
+
+    def round_begun(self, slice_name: str, number: int) -> None:
+        """One more round."""
+
+    def changed(self) -> None:
+        """The slice's state has changed."""
+
+    def may_sell(self) -> bool:
+        """Whether spot sales may begin."""
+
+
+class SliceWorker:
+    """Rounds over one slice: read, plan, execute, read again; at the end the proof."""
+
+    spot = False
+
+    def __init__(
+        self, name: str, *, venue: Venue, view: AccountView, account: AccountTerms, clock: Clock, pursuit: Pursuer
+    ) -> None:
+        self.name = name
+        self._venue = venue
+        self._view = view
+        self._account = account
+        self._clock = clock
+        self._pursuit = pursuit
+        self._wake = asyncio.Event()
+        #: Ends a pause early as well.
+        self._hurry = asyncio.Event()
+        self._stopping = False
+        self._rounds = 0
+        self._idle_rounds = 0
+        #: Contracts and orders when the round began: less of them is progress.
+        self._size_at_start = (Decimal(0), 0)
+        self._memory: dict[PositionKey, LegMemory] = {}
+        #: What the next plan is made from; None: read first.
+        self._working: SliceSnapshot | None = None
+        self._proof: SliceSnapshot | None = None
+        self._proof_goal: SliceGoal | None = None
+        self._holdings: tuple[Holding, ...] = ()
+        self._last_step_ended_ns = 0
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._before_positions: dict[PositionKey, Decimal] = {}
+        self._before_balances: dict[str, Decimal] = {}
+        self._denials = 0
+        self._first_denial_ns = 0
+        self._denied = False
+        self._trouble: ErrorReport | None = None
+        self._retry_after_s: float | None = None
+
+    def state(self) -> SliceState:
+        """For the assessment."""
+        return SliceState(
+            slice=self.name,
+            spot=self.spot,
+            proof=None if self._in_flight else self._proof,
+            holdings=self._holdings,
+            last_step_ended_ns=self._last_step_ended_ns,
+            memory=dict(self._memory),
+            refused_assets=self._refused_assets(),
+            denied=self._denied,
+            before_positions=dict(self._before_positions),
+            before_balances=dict(self._before_balances),
+            trouble=self._trouble,
+        )
+
+    def wake(self, *, hurry: bool = False) -> None:
+        """Something has changed elsewhere; with ``hurry`` so much that a pause ends, too."""
+        self._wake.set()
+        if hurry:
+            self._hurry.set()
+
+    def recheck(self) -> None:
+        """The proof is no longer good enough."""
+        self._proof = None
+        self._working = None
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End after the round under way."""
+        self._stopping = True
+        self.wake(hurry=True)
+
+    async def run(self) -> None:
+        """Pursue until stopped. Returns when nothing is in flight any more."""
+        while not self._stopping:
+            goal = self._pursuit.goal(self.name)
+            if goal is None or (self._proof is not None and self._satisfied(goal)):
+                await self._wake.wait()
+                self._wake.clear()
+                continue
+            try:
+                await self._round(goal)
+            except VenueError as error:
+                await self._troubled(error)
+        if self._in_flight:
+            await asyncio.wait(self._in_flight)
+
+    def _satisfied(self, goal: SliceGoal) -> bool:
+        """Whether the proof still answers the goal."""
+        held = self._proof_goal
+        return held is not None and held.scope == goal.scope and held.flatten == goal.flatten
+
+    async def _round(self, goal: SliceGoal) -> None:
+        self._rounds += 1
+        self._size_at_start = (Decimal(0), 0)
+        self._pursuit.round_begun(self.name, self._rounds)
+        results: list[StepResult] = []
+        snapshot, self._working = self._working, None
+        warm = self._view.warm(self.name) if self._rounds == 1 else None
+        if snapshot is None and warm is not None:
+            snapshot = await self._begin_warm(goal, warm, results)
+        else:
+            snapshot = snapshot or await self._read_all()
+            self._first_sight(snapshot)
+            await self._carry_out(await self._plan(goal, snapshot), results)
+        await self._look_again(goal, snapshot, results)
+
+    async def _begin_warm(self, goal: SliceGoal, warm: SliceSnapshot, results: list[StepResult]) -> SliceSnapshot:
+        """Start from the warm view, with a fresh read beside it that adds what the view did not show."""
+        self._first_sight(warm)
+        plan = plan_slice(
+            warm, goal.scope, self._venue.rules(self.name), ids=self._ids(goal), memory=self._memory,
+            max_slippage=self._account.execution.max_slippage, fresh=False,
+        )  # fmt: skip
+        touched = {_target(step) for step in plan.steps}
+
+        async def add_what_is_new() -> SliceSnapshot:
+            fresh = await self._read_all()
+            self._first_sight(fresh)
+            full = await self._plan(goal, fresh)
+            rest = tuple(
+                chain for chain in full.chains if not any(_target(step) in touched for stage in chain for step in stage)
+            )
+            await self._carry_out(Plan(chains=rest), results)
+            return fresh
+
+        beside = _beside(add_what_is_new(), f"fresh-read:{self.name}")
+        try:
+            await self._carry_out(plan, results)
+            return await beside
+        finally:
+            beside.cancel()
+
+    async def _plan(self, goal: SliceGoal, snapshot: SliceSnapshot) -> Plan:
+        return plan_slice(
+            snapshot,
+            goal.scope,
+            self._venue.rules(self.name),
+            ids=self._ids(goal),
+            memory=self._memory,
+            max_slippage=self._account.execution.max_slippage,
+            fresh=True,
+        )
+
+    async def _look_again(self, goal: SliceGoal, before: SliceSnapshot, results: list[StepResult]) -> None:
+        """Read what the round has left, and decide between another round and the proof."""
+        known = _without_cancelled(before, results)
+        nothing_known = not any(goal.scope.covers(order.symbol) for order in known.orders or ())
+        proof = _beside(self._read_proof(), f"proof:{self.name}") if nothing_known else None
+        try:
+            if results or not nothing_known:
+                seen = await self._read_positions(known)
+                self._memory = learn(self._memory, results, seen)
+                if proof is None or any(goal.scope.covers(position.symbol) for position in seen.positions):
+                    self._working = seen
+                    await self._after_round(seen, results)
+                    return
+            if proof is not None:
+                await self._consider(goal, await proof)
+        finally:
+            if proof is not None:
+                proof.cancel()
+
+    async def _consider(self, goal: SliceGoal, proof: SliceSnapshot) -> None:
+        """Take a causal read as the proof, if there is nothing to do in it."""
+        plan = await self._plan(goal, proof)
+        if plan.steps:
+            self._working = proof
+            self._idle_rounds += 1
+            if self._denied:
+                self._tell_what_is_left(proof)
+            if self._idle_rounds > 1:
+                await self._pause()  # the venue says done, and shows the contrary
+            return
+        if self._in_flight:
+            await asyncio.wait(self._in_flight)
+            return  # their end came after the proof began: read again
+        self._proof, self._proof_goal = proof, goal
+        self._trouble = None
+        self._idle_rounds = 0
+        self._denials = 0
+        self._pursuit.changed()
+
+    async def _after_round(self, seen: SliceSnapshot, results: list[StepResult]) -> None:
+        """Go on at once after progress; otherwise wait, look at everything, and say why."""
+        self._note_refusals(results)
+        if _size(seen) < self._size_at_start:
+            self._idle_rounds = 0
+            return
+        self._idle_rounds += 1
+        self._working = None
+        if self._denied:
+            self._tell_what_is_left(await self._read_proof())
+        self._pursuit.changed()
+        await self._pause()
+
+    def _tell_what_is_left(self, proof: SliceSnapshot) -> None:
+        """Nothing more can be done here, but it can be said what there is."""
+        self._proof, self._proof_goal = proof, None
+        self._pursuit.changed()
+
+    def _note_refusals(self, results: list[StepResult]) -> None:
+        refused = [result for result in results if result.outcome is not Outcome.DONE]
+        for result in refused:
+            if result.refusal is Refusal.UNKNOWN_ORDER:
+                continue
+            code = result.refusal.value if result.refusal else "AMBIGUOUS"
+            self._trouble = ErrorReport(
+                code=code, message=result.message or code, slice=self.name, symbol=result.step.symbol
+            )
+        waits = [result.retry_after_s for result in refused if result.retry_after_s]
+        self._retry_after_s = max(waits, default=None)
+        refusals = {result.refusal for result in refused}
+        if Refusal.PERMISSION in refusals:
+            self._denied = True
+        elif Refusal.DENIED in refusals:
+            self._note_denial()
+        elif results:
+            self._denials = 0
+
+    def _note_denial(self) -> None:
+        now = self._clock.monotonic_ns()
+        if self._denials == 0:
+            self._first_denial_ns = now
+        self._denials += 1
+        lasted = now - self._first_denial_ns >= DENIED_FOR_GOOD_AFTER_NS
+        self._denied = self._denied or (self._denials >= DENIALS_FOR_GOOD and lasted)
+
+    async def _troubled(self, error: VenueError) -> None:
+        """A read failed: nothing is known until one succeeds."""
+        log.warning("slice_trouble", slice=self.name, code=error.code, error=str(error))
+        self._trouble = ErrorReport(code=error.code, message=str(error), slice=self.name)
+        self._working = None
+        self._idle_rounds += 1
+        if isinstance(error, VenueDenied):
+            self._note_denial()
+        if isinstance(error, VenueLimited):
+            self._retry_after_s = error.retry_after_s
+        self._pursuit.changed()
+        await self._pause()
+
+    async def _pause(self) -> None:
+        longest = min(PAUSE_MIN_S * 2 ** min(self._idle_rounds, 10), PAUSE_MAX_S)
+        wait_s = max(longest * (0.5 + secrets.randbelow(500) / 1000), self._retry_after_s or 0.0)
+        self._retry_after_s = None
+        self._hurry.clear()
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._hurry.wait()
+        except TimeoutError:
+            pass
+
+    async def _carry_out(self, plan: Plan, results: list[StepResult]) -> None:
+        """Let all chains leave together; stop waiting for stragglers after a while, but never forget them."""
+        if not plan.chains:
+            return
+        self._proof = None
+        chains = {
+            asyncio.create_task(self._chain(chain, results), name=f"chain:{self.name}:{number}")
+            for number, chain in enumerate(plan.chains)
+        }
+        self._in_flight |= chains
+        for task in chains:
+            task.add_done_callback(self._in_flight.discard)
+        await asyncio.wait(chains, timeout=PATIENCE_S)
+
+    async def _chain(self, chain: Chain, results: list[StepResult]) -> None:
+        for stage in chain:
+            await asyncio.gather(*(self._step(step, results) for step in stage))
+
+    async def _step(self, step: Step, results: list[StepResult]) -> StepResult:
+        result = await self._venue.execute(step)
+        self._last_step_ended_ns = max(self._last_step_ended_ns, self._clock.monotonic_ns())
+        results.append(result)
+        self._pursuit.account_for(result)
+        return result
+
+    async def _read_all(self) -> SliceSnapshot:
+        return self._noted(await self._venue.read_slice(self.name))
+
+    async def _read_proof(self) -> SliceSnapshot:
+        return self._noted(await self._venue.read_proof(self.name))
+
+    async def _read_positions(self, known: SliceSnapshot) -> SliceSnapshot:
+        """Positions as they are now, with the orders that are still known."""
+        seen = self._noted(await self._venue.read_positions(self.name))
+        return replace(seen, orders=known.orders, balances=known.balances)
+
+    def _noted(self, snapshot: SliceSnapshot) -> SliceSnapshot:
+        self._view.note(snapshot)
+        return snapshot
+
+    def _first_sight(self, snapshot: SliceSnapshot) -> None:
+        self._pursuit.snapshot_taken(self.name, snapshot.ended_ns)
+        self._size_at_start = max(self._size_at_start, _size(snapshot))
+        for position in snapshot.positions:
+            self._before_positions.setdefault(position.key, position.contracts)
+        for balance in snapshot.balances or ():
+            self._before_balances.setdefault(balance.asset, balance.total)
+
+    def _ids(self, goal: SliceGoal) -> OrderIds:
+        return replace(goal.ids, round=self._rounds)
+
+    def _refused_assets(self) -> frozenset[str]:
+        return frozenset()
+
+
+def _beside(work: Coroutine[Any, Any, SliceSnapshot], name: str) -> asyncio.Task[SliceSnapshot]:
+    """A read whose failure may go unseen, because somebody else's failure came first."""
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    return task
+
+
+def _target(step: Step) -> tuple[object, ...]:
+    """What a step is about, whoever planned it."""
+    match step:
+        case ClosePosition():
+            return ("close", step.symbol, step.side)
+        case CancelOrders() | CancelSymbol():
+            return ("cancel", step.symbol, step.trigger)
+        case _:
+            return ("sell", step.asset)
+
+
+def _without_cancelled(snapshot: SliceSnapshot, results: list[StepResult]) -> SliceSnapshot:
+    gone: set[tuple[str, str]] = set()
+    swept: set[tuple[str, bool]] = set()
+    for result in results:
+        step = result.step
+        if result.outcome is not Outcome.DONE and result.refusal is not Refusal.UNKNOWN_ORDER:
+            continue
+        if isinstance(step, CancelOrders):
+            gone |= {(step.symbol, order_id) for order_id in step.order_ids}
+        elif isinstance(step, CancelSymbol):
+            swept.add((step.symbol, step.trigger))
+    orders = tuple(
+        order
+        for order in snapshot.orders or ()
+        if (order.symbol, order.order_id) not in gone and (order.symbol, order.trigger) not in swept
+    )
+    return replace(snapshot, orders=orders)
+
+
+def _size(snapshot: SliceSnapshot) -> tuple[Decimal, int]:
+    contracts = sum((position.contracts for position in snapshot.positions), Decimal(0))
+    return contracts, len(snapshot.orders or ())

@@ -1,0 +1,136 @@
+"""The warm view of an account: what was last seen, and how old that is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
+
+from node.clock import Clock
+from node.domain.snapshot import SliceSnapshot
+from node.engine.ports import Venue
+from node.errors import VenueError
+
+#: Positions older than this no longer start a round.
+WARM_MAX_NS: Final = 5_000_000_000
+#: A slice that was not read for this long counts as unread.
+UNREAD_AFTER_NS: Final = 60_000_000_000
+POSITIONS_EVERY_S: Final = 2.0
+SWEEP_EVERY_S: Final = 20.0
+#: Servers and middleboxes drop idle connections; the shortest limit met so far is 15 s.
+WARM_SOCKETS_EVERY_S: Final = 10.0
+SOCKETS_MIN: Final = 4
+SOCKETS_MAX: Final = 32
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """The newest reads of one slice."""
+
+    #: Positions by the newest read; orders and balances by the newest full read.
+    snapshot: SliceSnapshot
+    positions_at_ns: int
+    full_at_ns: int
+
+
+class AccountView:
+    """Keeps the newest reads of every slice; polls in the venue's background budget."""
+
+    def __init__(self, venue: Venue, clock: Clock, background: Callable[[], AbstractContextManager[object]]) -> None:
+        self._venue = venue
+        self._clock = clock
+        self._background = background
+        self._seen: dict[str, Seen] = {}
+        self.troubles: dict[str, VenueError] = {}
+
+    def note(self, snapshot: SliceSnapshot) -> None:
+        """Take over a read that somebody made."""
+        self.troubles.pop(snapshot.slice, None)
+        held = self._seen.get(snapshot.slice)
+        if snapshot.orders is not None:
+            if held is None or snapshot.started_ns >= held.positions_at_ns:
+                self._seen[snapshot.slice] = Seen(
+                    snapshot=snapshot, positions_at_ns=snapshot.started_ns, full_at_ns=snapshot.started_ns
+                )
+        elif held is not None and snapshot.started_ns >= held.positions_at_ns:
+            merged = replace(snapshot, orders=held.snapshot.orders, balances=held.snapshot.balances, causal=False)
+            self._seen[snapshot.slice] = Seen(
+                snapshot=merged, positions_at_ns=snapshot.started_ns, full_at_ns=held.full_at_ns
+            )
+
+    def warm(self, slice_name: str) -> SliceSnapshot | None:
+        """A view young enough to start a round from."""
+        seen = self._seen.get(slice_name)
+        if seen is None or self._clock.monotonic_ns() - seen.positions_at_ns > WARM_MAX_NS:
+            return None
+        return seen.snapshot
+
+    def last(self, slice_name: str) -> Seen | None:
+        """Whatever was seen last, of any age."""
+        return self._seen.get(slice_name)
+
+    def age_s(self, slice_name: str) -> float | None:
+        """Seconds since positions were read; None if never."""
+        seen = self._seen.get(slice_name)
+        return None if seen is None else (self._clock.monotonic_ns() - seen.positions_at_ns) / 1e9
+
+    def unread(self) -> list[str]:
+        """Slices of which nothing recent is known."""
+        now = self._clock.monotonic_ns()
+        return [
+            name
+            for name in self._venue.slices
+            if name not in self._seen or now - self._seen[name].positions_at_ns > UNREAD_AFTER_NS
+        ]
+
+    def sockets_wanted(self) -> int:
+        """One connection for each order that an emergency would send at once, within reason."""
+        legs = sum(len(seen.snapshot.positions) + len(seen.snapshot.orders or ()) for seen in self._seen.values())
+        return max(SOCKETS_MIN, min(SOCKETS_MAX, legs + 2))
+
+    async def sweep(self) -> None:
+        """Read every slice whole, once. A slice that cannot be read is noted, never raised."""
+        await asyncio.gather(*(self._read(name, positions_only=False) for name in self._venue.slices))
+
+    async def poll(self) -> None:
+        """Keep the view and the sockets warm until cancelled. Everything here is background work."""
+        with self._background():
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._poll_positions(), name="view-positions")
+                tasks.create_task(self._poll_everything(), name="view-sweep")
+                tasks.create_task(self._keep_warm(), name="view-sockets")
+
+    async def _poll_positions(self) -> None:
+        while True:
+            await asyncio.sleep(POSITIONS_EVERY_S)
+            await asyncio.gather(*(self._read(name, positions_only=True) for name in self._venue.derivative_slices))
+
+    async def _poll_everything(self) -> None:
+        while True:
+            await self.sweep()
+            await asyncio.sleep(SWEEP_EVERY_S)
+
+    async def _keep_warm(self) -> None:
+        while True:
+            try:
+                await self._venue.keep_warm(self.sockets_wanted())
+            except VenueError as error:
+                log.warning("sockets_not_warm", code=error.code, error=str(error))
+            await asyncio.sleep(WARM_SOCKETS_EVERY_S)
+
+    async def _read(self, name: str, *, positions_only: bool) -> None:
+        try:
+            if positions_only:
+                self.note(await self._venue.read_positions(name))
+            else:
+                self.note(await self._venue.read_slice(name))
+        except VenueError as error:
+            if name not in self.troubles:
+                log.warning("slice_unreadable", slice=name, code=error.code, error=str(error))
+            self.troubles[name] = error
