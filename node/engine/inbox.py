@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -30,9 +30,11 @@ from node.engine.ports import (
     Delivery,
     Duplicate,
     Journal,
+    Junk,
     Refused,
     Rejection,
     Submission,
+    Verifier,
 )
 from node.engine.scribe import Scribe
 from node.errors import JournalUnavailable
@@ -45,21 +47,6 @@ RETRY_S: Final = 0.2
 log = structlog.get_logger(__name__)
 
 Acknowledge = Callable[[], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Junk:
-    """A delivery that is nobody's command: counted and acknowledged, never journaled."""
-
-    code: RejectCode
-    message: str
-
-
-class Verifier(Protocol):
-    """Turns a delivery's bytes into a request of a certain sender."""
-
-    def __call__(self, delivery: Delivery) -> Request | Junk | tuple[Request, Rejection]:
-        """The request; or junk; or a known issuer's request that cannot be accepted as it came."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -233,14 +220,7 @@ class Inbox:
         match outcome:
             case Admitted(commands=commands, documents=documents):
                 self.scribe.saw(documents)
-                if incoming.reject is not None or documents[0]["state"] == CommandState.REJECTED.value:
-                    code = RejectCode(documents[0]["errors"][0]["code"])
-                    self._refuse(
-                        incoming, documents[0], Rejection(code=code, message=documents[0]["errors"][0]["message"])
-                    )
-                    self.bus.publish(commands[0].command_id, documents[0])
-                else:
-                    self._take_effect(incoming, commands, documents)
+                self._take_effect(incoming, commands, documents)
                 self.scribe.on_recorded()
             case Duplicate(document=document):
                 self.observer.duplicate()
@@ -248,8 +228,12 @@ class Inbox:
                 self.publish(document, incoming.commands[0])
                 self._answer(incoming, document, None, duplicate=True)
             case Refused(rejection=rejection, document=document):
-                document = document if "seq" in document else self.scribe.numbered(document)
-                self.publish(document, incoming.commands[0])
+                self.scribe.saw((document,))
+                if rejection.code is RejectCode.CONFLICT:
+                    self.publish(document, incoming.commands[0])  # the id's own events are another command's
+                else:
+                    self.bus.publish(incoming.request.command_id, document)
+                    self.scribe.on_recorded()
                 self._refuse(incoming, document, rejection)
 
     def _take_effect(self, incoming: Incoming, commands: tuple[Command, ...], documents: tuple[Document, ...]) -> None:

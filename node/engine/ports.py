@@ -107,6 +107,24 @@ class Refused:
     document: Document
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Junk:
+    """A delivery that is nobody's command: counted and acknowledged, never journaled."""
+
+    code: RejectCode
+    message: str
+    #: Who signed it, if anybody we know did: then it is journaled after all.
+    issuer: str | None = None
+    command_id: UUID | None = None
+
+
+class Verifier(Protocol):
+    """Turns a delivery's bytes into a request of a certain sender."""
+
+    def __call__(self, delivery: Delivery) -> Request | Junk | tuple[Request, Rejection]:
+        """The request; or junk; or a known issuer's request that cannot be accepted as it came."""
+
+
 AdmissionOutcome = Admitted | Duplicate | Refused
 
 
@@ -188,6 +206,9 @@ class Journal(Protocol):
 
     async def pending(self, limit: int) -> list[OutboxMessage]:
         """Events that no broker has confirmed, oldest first."""
+
+    def advance_seq(self, at_least: int) -> None:
+        """Numbers up to this one were given to events that the journal does not have."""
 
     async def published(self, seqs: Sequence[int]) -> None:
         """The broker has confirmed these."""

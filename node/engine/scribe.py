@@ -55,6 +55,7 @@ class Scribe:
     def numbered(self, document: Document) -> Document:
         """Give an event that the journal could not take the next number."""
         self._last_seq += 1
+        self._journal.advance_seq(self._last_seq)
         return {**document, "seq": self._last_seq}
 
     def saw(self, documents: list[Document] | tuple[Document, ...]) -> None:

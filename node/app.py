@@ -1,0 +1,466 @@
+"""The composition root: builds every part, starts and stops them in order, owns the tasks and the signals."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from statistics import median
+from typing import Final
+from uuid import UUID
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from node import __version__
+from node.api.app import create_app
+from node.api.server import ApiServer, Listener, TcpListener, UnixListener
+from node.clock import Clock, SystemClock, boot_id
+from node.domain.command import ALL_ACCOUNTS, Command, ReplyTo
+from node.domain.flatten import FlattenTerms
+from node.domain.result import Document, instant_text
+from node.engine.account import AccountTerms, ExecutionTerms
+from node.engine.actor import AccountActor
+from node.engine.authority import Authority, Issuer
+from node.engine.bus import Bus
+from node.engine.desk import Desk, unlock_obstacle
+from node.engine.dispatcher import Dispatcher
+from node.engine.inbox import Inbox
+from node.engine.lock_ledger import LockLedger
+from node.engine.lock_mirror import LockMirror
+from node.engine.outbox import Outbox, Router, encode
+from node.engine.ports import Venue
+from node.engine.pursuit import AccountContext
+from node.engine.recovery import Recovery
+from node.engine.scribe import Scribe
+from node.engine.view import AccountView
+from node.errors import ConfigError, TransportUnavailable
+from node.journal.directory import StateDirectory
+from node.journal.store import SqliteJournal
+from node.observe.health import Health, LoopMonitor
+from node.observe.lock_files import LockFileDirectory
+from node.observe.metrics import Metrics, MetricsServer
+from node.observe.telemetry import Telemetry
+from node.secrets import Secrets
+from node.settings import AccountSettings, LockOnClose, Settings
+from node.transport.envelope import EnvelopeVerifier
+from node.transport.gatekeeper import Gatekeeper
+from node.transport.mqtt import MqttTransport
+from node.transport.mqtt_options import MqttOptions, Will, client_tls
+from node.transport.topics import Topics
+from node.venues import factory
+from node.venues.lane import background
+from node.venues.options import Permission as VenuePermission
+from node.venues.options import VenueOptions
+from node.venues.pool import Pools
+
+STATUS_EVERY_S: Final = 15.0
+#: After it, what is in flight is left to the next start.
+STOP_WITHIN_S: Final = 10.0
+
+log = structlog.get_logger(__name__)
+
+
+def run(settings: Settings, secrets: Secrets) -> int:
+    """Serve until SIGTERM or SIGINT; the process's exit status.
+
+    Raises:
+        ConfigError, StateDirectoryBusy, JournalUnavailable: nothing was started.
+    """
+    with StateDirectory(settings.node.state_dir):
+        asyncio.run(_serve(settings, secrets))
+    return 0
+
+
+async def _serve(settings: Settings, secrets: Secrets) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(settings, secrets) as node:
+        log.info("node_serving", node_id=settings.node.id, version=__version__, accounts=len(settings.accounts))
+        await stop.wait()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)  # a second signal ends the process at once
+        await node.drain()
+    log.info("node_stopped")
+
+
+@dataclass(slots=True, kw_only=True)
+class Node:
+    """The running daemon's parts, for the composition root and the tests that drive it in process."""
+
+    settings: Settings
+    desk: Desk
+    transport: MqttTransport | None
+    topics: Topics
+    health: Health
+    outbox: Outbox
+    api: ApiServer
+    clock: Clock
+    started_at: datetime
+    dispatcher: Dispatcher
+    metrics_port: int | None = None
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def drain(self) -> None:
+        """Say that we are going: not ready, draining; flush what waits for the broker."""
+        self.health.drain()
+        await self.announce("draining")
+        await self.api.stop()
+        try:
+            async with asyncio.timeout(STOP_WITHIN_S):
+                await self.outbox.flush()
+        except (TimeoutError, TransportUnavailable):
+            log.warning("outbox_left_for_next_start")
+        await self.announce("offline")
+
+    async def announce(self, state: str) -> None:
+        """Publish the node's retained status."""
+        if self.transport is None:
+            return
+        document = {
+            "schema": "sovereign-node/status/1",
+            "node_id": self.settings.node.id,
+            "state": state,
+            "at": instant_text(self.clock.now()),
+            "started_at": instant_text(self.started_at),
+            "version": __version__,
+            "accounts": [
+                {key: account[key] for key in ("id", "name", "state", "lock", "last_drill_at")}
+                for account in self.desk.accounts()
+            ],
+        }
+        try:
+            async with asyncio.timeout(1.0):
+                await self.transport.publish(self.topics.status(self.settings.node.id), encode(document), retain=True)
+        except (TransportUnavailable, TimeoutError):
+            log.debug("status_not_published", state=state)
+
+
+@asynccontextmanager
+async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
+    """Start everything in order, yield, stop everything in the opposite order.
+
+    Locks first: they are loaded and shown before anything else exists that could act.
+    """
+    clock = SystemClock()
+    metrics = Metrics(__version__)
+    topics = Topics(settings.node.tenant)
+    async with AsyncExitStack() as stack:
+        journal = SqliteJournal(
+            settings.node.state_dir / "journal.sqlite3",
+            node_id=settings.node.id,
+            clock=clock,
+            on_health=metrics.journal_healthy.set,
+            commit_seconds=metrics.journal_commit_seconds.observe,
+        )
+        await stack.enter_async_context(journal)
+        metrics.journal_healthy.set(1)
+        bus = Bus()
+        accounts = [account.id for account in settings.accounts]
+        ledger = LockLedger(accounts, node_id=settings.node.id, boot_id=boot_id(), clock=clock)
+        ledger.load(await journal.locks())
+        files = LockFileDirectory(settings.locks_dir)
+        files.prepare()
+        transport = _transport(settings, secrets, topics, metrics)
+        mirror = LockMirror(ledger, files, bus, transport, topics.lock)
+        ledger.add_listener(mirror.changed)
+        mirror.show_all()
+
+        pools = Pools()
+        stack.push_async_callback(pools.close)
+        scribe = Scribe(journal, ledger, bus, clock)
+        telemetry = Telemetry(metrics, names={account.id: account.name for account in settings.accounts})
+        actors: list[AccountActor] = []
+        for account in settings.accounts:
+            venue = factory.build(_venue_options(account, settings, secrets), pools, clock=clock)
+            stack.push_async_callback(venue.close)
+            actors.append(_actor(account, settings, venue, scribe, clock, telemetry))
+        dispatcher = Dispatcher(actors, scribe, clock, node_id=settings.node.id)
+        outbox = Outbox(journal, transport, _router(topics))
+        inbox = Inbox(
+            node_id=settings.node.id,
+            journal=journal,
+            ledger=ledger,
+            dispatcher=dispatcher,
+            scribe=scribe,
+            bus=bus,
+            authority=_authority(settings, actors),
+            clock=clock,
+            verify=Gatekeeper(_verifier(settings), topics),
+            unlock_obstacle=lambda account_id, force: unlock_obstacle(
+                dispatcher.actors, journal, account_id, force=force
+            ),
+            latch_by_default={
+                actor.context.terms.account_id: actor.context.terms.execution.latch_by_default for actor in actors
+            },
+            observer=telemetry.inbox_observer(),
+            publish=outbox.publish_directly,
+        )
+        health = Health()
+        health.register("journal", lambda: None if journal.healthy else "cannot be written")
+        if transport is not None:
+            health.register("broker", lambda: None if transport.connected else "not connected")
+        health.register("accounts", lambda: _accounts_ping(actors))
+        started_at = datetime.now(UTC)
+        desk = Desk(
+            node_id=settings.node.id,
+            version=__version__,
+            inbox=inbox,
+            dispatcher=dispatcher,
+            journal=journal,
+            ledger=ledger,
+            bus=bus,
+            clock=clock,
+            not_ready=lambda: health.readiness().reasons,
+            parts=lambda: {
+                "broker": None if transport is None else {"connected": transport.connected},
+                "journal": {"healthy": journal.healthy},
+                "outbox_depth": outbox.depth,
+            },
+            started_at=started_at,
+        )
+        scribe.on_recorded = outbox.notify
+        scribe.on_unjournaled = outbox.publish_directly
+        scribe.on_event = _observers(dispatcher, desk, telemetry)
+
+        loop_monitor = LoopMonitor(observe_lag_s=metrics.event_loop_lag_seconds.observe)
+        api = ApiServer(_listeners(settings, desk, loop_monitor))
+        metrics_server = _metrics_server(settings, metrics)
+        if metrics_server is not None:
+            metrics_server.start()
+            stack.callback(metrics_server.close)
+        node = Node(
+            settings=settings,
+            desk=desk,
+            transport=transport,
+            topics=topics,
+            health=health,
+            outbox=outbox,
+            api=api,
+            clock=clock,
+            started_at=started_at,
+            dispatcher=dispatcher,
+            metrics_port=metrics_server.port if metrics_server else None,
+        )
+        async with asyncio.TaskGroup() as tasks:
+            work = {
+                "scribe": scribe.run(),
+                "scribe-debts": scribe.settle_debts(),
+                "lock-refresh": mirror.refresh(),
+                "lock-topics": mirror.publish(),
+                "outbox": outbox.run(),
+                "loop-monitor": loop_monitor.run(),
+                "telemetry": telemetry.run(desk=desk, outbox=outbox, actors=actors, ledger=ledger, clock=clock),
+                **{f"actor:{actor.context.terms.name}": actor.run() for actor in actors},
+            }
+            serving = [tasks.create_task(part, name=name) for name, part in work.items()]
+            await Recovery(journal=journal, dispatcher=dispatcher, clock=clock).run()
+            serving.append(tasks.create_task(inbox.run(), name="inbox"))
+            serving.append(tasks.create_task(inbox.make_durable(), name="inbox-debts"))
+            await api.start(tasks)
+            if transport is not None:
+                serving.append(tasks.create_task(transport.run(), name="mqtt"))
+                serving.append(tasks.create_task(inbox.receive(transport.deliveries()), name="mqtt-deliveries"))
+                serving.append(tasks.create_task(_announce(node), name="node-status"))
+            serving.append(tasks.create_task(_freeze(actors), name="gc-freeze"))
+            try:
+                yield node
+            finally:
+                await api.stop()
+                for task in serving:
+                    task.cancel()
+
+
+async def _announce(node: Node) -> None:
+    assert node.transport is not None  # noqa: S101  (only started with a broker)
+    while True:
+        await node.transport.wait_connected()
+        await node.announce("online")
+        await asyncio.sleep(STATUS_EVERY_S)
+
+
+async def _freeze(actors: Iterable[AccountActor]) -> None:
+    """Once the markets are loaded, take them out of the garbage collector's sight: a full pass costs 60 ms."""
+    for actor in actors:
+        await actor.armed.wait()
+    gc.collect()
+    gc.freeze()
+    log.info("all_accounts_armed")
+
+
+def _accounts_ping(actors: list[AccountActor]) -> str | None:
+    """Ready while any account can be served; a degraded one says so in its own state."""
+    if not actors or any(actor.healthy for actor in actors):
+        return None
+    return "none is armed"
+
+
+def _observers(dispatcher: Dispatcher, desk: Desk, telemetry: Telemetry) -> Callable[[Command, Document], None]:
+    def observe(command: Command, document: Document) -> None:
+        dispatcher.observe(command, document)
+        desk.observe(document)
+        telemetry.event(command, document)
+
+    return observe
+
+
+def _transport(settings: Settings, secrets: Secrets, topics: Topics, metrics: Metrics) -> MqttTransport | None:
+    mqtt = settings.mqtt
+    if mqtt is None:
+        return None
+    tls = None
+    if mqtt.url.tls:
+        try:
+            tls = client_tls(ca_file=mqtt.ca_file, cert_file=mqtt.cert_file, key_file=mqtt.key_file)
+        except OSError as error:
+            raise ConfigError([f"mqtt: certificates cannot be used: {error}"]) from None
+    will = {
+        "schema": "sovereign-node/status/1",
+        "node_id": settings.node.id,
+        "state": "offline",
+        "version": __version__,
+    }
+    connections = 0
+
+    def on_connection(connected: bool) -> None:
+        nonlocal connections
+        connections += connected
+        metrics.mqtt_connected.set(connected)
+        if connected and connections > 1:
+            metrics.mqtt_reconnects_total.inc()
+
+    return MqttTransport(
+        MqttOptions(
+            host=mqtt.url.host,
+            port=mqtt.url.port,
+            client_id=f"sn-{settings.node.tenant}-{settings.node.id}",
+            subscriptions=(topics.every_command,),
+            tls=tls,
+            username=mqtt.username,
+            password=secrets.of(mqtt.password).get_secret_value() if mqtt.password else None,
+            will=Will(topic=topics.status(settings.node.id), payload=encode(will)),
+        ),
+        on_connection=on_connection,
+    )
+
+
+def _verifier(settings: Settings) -> EnvelopeVerifier:
+    keys = {issuer.id: Ed25519PublicKey.from_public_bytes(issuer.public_key) for issuer in settings.issuers}
+    return EnvelopeVerifier(tenant=settings.node.tenant, public_keys=keys)
+
+
+def _authority(settings: Settings, actors: list[AccountActor]) -> Authority:
+    def venue_offset() -> timedelta | None:
+        offsets = [offset for actor in actors if (offset := actor.context.venue.clock_offset_ms()) is not None]
+        return timedelta(milliseconds=median(offsets)) if offsets else None
+
+    issuers = [
+        Issuer(
+            id=issuer.id,
+            actions=frozenset(issuer.actions),
+            accounts=None if ALL_ACCOUNTS in issuer.accounts else frozenset(settings.accounts_of(issuer)),
+            lifetime=timedelta(seconds=issuer.max_lifetime_s),
+        )
+        for issuer in settings.issuers
+    ]
+    return Authority(issuers, [account.id for account in settings.accounts], venue_offset=venue_offset)
+
+
+def venue_options(account: AccountSettings, settings: Settings, credentials: dict[str, str]) -> VenueOptions:
+    """What the venue layer must know of an account."""
+    return VenueOptions(
+        exchange=account.exchange,
+        credentials=credentials,
+        permission=VenuePermission(account.permission.value),
+        slices=account.slices,
+        connect_to=str(account.connect_to) if account.connect_to else None,
+        ca_file=account.ca_file,
+        local_address=account.local_address,
+        sandbox=account.sandbox,
+        options=account.options,
+        market_cache_dir=settings.node.state_dir / "markets",
+    )
+
+
+def _venue_options(account: AccountSettings, settings: Settings, secrets: Secrets) -> VenueOptions:
+    revealed = {name: secret.get_secret_value() for name, secret in secrets.of_account(account).items()}
+    return venue_options(account, settings, revealed)
+
+
+def _actor(
+    account: AccountSettings, settings: Settings, venue: Venue, scribe: Scribe, clock: Clock, telemetry: Telemetry
+) -> AccountActor:
+    execution = account.execution_with(settings.execution)
+    terms = AccountTerms(
+        account_id=account.id,
+        name=account.name,
+        owner=account.owner,
+        exchange=account.exchange,
+        permission=account.permission.value,
+        execution=ExecutionTerms(
+            deadline_s=execution.deadline_s,
+            latch_by_default=execution.lock_on_close is LockOnClose.LATCH,
+            settle_s=execution.settle_s,
+            max_slippage=execution.max_slippage,
+            resume_within=timedelta(seconds=execution.resume_within_s),
+        ),
+        flatten=FlattenTerms(
+            base_currency=account.base_currency,
+            keep=frozenset(account.flatten.keep),
+            min_value=account.flatten.min_value,
+            max_slippage=execution.max_slippage,
+        ),
+    )
+    context = AccountContext(
+        terms=terms,
+        venue=venue,
+        view=AccountView(venue, clock, background),
+        scribe=scribe,
+        clock=clock,
+        on_step=telemetry.step,
+    )
+    return AccountActor(context, node_id=settings.node.id)
+
+
+def _router(topics: Topics) -> Router:
+    def route(document: Document, reply_to: ReplyTo | None) -> list[tuple[str, bytes | None]]:
+        target = document["account_id"]
+        command_id = UUID(document["command_id"])
+        topic = topics.event("*" if target == ALL_ACCOUNTS else UUID(target), command_id)
+        own: tuple[str, bytes | None] = (topic, None)
+        return [own] if reply_to is None else [own, (reply_to.topic, reply_to.correlation_data)]
+
+    return route
+
+
+def _listeners(settings: Settings, desk: Desk, loop_monitor: LoopMonitor) -> list[Listener]:
+    def liveness() -> tuple[str, ...]:
+        wrong = loop_monitor.ping()
+        return () if wrong is None else (wrong,)
+
+    listeners: list[Listener] = [
+        UnixListener(app=create_app(desk, operator=True, liveness=liveness), path=settings.operator_socket)
+    ]
+    if settings.http is not None:
+        listeners.append(
+            TcpListener(
+                app=create_app(desk, operator=False, liveness=liveness),
+                host=settings.http.listen.host,
+                port=settings.http.listen.port,
+                cert_file=settings.http.cert_file,
+                key_file=settings.http.key_file,
+            )
+        )
+    return listeners
+
+
+def _metrics_server(settings: Settings, metrics: Metrics) -> MetricsServer | None:
+    if settings.metrics is None:
+        return None
+    return MetricsServer(metrics, host=settings.metrics.listen.host, port=settings.metrics.listen.port)

@@ -1,0 +1,219 @@
+"""Answers the doors of people and programs: what may be asked of the running node."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from node.clock import Clock
+from node.domain.command import Action, CommandState, RejectCode, Request
+from node.domain.result import Document, decimal_text, instant_text
+from node.engine.actor import AccountActor, AccountState
+from node.engine.bus import Bus
+from node.engine.dispatcher import Dispatcher
+from node.engine.inbox import Inbox
+from node.engine.lock_ledger import LockLedger
+from node.engine.ports import Journal, Rejection, Submission
+from node.errors import JournalUnavailable
+
+#: Proven executions that the estimate is made from.
+HISTORY: Final = 50
+
+
+@dataclass(slots=True, kw_only=True)
+class Desk:
+    """Implements the CommandDesk port."""
+
+    node_id: str
+    version: str
+    inbox: Inbox
+    dispatcher: Dispatcher
+    journal: Journal
+    ledger: LockLedger
+    bus: Bus
+    clock: Clock
+    #: Reasons why the node as a whole is not ready; empty if it is.
+    not_ready: Callable[[], Sequence[str]]
+    #: Broker, journal and the like, for people.
+    parts: Callable[[], Document]
+    started_at: datetime
+    #: Per account: milliseconds to the proof of the last executions, and of the last drill's prediction.
+    _history: dict[UUID, list[float]] = field(default_factory=dict)
+    _predicted: dict[UUID, float] = field(default_factory=dict)
+    #: Per account: when a drill last passed.
+    drilled_at: dict[UUID, datetime] = field(default_factory=dict)
+
+    async def submit(self, request: Request) -> Submission:
+        """Verify, store, lock, dispatch."""
+        return await self.inbox.submit(request)
+
+    async def abort(self, command_id: UUID, *, by: str, reason: str | None) -> Submission | None:
+        """End a live command as failed; its lock stays."""
+        began_ns = self.clock.monotonic_ns()
+        if not await self.dispatcher.abort(command_id, by=by, reason=reason):
+            return None
+        document = await self.result(command_id)
+        latency_ms = (self.clock.monotonic_ns() - began_ns) / 1e6
+        return Submission(document=document or {}, rejection=None, duplicate=False, latency_ms=latency_ms)
+
+    async def result(self, command_id: UUID) -> Document | None:
+        """The newest event of a command."""
+        try:
+            stored = await self.journal.find(command_id)
+        except JournalUnavailable:
+            stored = None
+        return stored.document if stored else None
+
+    async def follow(self, command_id: UUID) -> AsyncIterator[Document]:
+        """The command's events so far, then the live ones; ends after its ending."""
+        with self.bus.listen(command_id) as live:
+            seen = 0
+            try:
+                past = await self.journal.events(command_id)
+            except JournalUnavailable:
+                past = []
+            for document in past:
+                seen = int(document["seq"])
+                yield document
+                if CommandState(document["state"]).ended:
+                    return
+            while True:
+                document = await live.get()
+                if int(document["seq"]) <= seen and not document["unjournaled"]:
+                    continue
+                yield document
+                if CommandState(document["state"]).ended:
+                    return
+
+    def account_of(self, name_or_id: str) -> UUID | None:
+        """Resolve an account by id or configured name."""
+        for account_id, actor in self.dispatcher.actors.items():
+            if name_or_id in (str(account_id), actor.context.terms.name):
+                return account_id
+        return None
+
+    def accounts(self) -> list[Document]:
+        """Per account: who, where, in what state, and what was last seen of it."""
+        return [self._account(actor) for actor in self.dispatcher.actors.values()]
+
+    def status(self) -> Document:
+        """The whole node."""
+        reasons = list(self.not_ready())
+        return {
+            "ready": not reasons,
+            "reasons": reasons,
+            "node_id": self.node_id,
+            "version": self.version,
+            "started_at": instant_text(self.started_at),
+            "at": instant_text(self.clock.now()),
+            **self.parts(),
+            "accounts": self.accounts(),
+        }
+
+    def lock(self, account_id: UUID) -> Document | None:
+        """The lock document, freshly dated."""
+        return self.ledger.document(account_id) if account_id in self.dispatcher.actors else None
+
+    async def follow_lock(self, account_id: UUID) -> AsyncIterator[Document]:
+        """The lock document now, at every change and at every refresh."""
+        with self.bus.listen(account_id) as live:
+            yield self.ledger.document(account_id)
+            while True:
+                yield await live.get()
+
+    def estimated_execution_ms(self, account_id: UUID) -> float:
+        """The 95th percentile of this account's own history; else the last drill's prediction; else the deadline."""
+        history = sorted(self._history.get(account_id, ()))
+        if history:
+            return history[min(int(len(history) * 0.95), len(history) - 1)]
+        deadline_ms = self.dispatcher.actors[account_id].context.terms.execution.deadline_s * 1e3
+        return self._predicted.get(account_id, deadline_ms)
+
+    def observe(self, document: Document) -> None:
+        """Learn from an ending."""
+        if document["state"] != CommandState.DONE.value or document["account_id"] == "*":
+            return
+        account_id = UUID(document["account_id"])
+        if document["dry_run"]:
+            if "predicted_ms" in document:
+                self._predicted[account_id] = document["predicted_ms"]
+                self.drilled_at[account_id] = self.clock.now()
+        elif Action(document["action"]).closes and document["latency_ms"]["proof"] is not None:
+            history = self._history.setdefault(account_id, [])
+            history.append(document["latency_ms"]["proof"])
+            del history[:-HISTORY]
+
+    def unlock_obstacle(self, account_id: UUID, force: bool) -> Rejection | None:
+        """Why an UNLOCK is not possible now: it adds risk, so everything must be healthy and proven first."""
+        return unlock_obstacle(self.dispatcher.actors, self.journal, account_id, force=force)
+
+    def _account(self, actor: AccountActor) -> Document:
+        terms, venue, view = actor.context.terms, actor.context.venue, actor.context.view
+        lock = self.ledger.get(terms.account_id)
+        drilled_at = self.drilled_at.get(terms.account_id)
+        return {
+            "id": str(terms.account_id),
+            "name": terms.name,
+            "owner": terms.owner,
+            "exchange": terms.exchange,
+            "permission": terms.permission,
+            "state": account_state(actor, locked=lock.locked).value,
+            "reasons": [*_troubles(actor)],
+            "lock": self.ledger.document(terms.account_id),
+            "live_commands": [str(command.command_id) for command in actor.live],
+            "slices": [self._slice(actor, name) for name in venue.slices],
+            "not_covered": list(venue.not_covered),
+            "round_trip_ms": venue.round_trip_ms(),
+            "clock_offset_ms": venue.clock_offset_ms(),
+            "last_drill_at": drilled_at and instant_text(drilled_at),
+            "unread": view.unread() if actor.armed.is_set() else list(venue.slices),
+        }
+
+    def _slice(self, actor: AccountActor, name: str) -> Document:
+        seen = actor.context.view.last(name)
+        if seen is None:
+            return {"slice": name, "age_s": None}
+        snapshot = seen.snapshot
+        return {
+            "slice": name,
+            "age_s": actor.context.view.age_s(name),
+            "open_orders": len(snapshot.orders or ()),
+            "positions": [
+                {
+                    "symbol": position.symbol,
+                    "side": position.side.value,
+                    "contracts": decimal_text(position.contracts),
+                }
+                for position in snapshot.positions
+            ],
+        }
+
+
+def account_state(actor: AccountActor, *, locked: bool) -> AccountState:
+    """Armed, locked, or degraded: a lock on an account that cannot be read is no comfort."""
+    if not actor.healthy:
+        return AccountState.DEGRADED
+    return AccountState.LOCKED if locked else AccountState.ARMED
+
+
+def unlock_obstacle(
+    actors: Mapping[UUID, AccountActor], journal: Journal, account_id: UUID, *, force: bool
+) -> Rejection | None:
+    """BUSY while a command is live, NOT_READY while the journal is down or a slice unread (which *force* overrides)."""
+    actor = actors[account_id]
+    if actor.live:
+        return Rejection(code=RejectCode.BUSY, message=f"command {actor.live[0].command_id} is live")
+    if not journal.healthy:
+        return Rejection(code=RejectCode.NOT_READY, message="the journal cannot be written")
+    unread = actor.context.view.unread() if actor.armed.is_set() else list(actor.context.venue.slices)
+    if unread and not force:
+        return Rejection(code=RejectCode.NOT_READY, message=f"not read: {', '.join(unread)}")
+    return None
+
+
+def _troubles(actor: AccountActor) -> list[str]:
+    found = [f"{actor.arm_error.code}: {actor.arm_error}"] if actor.arm_error else []
+    return found + [f"{name}: {error.code}: {error}" for name, error in actor.context.view.troubles.items()]

@@ -1,0 +1,90 @@
+"""Sends events to the broker: at least once, in order, from the journal; straight away while there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from node.domain.command import Command, ReplyTo
+from node.domain.result import Document
+from node.engine.ports import Journal, MessageTransport, OutboxMessage
+from node.errors import JournalUnavailable, TransportUnavailable
+
+#: Events under way to the broker at once.
+BATCH_MAX: Final = 32
+#: Between two tries while the broker or the journal is away.
+RETRY_S: Final = 0.5
+#: Events kept for the broker while neither it nor the journal can be had.
+BACKLOG_MAX: Final = 10_000
+
+log = structlog.get_logger(__name__)
+
+#: Where an event goes: its own topic, and the sender's if it named one.
+Router = Callable[[Document, ReplyTo | None], list[tuple[str, bytes | None]]]
+
+
+def encode(document: Document) -> bytes:
+    """A document as it goes over the wire."""
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+class Outbox:
+    """Publishes what the journal says is unpublished."""
+
+    def __init__(self, journal: Journal, transport: MessageTransport | None, route: Router) -> None:
+        self._journal = journal
+        self._transport = transport
+        self._route = route
+        self._work = asyncio.Event()
+        self._work.set()
+        self._direct: deque[OutboxMessage] = deque(maxlen=BACKLOG_MAX)
+        #: Events that wait, as of the last look.
+        self.depth = 0
+
+    def notify(self) -> None:
+        """The journal has new events."""
+        self._work.set()
+
+    def publish_directly(self, document: Document, command: Command) -> None:
+        """Send an event that the journal does not have."""
+        self._direct.append(OutboxMessage(seq=int(document["seq"]), document=document, reply_to=command.reply_to))
+        self._work.set()
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            try:
+                await self.flush()
+            except (JournalUnavailable, TransportUnavailable) as error:
+                log.debug("outbox_waits", reason=error.code)
+                await asyncio.sleep(RETRY_S)
+                self._work.set()
+
+    async def flush(self) -> None:
+        """Send everything that waits.
+
+        Raises:
+            TransportUnavailable, JournalUnavailable: some of it still waits.
+        """
+        while self._direct:
+            await self._send(self._direct[0])
+            self._direct.popleft()
+        while messages := await self._journal.pending(BATCH_MAX):
+            self.depth = len(messages)
+            await asyncio.gather(*(self._send(message) for message in messages))
+            await self._journal.published([message.seq for message in messages])
+        self.depth = 0
+
+    async def _send(self, message: OutboxMessage) -> None:
+        if self._transport is None:
+            return  # nobody to tell: the journal and the socket have it
+        payload = encode(message.document)
+        for topic, correlation_data in self._route(message.document, message.reply_to):
+            await self._transport.publish(topic, payload, correlation_data=correlation_data)

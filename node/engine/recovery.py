@@ -1,0 +1,75 @@
+"""After a restart: what was unfinished goes back through the dispatcher, or is put before the operator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from node.clock import Clock
+from node.domain.command import Command
+from node.domain.latency import Stopwatch
+from node.domain.result import Document, ErrorReport
+from node.engine.dispatcher import Dispatcher
+from node.engine.ports import Journal, StoredCommand
+
+#: Client order ids of one attempt: restarts of a pursuit within one run of the process count on from here.
+ATTEMPT_STRIDE = 1000
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """Re-enqueues, never executes: what is to be done is planned anew from what the venue shows."""
+
+    journal: Journal
+    dispatcher: Dispatcher
+    clock: Clock
+
+    async def run(self) -> None:
+        """Take up every unfinished command of earlier runs, once.
+
+        Raises:
+            JournalUnavailable: nothing was taken up.
+        """
+        for stored in await self.journal.unfinished():
+            if stored.command.account_id is None:
+                await self._resume_parent(stored)
+            else:
+                await self._resume(stored)
+
+    async def _resume_parent(self, stored: StoredCommand) -> None:
+        children: dict[UUID, Document | None] = {
+            child.command.command_id: child.document for child in await self.journal.children(stored.command.command_id)
+        }
+        self.dispatcher.adopt_parent(stored.command, self._stopwatch(stored.command), children)
+
+    async def _resume(self, stored: StoredCommand) -> None:
+        command = stored.command
+        actor = self.dispatcher.actors.get(command.account_id) if command.account_id else None
+        if actor is None:
+            log.error("unfinished_command_of_unknown_account", command_id=str(command.command_id))
+            return
+        age = self.clock.now() - command.received_at
+        stopwatch = self._stopwatch(command)
+        if command.action.closes and not command.dry_run and age > actor.context.terms.execution.resume_within:
+            log.error("stale_command_not_resumed", command_id=str(command.command_id), age_s=age.total_seconds())
+            error = ErrorReport(
+                code="STALE_RESUME",
+                message=f"unfinished for {age.total_seconds():.0f} s when the node came back: the operator decides",
+            )
+            await actor.refuse_to_resume(command, stopwatch, error)
+            return
+        if command.dry_run and command.action.closes:
+            error = ErrorReport(code="INTERRUPTED", message="the node was restarted during the drill")
+            await actor.refuse_to_resume(command, stopwatch, error)
+            return
+        log.warning("command_resumed", command_id=str(command.command_id), attempt=stored.attempt)
+        self.dispatcher.dispatch((command,), stopwatch, attempt=stored.attempt * ATTEMPT_STRIDE)
+
+    def _stopwatch(self, command: Command) -> Stopwatch:
+        """Receipt was in another process: its monotonic instant is reckoned back by the wall clock."""
+        age_ns = int((self.clock.now() - command.received_at).total_seconds() * 1e9)
+        return Stopwatch(received_ns=self.clock.monotonic_ns() - max(age_ns, 0))
