@@ -50,6 +50,8 @@ class Pursuit:
         #: Shared with the actor, which adds newcomers.
         self._live = live
         self._changed = asyncio.Event()
+        #: Set at the end of a judgement that began after it was made.
+        self._judged = asyncio.Event()
         self._workers: dict[str, SliceWorker] = {}
         self._rounds: dict[str, int] = {}
 
@@ -71,7 +73,8 @@ class Pursuit:
             attempt=lead.attempt,
             round=0,
         )
-        return SliceGoal(scope=scope, flatten=any(live.flattens for live in wanting), ids=ids)
+        parts = tuple(dict.fromkeys(live.scope for live in wanting))
+        return SliceGoal(scope=scope, flatten=any(live.flattens for live in wanting), parts=parts, ids=ids)
 
     def account_for(self, result: StepResult) -> None:
         """Count a step for every command that it was done for."""
@@ -98,6 +101,12 @@ class Pursuit:
     def changed(self) -> None:
         """A slice has something new to judge."""
         self._changed.set()
+
+    async def judged(self) -> None:
+        """Have the states judged, and return when that is done."""
+        passed = self._judged
+        self._changed.set()
+        await passed.wait()
 
     def may_sell(self) -> bool:
         """Spot sales begin when positions are proven gone: a balance may be the other leg's hedge, or its margin."""
@@ -136,6 +145,7 @@ class Pursuit:
                 if self._live:
                     await self._changed.wait()
                     self._changed.clear()
+            self._judged.set()
             for worker in self._workers.values():
                 worker.stop()
             for reminder in reminders.values():
@@ -143,6 +153,7 @@ class Pursuit:
 
     async def _judge(self) -> None:
         """End the commands whose part is proven, or lost; have proofs renewed that a later step has overtaken."""
+        passed, self._judged = self._judged, asyncio.Event()
         states = {name: worker.state() for name, worker in self._workers.items()}
         for live in list(self._live.values()):
             names = live.slices(self._context.venue)
@@ -156,6 +167,7 @@ class Pursuit:
                     self._workers[name].recheck()
         for worker in self._workers.values():
             worker.wake()
+        passed.set()
 
     async def _complete(self, live: LiveCommand, assessment: Assessment) -> None:
         """Done at the first proof; a hold needs a second one, begun after the settling time."""

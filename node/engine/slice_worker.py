@@ -41,6 +41,8 @@ class SliceGoal:
 
     scope: Scope
     flatten: bool
+    #: The scopes of the single commands, each once.
+    parts: tuple[Scope, ...]
     #: Of the oldest command: its id and attempt go into the client order ids.
     ids: OrderIds
 
@@ -62,6 +64,9 @@ class Pursuer(Protocol):
 
     def changed(self) -> None:
         """The slice's state has changed."""
+
+    async def judged(self) -> None:
+        """Have the slice's state judged, and return when that is done."""
 
     def may_sell(self) -> bool:
         """Whether spot sales may begin."""
@@ -102,6 +107,8 @@ class SliceWorker:
         self._denials = 0
         self._first_denial_ns = 0
         self._denied = False
+        #: Denied, and all is said that can be said.
+        self._given_up = False
         self._trouble: ErrorReport | None = None
         self._retry_after_s: float | None = None
 
@@ -115,7 +122,7 @@ class SliceWorker:
             last_step_ended_ns=self._last_step_ended_ns,
             memory=dict(self._memory),
             refused_assets=self._refused_assets(),
-            denied=self._denied,
+            denied=self._given_up,
             before_positions=dict(self._before_positions),
             before_balances=dict(self._before_balances),
             trouble=self._trouble,
@@ -221,6 +228,8 @@ class SliceWorker:
                 self._memory = learn(self._memory, results, seen)
                 if proof is None or any(goal.scope.covers(position.symbol) for position in seen.positions):
                     self._working = seen
+                    if any(_clear(seen, part) for part in goal.parts if part != goal.scope):
+                        await self._prove_a_part()
                     await self._after_round(seen, results)
                     return
             if proof is not None:
@@ -228,6 +237,11 @@ class SliceWorker:
         finally:
             if proof is not None:
                 proof.cancel()
+
+    async def _prove_a_part(self) -> None:
+        """One of several commands has nothing left here: it must not wait for the others."""
+        self._proof, self._proof_goal = await self._read_proof(), None
+        await self._pursuit.judged()
 
     async def _consider(self, goal: SliceGoal, proof: SliceSnapshot) -> None:
         """Take a causal read as the proof, if there is nothing to do in it."""
@@ -247,6 +261,7 @@ class SliceWorker:
         self._trouble = None
         self._idle_rounds = 0
         self._denials = 0
+        self._denied = self._given_up = False
         self._pursuit.changed()
 
     async def _after_round(self, seen: SliceSnapshot, results: list[StepResult]) -> None:
@@ -265,6 +280,7 @@ class SliceWorker:
     def _tell_what_is_left(self, proof: SliceSnapshot) -> None:
         """Nothing more can be done here, but it can be said what there is."""
         self._proof, self._proof_goal = proof, None
+        self._given_up = True
         self._pursuit.changed()
 
     def _note_refusals(self, results: list[StepResult]) -> None:
@@ -302,6 +318,7 @@ class SliceWorker:
         self._idle_rounds += 1
         if isinstance(error, VenueDenied):
             self._note_denial()
+            self._given_up = self._denied
         if isinstance(error, VenueLimited):
             self._retry_after_s = error.retry_after_s
         self._pursuit.changed()
@@ -363,8 +380,8 @@ class SliceWorker:
         self._size_at_start = max(self._size_at_start, _size(snapshot))
         for position in snapshot.positions:
             self._before_positions.setdefault(position.key, position.contracts)
-        for balance in snapshot.balances or ():
-            self._before_balances.setdefault(balance.asset, balance.total)
+        if snapshot.balances is not None and not self._before_balances:
+            self._before_balances = {balance.asset: balance.total for balance in snapshot.balances}
 
     def _ids(self, goal: SliceGoal) -> OrderIds:
         return replace(goal.ids, round=self._rounds)
@@ -389,6 +406,12 @@ def _target(step: Step) -> tuple[object, ...]:
             return ("cancel", step.symbol, step.trigger)
         case _:
             return ("sell", step.asset)
+
+
+def _clear(snapshot: SliceSnapshot, scope: Scope) -> bool:
+    """Whether nothing is known of a scope."""
+    symbols = [position.symbol for position in snapshot.positions] + [order.symbol for order in snapshot.orders or ()]
+    return not any(scope.covers(symbol) for symbol in symbols)
 
 
 def _without_cancelled(snapshot: SliceSnapshot, results: list[StepResult]) -> SliceSnapshot:

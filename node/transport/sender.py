@@ -1,0 +1,143 @@
+"""The sender's side: sign a command, repeat the same bytes until a node has taken it, follow what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from node.domain.command import Action, CommandState
+from node.engine.ports import MessageTransport
+from node.errors import TransportUnavailable
+from node.transport.envelope import sign_command
+from node.transport.issuer_key import IssuerKey
+from node.transport.topics import AccountTarget, Topics
+
+#: Between two publishes of the same envelope while nobody has confirmed it: a broker's PUBACK proves nothing.
+REPEAT_EVERY_S: Final = 1.0
+LIFETIME: Final = timedelta(seconds=60)
+
+Document = dict[str, Any]
+
+
+class NotConfirmed(Exception):
+    """No node confirmed the command while it was valid."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """What to command."""
+
+    account: AccountTarget
+    action: Action
+    command_id: UUID
+    symbols: Sequence[str] = ()
+    latch: bool | None = None
+    dry_run: bool = False
+    reason: str | None = None
+    epoch: int | None = None
+
+
+class Sender:
+    """Sends over a transport that is subscribed to ``response_topic`` and runs in a task of its owner's."""
+
+    def __init__(self, transport: MessageTransport, key: IssuerKey, topics: Topics, response_topic: str) -> None:
+        self._transport = transport
+        self._key = key
+        self._topics = topics
+        self._response_topic = response_topic
+        self._waiting: dict[UUID, asyncio.Queue[Document]] = {}
+
+    @staticmethod
+    def new_response_topic(topics: Topics, issuer: str) -> str:
+        """A topic of its own for one sender."""
+        return topics.response(f"{issuer}-{uuid4().hex}")
+
+    async def receive(self) -> None:
+        """Hand arriving documents to whoever follows their command; until cancelled."""
+        async for delivery in self._transport.deliveries():
+            await delivery.acknowledge()
+            try:
+                document = json.loads(delivery.payload)
+                queue = self._waiting.get(UUID(document["command_id"]))
+            except (ValueError, KeyError, TypeError):
+                continue  # not an event of ours: anybody may write to a topic
+            if queue is not None:
+                queue.put_nowait(document)
+
+    async def send(self, outgoing: Outgoing, *, lifetime: timedelta = LIFETIME) -> AsyncGenerator[Document, None]:
+        """The command's events in order, each once, up to and with its ending.
+
+        Raises:
+            NotConfirmed: nobody answered before the command expired. It may still have been carried out.
+            ValueError: the command is malformed.
+        """
+        issued_at = datetime.now(UTC)
+        envelope = sign_command(
+            self._key,
+            tenant=self._topics.tenant,
+            command_id=outgoing.command_id,
+            account=outgoing.account,
+            action=outgoing.action,
+            issued_at=issued_at,
+            expires_at=issued_at + lifetime,
+            symbols=outgoing.symbols,
+            latch=outgoing.latch,
+            dry_run=outgoing.dry_run,
+            reason=outgoing.reason,
+            epoch=outgoing.epoch,
+        )
+        queue = self._waiting[outgoing.command_id] = asyncio.Queue()
+        repeating = asyncio.create_task(self._repeat(envelope, outgoing, lifetime), name=f"send:{outgoing.command_id}")
+        try:
+            async with aclosing(self._events(queue, repeating)) as events:
+                async for document in events:
+                    yield document
+        finally:
+            repeating.cancel()
+            del self._waiting[outgoing.command_id]
+
+    async def _events(
+        self, queue: asyncio.Queue[Document], repeating: asyncio.Task[None]
+    ) -> AsyncGenerator[Document, None]:
+        newest = 0
+        while True:
+            arrival = asyncio.ensure_future(queue.get())
+            await asyncio.wait(
+                {arrival, repeating} if not repeating.done() else {arrival}, return_when="FIRST_COMPLETED"
+            )
+            if not arrival.done():
+                arrival.cancel()
+                if newest == 0:
+                    raise NotConfirmed("no node confirmed the command while it was valid")
+                continue
+            document = arrival.result()
+            repeating.cancel()
+            if document["seq"] <= newest:
+                continue
+            newest = document["seq"]
+            yield document
+            if CommandState(document["state"]).ended:
+                return
+
+    async def _repeat(self, envelope: bytes, outgoing: Outgoing, lifetime: timedelta) -> None:
+        topic = self._topics.command(outgoing.account)
+        expires_at = asyncio.get_running_loop().time() + lifetime.total_seconds()
+        while (left_s := expires_at - asyncio.get_running_loop().time()) > 0:
+            try:
+                await self._transport.publish(
+                    topic,
+                    envelope,
+                    response_topic=self._response_topic,
+                    correlation_data=outgoing.command_id.bytes,
+                    expiry_s=max(1, round(left_s)),
+                )
+            except TransportUnavailable:
+                await asyncio.sleep(min(0.05, left_s))
+                continue
+            await asyncio.sleep(min(REPEAT_EVERY_S, left_s))

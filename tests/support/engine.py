@@ -1,0 +1,211 @@
+"""The engine with a journal in memory and a fake venue: everything between a request and its ending."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+from node.clock import SystemClock
+from node.domain.command import OPERATOR, Action, Command, CommandState, Door, Request
+from node.domain.flatten import FlattenTerms
+from node.domain.lock import AccountLock
+from node.domain.result import Document
+from node.engine.account import AccountTerms, ExecutionTerms
+from node.engine.actor import AccountActor
+from node.engine.authority import Authority, Issuer
+from node.engine.bus import Bus
+from node.engine.desk import Desk, unlock_obstacle
+from node.engine.dispatcher import Dispatcher
+from node.engine.inbox import Inbox
+from node.engine.lock_ledger import LockLedger
+from node.engine.ports import Delivery, Junk, Rejection, Submission
+from node.engine.pursuit import AccountContext
+from node.engine.recovery import Recovery
+from node.engine.scribe import Scribe
+from node.engine.view import AccountView
+from node.journal.memory import MemoryJournal
+from tests.support.fake_venue import FakeVenue
+
+ACCOUNT = UUID("6b0c8d1e-5f0a-4c52-9a1e-3d0f6f1d2a77")
+OTHER = UUID("11111111-5f0a-4c52-9a1e-3d0f6f1d2a77")
+NODE_ID = "node-1"
+
+
+@dataclass(slots=True)
+class Engine:
+    """The running parts, and what was seen of them."""
+
+    journal: MemoryJournal
+    ledger: LockLedger
+    inbox: Inbox
+    desk: Desk
+    dispatcher: Dispatcher
+    scribe: Scribe
+    venues: dict[UUID, FakeVenue]
+    locks: list[AccountLock] = field(default_factory=list)
+    #: Documents that were sent without the journal.
+    published: list[Document] = field(default_factory=list)
+
+    @property
+    def venue(self) -> FakeVenue:
+        """The first account's."""
+        return self.venues[ACCOUNT]
+
+    async def armed(self) -> None:
+        """Wait until every account is."""
+        for actor in self.dispatcher.actors.values():
+            await actor.armed.wait()
+
+    async def submit(self, action: Action, account: UUID | None = ACCOUNT, **parameters: Any) -> Submission:
+        """Send a command through the operator's door."""
+        return await self.desk.submit(request(action, account, **parameters))
+
+    async def ending(self, command_id: UUID | str, *, within_s: float = 5.0) -> Document:
+        """The document that a command ends with."""
+        async with asyncio.timeout(within_s):
+            return [document async for document in self.desk.follow(UUID(str(command_id)))][-1]
+
+    async def carried_out(self, action: Action, account: UUID | None = ACCOUNT, **parameters: Any) -> Document:
+        """Send a command and wait for its ending."""
+        submission = await self.submit(action, account, **parameters)
+        return await self.ending(submission.document["command_id"])
+
+    async def until_state(self, command_id: UUID | str, state: CommandState) -> Document:
+        """Wait until a command has come that far."""
+        async with asyncio.timeout(5):
+            async for document in self.desk.follow(UUID(str(command_id))):
+                if document["state"] == state.value:
+                    return document
+        raise AssertionError(f"ended without having been {state}")
+
+
+def request(action: Action, account: UUID | None = ACCOUNT, **parameters: Any) -> Request:
+    """A request of the operator's."""
+    fields: dict[str, Any] = {
+        "command_id": uuid4(),
+        "account_id": account,
+        "action": action,
+        "issuer": OPERATOR,
+        "door": Door.OPERATOR,
+    }
+    return Request(**{**fields, **parameters})
+
+
+def delivery_verifier(delivery: Delivery) -> Request | Junk | tuple[Request, Rejection]:
+    """Deliveries of these tests carry their verified form in a side table."""
+    return VERIFIED[delivery.payload]
+
+
+#: What a delivery's payload is verified to.
+VERIFIED: dict[bytes, Request | Junk | tuple[Request, Rejection]] = {}
+
+
+@asynccontextmanager
+async def engine(
+    *venues: FakeVenue,
+    journal: MemoryJournal | None = None,
+    execution: ExecutionTerms | None = None,
+    permission: str = "close",
+    keep: frozenset[str] = frozenset(),
+    issuers: tuple[Issuer, ...] = (),
+    venue_offset: timedelta | None = None,
+    recover: bool = False,
+) -> AsyncIterator[Engine]:
+    """Run an engine for the given venues (accounts ACCOUNT, OTHER, ...) until the block ends."""
+    clock = SystemClock()
+    journal = journal or MemoryJournal(node_id=NODE_ID, clock=clock)
+    accounts = (ACCOUNT, OTHER)[: len(venues)]
+    by_account = dict(zip(accounts, venues, strict=True))
+    bus = Bus()
+    ledger = LockLedger(accounts, node_id=NODE_ID, boot_id="boot", clock=clock)
+    ledger.load(await journal.locks())
+    scribe = Scribe(journal, ledger, bus, clock)
+    actors = []
+    for number, (account_id, venue) in enumerate(by_account.items()):
+        terms = AccountTerms(
+            account_id=account_id,
+            name=f"account-{number}",
+            owner="acme",
+            exchange="fake",
+            permission=permission,
+            execution=execution or ExecutionTerms(deadline_s=2.0, settle_s=0.05),
+            flatten=FlattenTerms(base_currency="USDT", keep=keep, min_value=Decimal(5)),
+        )
+        view = AccountView(venue, clock, nullcontext)
+        context = AccountContext(terms=terms, venue=venue, view=view, scribe=scribe, clock=clock)
+        actors.append(AccountActor(context, node_id=NODE_ID))
+    dispatcher = Dispatcher(actors, scribe, clock, node_id=NODE_ID)
+    published: list[Document] = []
+    inbox = Inbox(
+        node_id=NODE_ID,
+        journal=journal,
+        ledger=ledger,
+        dispatcher=dispatcher,
+        scribe=scribe,
+        bus=bus,
+        authority=Authority(issuers, accounts, venue_offset=lambda: venue_offset),
+        clock=clock,
+        verify=delivery_verifier,
+        unlock_obstacle=lambda account_id, force: unlock_obstacle(dispatcher.actors, journal, account_id, force=force),
+        latch_by_default={
+            actor.context.terms.account_id: actor.context.terms.execution.latch_by_default for actor in actors
+        },
+        publish=lambda document, _command: published.append(document),
+    )
+    desk = Desk(
+        node_id=NODE_ID,
+        version="0",
+        inbox=inbox,
+        dispatcher=dispatcher,
+        journal=journal,
+        ledger=ledger,
+        bus=bus,
+        clock=clock,
+        not_ready=tuple,
+        parts=dict,
+        started_at=datetime.now(UTC),
+    )
+
+    def on_event(command: Command, document: Document) -> None:
+        dispatcher.observe(command, document)
+        desk.observe(document)
+
+    scribe.on_event = on_event
+    scribe.on_unjournaled = lambda document, _command: published.append(document)
+    running = Engine(
+        journal=journal,
+        ledger=ledger,
+        inbox=inbox,
+        desk=desk,
+        dispatcher=dispatcher,
+        scribe=scribe,
+        venues=by_account,
+        published=published,
+    )
+    ledger.add_listener(running.locks.append)
+    tasks = [
+        asyncio.create_task(work, name=name)
+        for name, work in {
+            "scribe": scribe.run(),
+            "debts": scribe.settle_debts(),
+            "inbox": inbox.run(),
+            "durable": inbox.make_durable(),
+            **{f"actor-{number}": actor.run() for number, actor in enumerate(actors)},
+        }.items()
+    ]
+    try:
+        if recover:
+            await Recovery(journal=journal, dispatcher=dispatcher, clock=clock).run()
+        yield running
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        faults = [end for end in ended if isinstance(end, Exception)]
+        assert not faults, faults

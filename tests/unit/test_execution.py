@@ -1,0 +1,447 @@
+"""What becomes of a command between its acceptance and its ending."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from uuid import UUID
+
+from node.domain.command import Action, CommandState
+from node.domain.snapshot import Balance, PositionSide, Side
+from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, Outcome, Refusal, SellSpot, Step, StepResult
+from node.engine.account import ExecutionTerms
+from node.errors import VenueUnavailable
+from tests.support.engine import ACCOUNT, OTHER, engine
+from tests.support.fake_venue import LINEAR, SPOT, FakeVenue, ambiguous, order, position, refused, rules
+
+BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
+
+
+def book() -> FakeVenue:
+    """Two positions, an entry order and a protective one."""
+    return FakeVenue(
+        positions=[position(BTC, "1.2"), position(ETH, "5", PositionSide.SHORT)],
+        orders=[
+            order(BTC, "entry"),
+            order(BTC, "stop", Side.SELL, reduce_only=True, trigger=True),
+            order("SOL/USDT", "spot-order"),
+        ],
+    )
+
+
+class TestCloseAll:
+    async def test_ends_flat_with_evidence_of_every_slice(self) -> None:
+        """Positions closed, both books empty, and each slice read after the last step."""
+        async with engine(book()) as node:
+            document = await node.carried_out(Action.CLOSE_ALL)
+        assert document["state"] == "done"
+        assert document["verdict"] == "flat"
+        assert {each["slice"] for each in document["evidence"]} == {SPOT, LINEAR}
+        assert node.venue.positions == []
+        assert node.venue.orders == []
+        assert [(each["symbol"], each["before"], each["after"]) for each in document["positions"]] == [
+            (BTC, "1.2", "0"),
+            (ETH, "5", "0"),
+        ]
+
+    async def test_leaves_the_account_locked(self) -> None:
+        """The latch is set before anything is placed."""
+        async with engine(book()) as node:
+            document = await node.carried_out(Action.CLOSE_ALL)
+            assert document["lock"] == {"locked": True, "epoch": 1}
+            assert node.ledger.get(ACCOUNT).latched
+
+    async def test_cancels_a_protective_order_only_after_its_position_is_gone(self) -> None:
+        """Whatever happens in between, the position keeps its stop."""
+        venue = book()
+
+        def check(step: Step) -> None:
+            stop_goes = (isinstance(step, CancelOrders) and "stop" in step.order_ids) or (
+                isinstance(step, CancelSymbol) and step.symbol == BTC and step.trigger
+            )
+            if stop_goes:
+                assert not any(each.symbol == BTC for each in venue.positions)
+
+        venue.afterwards = check
+        async with engine(venue) as node:
+            await node.carried_out(Action.CLOSE_ALL)
+        assert venue.orders == []
+
+    async def test_places_nothing_the_second_time(self) -> None:
+        """Running it twice is harmless."""
+        async with engine(book()) as node:
+            await node.carried_out(Action.CLOSE_ALL)
+            placed = node.venue.calls["ClosePosition"]
+            document = await node.carried_out(Action.CLOSE_ALL)
+        assert document["verdict"] == "flat"
+        assert document["orders"] == {"cancelled": 0, "placed": 0, "rejected": 0, "ambiguous": 0}
+        assert node.venue.calls["ClosePosition"] == placed
+
+    async def test_touches_only_the_symbols_that_it_names(self) -> None:
+        """Orders and positions of other symbols stay."""
+        async with engine(book()) as node:
+            document = await node.carried_out(Action.CLOSE_ALL, symbols=(BTC,))
+            assert document["verdict"] == "flat"
+            assert [each.symbol for each in node.venue.positions] == [ETH]
+            assert [each.order_id for each in node.venue.orders] == ["spot-order"]
+
+    async def test_closes_what_it_knows_and_fails_for_a_symbol_that_the_venue_does_not(self) -> None:
+        """Nothing can be proven of a symbol that nobody knows."""
+        async with engine(book()) as node:
+            document = await node.carried_out(Action.CLOSE_ALL, symbols=(BTC, "TYPO/USDT:USDT"))
+        assert document["state"] == "failed"
+        assert document["verdict"] == "unknown"
+        assert document["errors"][0]["code"] == "UNKNOWN_SYMBOL"
+        assert [each.symbol for each in node.venue.positions] == [ETH]
+
+    async def test_resends_the_remainder_after_an_ambiguous_answer(self) -> None:
+        """No answer to an order proves anything: the position is read again."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
+        lost = iter([True])
+
+        def lose_first(step: Step) -> StepResult | None:
+            if isinstance(step, ClosePosition) and next(lost, False):
+                venue.apply(replace(step, contracts=Decimal("0.5")))
+                return ambiguous(step)
+            return None
+
+        venue.interfere = lose_first
+        async with engine(venue) as node:
+            document = await node.carried_out(Action.CLOSE_ALL)
+        closes = [step for step in venue.steps if isinstance(step, ClosePosition)]
+        assert document["verdict"] == "flat"
+        assert document["orders"]["ambiguous"] == 1
+        assert [step.contracts for step in closes] == [Decimal(2), Decimal("1.5")]
+        assert len({step.client_order_id for step in closes}) == 2
+
+    async def test_is_not_satisfied_by_a_success_that_did_nothing(self) -> None:
+        """A venue that says done and shows the contrary is asked again, not believed."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
+        lies = iter([True, True])
+
+        def lie(step: Step) -> StepResult | None:
+            if isinstance(step, ClosePosition) and next(lies, False):
+                return StepResult(step=step, outcome=Outcome.DONE)
+            return None
+
+        venue.interfere = lie
+        async with engine(venue) as node:
+            document = await node.carried_out(Action.CLOSE_ALL)
+        assert document["verdict"] == "flat"
+        assert venue.calls["ClosePosition"] == 3
+
+    async def test_closes_again_what_the_engine_opens_meanwhile(self) -> None:
+        """Rounds go on until the venue shows nothing."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
+        reopen = iter([True])
+
+        def reopens(step: Step) -> None:
+            if isinstance(step, ClosePosition) and next(reopen, False):
+                venue.positions.append(position(ETH, "1"))
+                venue.markets[ETH] = rules(ETH)
+
+        venue.afterwards = reopens
+        async with engine(venue) as node:
+            document = await node.carried_out(Action.CLOSE_ALL)
+        assert document["verdict"] == "flat"
+        assert {each["symbol"] for each in document["positions"]} >= {BTC}
+        assert venue.positions == []
+
+    async def test_cancels_protective_orders_first_where_the_venue_refuses_the_close_for_them(self) -> None:
+        """Resting reduce-only orders can stand for the whole position."""
+        venue = FakeVenue(
+            positions=[position(BTC, "2")],
+            orders=[order(BTC, "take-profit", Side.SELL, reduce_only=True)],
+        )
+
+        def covered(step: Step) -> StepResult | None:
+            resting = any(each.order_id == "take-profit" for each in venue.orders)
+            return refused(step, Refusal.NOTHING_TO_REDUCE) if isinstance(step, ClosePosition) and resting else None
+
+        venue.interfere = covered
+        async with engine(venue) as node:
+            document = await node.carried_out(Action.CLOSE_ALL)
+        assert document["verdict"] == "flat"
+
+    async def test_falls_back_to_limited_prices_when_the_market_is_outside_the_band(self) -> None:
+        """An immediate-or-cancel limit, wider each time."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
+
+        def band(step: Step) -> StepResult | None:
+            narrow = isinstance(step, ClosePosition) and (step.limit_price is None or step.limit_price > 90)
+            return refused(step, Refusal.PRICE_BAND) if narrow else None
+
+        venue.interfere = band
+        async with engine(venue) as node:
+            document = await node.carried_out(Action.CLOSE_ALL)
+        prices = [step.limit_price for step in venue.steps if isinstance(step, ClosePosition)]
+        assert document["verdict"] == "flat"
+        assert prices == [None, Decimal("95.00"), Decimal("90.00")]
+
+
+class TestUnknown:
+    async def test_is_never_flat_while_a_slice_cannot_be_read(self) -> None:
+        """The other slice is closed at once; the command stays incomplete and says why."""
+        venue = book()
+        async with engine(venue, execution=ExecutionTerms(deadline_s=0.1)) as node:
+            await node.armed()
+            venue.unreadable[SPOT] = VenueUnavailable("gone")
+            submission = await node.submit(Action.CLOSE_ALL)
+            told = await node.until_state(submission.document["command_id"], CommandState.INCOMPLETE)
+            assert told["verdict"] == "unknown"
+            assert told["errors"][0]["code"] == "VENUE_UNAVAILABLE"
+            assert venue.positions == []
+            venue.unreadable.clear()
+            ending = await node.ending(submission.document["command_id"])
+        assert ending["verdict"] == "flat"
+
+    async def test_waits_for_a_venue_that_is_away_at_the_start(self) -> None:
+        """A command for an account that is not armed is carried out as soon as it is."""
+        venue = book()
+        venue.arm_error = VenueUnavailable("no route")
+        async with engine(venue, execution=ExecutionTerms(deadline_s=0.1)) as node:
+            submission = await node.submit(Action.CLOSE_ALL)
+            told = await node.until_state(submission.document["command_id"], CommandState.INCOMPLETE)
+            assert told["verdict"] == "unknown"
+            venue.arm_error = None
+            ending = await node.ending(submission.document["command_id"])
+        assert ending["verdict"] == "flat"
+
+    async def test_fails_when_the_account_may_not_be_closed(self) -> None:
+        """Only a person can help: the result says what is left, the lock stays."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
+        venue.interfere = lambda step: refused(step, Refusal.PERMISSION)
+        async with engine(venue) as node:
+            document = await node.carried_out(Action.CLOSE_ALL, latch=False)
+            assert document["state"] == "failed"
+            assert document["verdict"] == "not_flat"
+            assert [(each["after"], each["verdict"]) for each in document["positions"]] == [("2", "refused")]
+            assert node.ledger.get(ACCOUNT).latched
+
+    async def test_slices_left_out_by_configuration_make_it_flat_with_residue(self) -> None:
+        """What was not read is named, and the best verdict says so."""
+        venue = book()
+        venue.not_covered = ("inverse",)
+        async with engine(venue) as node:
+            document = await node.carried_out(Action.CLOSE_ALL)
+        assert document["verdict"] == "flat_with_residue"
+        assert document["not_covered"] == ["inverse"]
+
+
+class TestFlatten:
+    def venue(self) -> FakeVenue:
+        """A position and four balances: sellable, over a bridge, dust, kept."""
+        return FakeVenue(
+            positions=[position(BTC, "1")],
+            balances=[
+                Balance(slice=SPOT, asset="USDT", free=Decimal(100)),
+                Balance(slice=SPOT, asset="ETH", free=Decimal("3.1")),
+                Balance(slice=SPOT, asset="WAN", free=Decimal(500)),
+                Balance(slice=SPOT, asset="DOGE", free=Decimal("0.5")),
+                Balance(slice=SPOT, asset="BNB", free=Decimal(2)),
+            ],
+            markets={
+                BTC: rules(BTC),
+                **{
+                    symbol: rules(symbol, quantity_step=Decimal("0.00001"))
+                    for symbol in ("ETH/USDT", "BTC/USDT", "DOGE/USDT", "BNB/USDT")
+                },
+                "WAN/BTC": rules("WAN/BTC", notional_min=Decimal("0.0001"), price_tick=Decimal("0.0000001")),
+            },
+            prices={
+                "ETH/USDT": Decimal(1000),
+                "BTC/USDT": Decimal(50000),
+                "WAN/BTC": Decimal("0.00001"),
+                "DOGE/USDT": Decimal("0.1"),
+                "BNB/USDT": Decimal(300),
+            },
+        )
+
+    async def test_sells_everything_into_base_and_names_the_rest(self) -> None:
+        """Direct, over a bridge, dust left, kept coins untouched."""
+        async with engine(self.venue(), keep=frozenset({"BNB"})) as node:
+            document = await node.carried_out(Action.FLATTEN)
+        verdicts = {each["asset"]: each["verdict"] for each in document["balances"]}
+        assert document["state"] == "done"
+        assert document["verdict"] == "flat_with_residue"
+        assert verdicts == {"ETH": "flat", "WAN": "flat", "DOGE": "dust", "BNB": "held"}
+        assert {each.asset for each in node.venue.balances} == {"USDT", "DOGE", "BNB"}
+
+    async def test_sells_nothing_before_the_positions_are_gone(self) -> None:
+        """A balance may be the other leg's hedge, or its margin."""
+        venue = self.venue()
+
+        def check(step: Step) -> None:
+            assert not isinstance(step, SellSpot) or not venue.positions
+
+        venue.afterwards = check
+        async with engine(venue) as node:
+            document = await node.carried_out(Action.FLATTEN)
+        assert document["state"] == "done"
+
+    async def test_never_sells_again_what_an_ambiguous_sale_may_have_sold(self) -> None:
+        """The fake venue fails the test on overselling; the sale is looked up by its id."""
+        venue = self.venue()
+        lost = iter([True])
+
+        def lose(step: Step) -> StepResult | None:
+            if isinstance(step, SellSpot) and step.asset == "ETH" and next(lost, False):
+                venue.apply(step)
+                return ambiguous(step)
+            return None
+
+        venue.interfere = lose
+        async with engine(venue) as node:
+            document = await node.carried_out(Action.FLATTEN)
+        sales = [step for step in venue.steps if isinstance(step, SellSpot) and step.asset == "ETH"]
+        assert document["state"] == "done"
+        assert len(sales) == 1
+        assert venue.calls["filled"] >= 1
+
+    async def test_calls_nothing_dust_that_has_no_price(self) -> None:
+        """Without a price a residue is unsellable, never small."""
+        venue = self.venue()
+        del venue.prices["DOGE/USDT"]
+        async with engine(venue) as node:
+            document = await node.carried_out(Action.FLATTEN)
+        assert {each["asset"]: each["verdict"] for each in document["balances"]}["DOGE"] == "unsellable"
+
+
+class TestOneGoalAnAccount:
+    async def test_a_wider_command_does_not_wait_for_a_narrow_one_that_is_stuck(self) -> None:
+        """It widens the goal; each ends when its own part is proven."""
+        venue = book()
+        stuck = {BTC}
+        venue.interfere = lambda step: (
+            refused(step, Refusal.OVERLOADED) if isinstance(step, ClosePosition) and step.symbol in stuck else None
+        )
+        async with engine(venue) as node:
+            narrow = await node.submit(Action.CLOSE_ALL, symbols=(BTC,))
+            await node.until_state(narrow.document["command_id"], CommandState.RUNNING)
+            other = await node.carried_out(Action.CLOSE_ALL, symbols=(ETH,))
+            assert other["verdict"] == "flat"
+            stuck.clear()
+            assert (await node.ending(narrow.document["command_id"]))["verdict"] == "flat"
+
+    async def test_lock_takes_effect_while_a_close_is_stuck(self) -> None:
+        """LOCK is done at once, ahead of anything."""
+        venue = book()
+        venue.answering.clear()
+        async with engine(venue) as node:
+            closing = await node.submit(Action.CLOSE_ALL, latch=False)
+            locked = await node.carried_out(Action.LOCK)
+            assert locked["verdict"] == "locked"
+            venue.answering.set()
+            ending = await node.ending(closing.document["command_id"])
+            assert ending["verdict"] == "flat"
+            assert node.ledger.get(ACCOUNT).locked, "releasing a hold never lifts a latch"
+
+    async def test_unlock_is_refused_while_a_command_is_live(self) -> None:
+        """BUSY, and the lock stays."""
+        venue = book()
+        venue.answering.clear()
+        async with engine(venue) as node:
+            await node.armed()
+            closing = await node.submit(Action.CLOSE_ALL)
+            unlock = await node.submit(Action.UNLOCK, epoch=node.ledger.get(ACCOUNT).epoch)
+            assert unlock.rejection is not None
+            assert unlock.rejection.code == "BUSY"
+            venue.answering.set()
+            await node.ending(closing.document["command_id"])
+
+    async def test_one_account_in_trouble_does_not_delay_another(self) -> None:
+        """A command for all ends for each account by itself; the parent's verdict is the worst."""
+        slow, quick = book(), book()
+        slow.answering.clear()
+        async with engine(slow, quick) as node:
+            parent = await node.submit(Action.CLOSE_ALL, None)
+            children = {
+                child.command.account_id: child.command
+                for child in await node.journal.children((await node.journal.unfinished())[0].command.command_id)
+            }
+            assert (await node.ending(children[OTHER].command_id))["verdict"] == "flat"
+            slow.answering.set()
+            ending = await node.ending(parent.document["command_id"])
+        assert ending["account_id"] == "*"
+        assert ending["verdict"] == "flat"
+        assert {child["verdict"] for child in ending["children"]} == {"flat"}
+
+
+class TestHold:
+    async def test_lifts_after_a_second_proof(self) -> None:
+        """Locked while the command runs, free again when it is done."""
+        async with engine(book()) as node:
+            document = await node.carried_out(Action.CLOSE_ALL, latch=False)
+            assert document["verdict"] == "flat"
+            assert document["lock"] == {"locked": False, "epoch": 2}
+            assert not node.ledger.get(ACCOUNT).locked
+            assert node.venue.calls["read_proof:linear"] >= 2
+
+    async def test_becomes_a_latch_where_more_is_left_than_dust(self) -> None:
+        """An account stays locked if it could not be proven flat."""
+        venue = book()
+        venue.not_covered = ("inverse",)
+        async with engine(venue) as node:
+            document = await node.carried_out(Action.CLOSE_ALL, latch=False)
+            assert document["lock"]["locked"] is True
+            assert node.ledger.get(ACCOUNT).latched
+
+
+class TestAbort:
+    async def test_ends_the_command_and_leaves_the_lock(self) -> None:
+        """A person's word: failed, code ABORTED, locked."""
+        venue = book()
+        venue.interfere = lambda step: refused(step, Refusal.OVERLOADED)
+        async with engine(venue) as node:
+            closing = await node.submit(Action.CLOSE_ALL, latch=False)
+            command_id = closing.document["command_id"]
+            await node.until_state(command_id, CommandState.RUNNING)
+            aborted = await node.desk.abort(UUID(command_id), by="me", reason="enough")
+            assert aborted is not None
+            document = await node.ending(command_id)
+            assert document["state"] == "failed"
+            assert document["errors"][-1]["code"] == "ABORTED"
+            assert node.ledger.get(ACCOUNT).latched
+
+    async def test_says_so_when_nothing_is_live(self) -> None:
+        """There is nothing to abort."""
+        async with engine(book()) as node:
+            done = await node.carried_out(Action.CLOSE_ALL)
+            assert await node.desk.abort(UUID(done["command_id"]), by="me", reason=None) is None
+
+
+class TestDrill:
+    async def test_reads_plans_and_probes_but_places_nothing(self) -> None:
+        """No lock, no epoch, no order."""
+        async with engine(book()) as node:
+            await node.armed()
+            document = await node.carried_out(Action.CLOSE_ALL, dry_run=True)
+            assert document["verdict"] == "drill_passed"
+            assert document["planned"]["closes"] == 2
+            assert node.venue.calls["probe"] == 1
+            assert node.venue.steps == []
+            assert node.ledger.get(ACCOUNT).epoch == 0
+
+    async def test_fails_where_a_slice_cannot_be_read(self) -> None:
+        """A drill that cannot see everything has not shown anything."""
+        venue = book()
+        async with engine(venue) as node:
+            await node.armed()
+            venue.unreadable[LINEAR] = VenueUnavailable("gone")
+            document = await node.carried_out(Action.CLOSE_ALL, dry_run=True)
+        assert document["state"] == "failed"
+        assert document["verdict"] == "drill_failed"
+
+    async def test_gives_way_to_a_real_command(self) -> None:
+        """The drill ends as preempted, the command is carried out."""
+        venue = book()
+        async with engine(venue) as node:
+            await node.armed()
+            venue.probing.clear()
+            drill = await node.submit(Action.CLOSE_ALL, dry_run=True)
+            await venue.probed.wait()
+            real = await node.submit(Action.CLOSE_ALL)
+            ended = await node.ending(drill.document["command_id"])
+            assert ended["verdict"] == "drill_failed"
+            assert ended["errors"][0]["code"] == "PREEMPTED"
+            assert (await node.ending(real.document["command_id"]))["verdict"] == "flat"
