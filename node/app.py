@@ -38,7 +38,7 @@ from node.engine.pursuit import AccountContext
 from node.engine.recovery import Recovery
 from node.engine.scribe import Scribe
 from node.engine.view import AccountView
-from node.errors import ConfigError, TransportUnavailable
+from node.errors import ConfigError, TransportRefused, TransportUnavailable
 from node.journal.directory import StateDirectory
 from node.journal.store import SqliteJournal
 from node.observe.health import Health, LoopMonitor
@@ -59,6 +59,7 @@ from node.venues.options import VenueOptions
 from node.venues.pool import Pools
 
 STATUS_EVERY_S: Final = 15.0
+RECEIVE_MAXIMUM: Final = 1024
 #: After it, what is in flight is left to the next start.
 STOP_WITHIN_S: Final = 10.0
 
@@ -138,8 +139,8 @@ class Node:
         try:
             async with asyncio.timeout(1.0):
                 await self.transport.publish(self.topics.status(self.settings.node.id), encode(document), retain=True)
-        except (TransportUnavailable, TimeoutError):
-            log.debug("status_not_published", state=state)
+        except (TransportUnavailable, TransportRefused, TimeoutError) as error:
+            log.warning("status_not_published", state=state, error=str(error))
 
 
 @asynccontextmanager
@@ -345,6 +346,8 @@ def _transport(settings: Settings, secrets: Secrets, topics: Topics, metrics: Me
             username=mqtt.username,
             password=secrets.of(mqtt.password).get_secret_value() if mqtt.password else None,
             will=Will(topic=topics.status(settings.node.id), payload=encode(will)),
+            # While the journal is down commands stay unacknowledged: a small window would make the node deaf.
+            receive_maximum=RECEIVE_MAXIMUM,
         ),
         on_connection=on_connection,
     )

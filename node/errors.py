@@ -40,6 +40,12 @@ class TransportUnavailable(Transient):
     code = "TRANSPORT_UNAVAILABLE"
 
 
+class TransportRefused(SovereignError):
+    """The broker refuses a message for good: check its access list and size limit."""
+
+    code = "TRANSPORT_REFUSED"
+
+
 class JournalUnavailable(SovereignError):
     """The journal cannot be written: check disk space and the state directory."""
 

@@ -18,7 +18,7 @@ from node.engine.bus import Bus
 from node.engine.lock_ledger import LockLedger
 from node.engine.outbox import encode
 from node.engine.ports import MessageTransport
-from node.errors import TransportUnavailable
+from node.errors import TransportRefused, TransportUnavailable
 
 #: A third of the lease: two refreshes may fail before readers fall back to locked.
 REFRESH_S: Final = 3.0
@@ -107,6 +107,8 @@ class LockMirror:
                     except TransportUnavailable:
                         self._dirty.add(account_id)
                         raise
+                    except TransportRefused as error:
+                        log.error("lock_topic_refused", account=str(account_id), error=str(error))  # noqa: TRY400
             except TransportUnavailable:
                 await asyncio.sleep(RETRY_S)
                 self._work.set()

@@ -13,7 +13,7 @@ import structlog
 from node.domain.command import Command, ReplyTo
 from node.domain.result import Document
 from node.engine.ports import Journal, MessageTransport, OutboxMessage
-from node.errors import JournalUnavailable, TransportUnavailable
+from node.errors import JournalUnavailable, TransportRefused, TransportUnavailable
 
 #: Events under way to the broker at once.
 BATCH_MAX: Final = 32
@@ -87,4 +87,8 @@ class Outbox:
             return  # nobody to tell: the journal and the socket have it
         payload = encode(message.document)
         for topic, correlation_data in self._route(message.document, message.reply_to):
-            await self._transport.publish(topic, payload, correlation_data=correlation_data)
+            try:
+                await self._transport.publish(topic, payload, correlation_data=correlation_data)
+            except TransportRefused as error:
+                # It must not hold up the others; the journal and the socket have it.
+                log.error("event_refused_by_broker", topic=topic, error=str(error))  # noqa: TRY400

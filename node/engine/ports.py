@@ -60,6 +60,7 @@ class MessageTransport(Protocol):
 
         Raises:
             TransportUnavailable: not connected, or the connection broke before the acknowledgement.
+            TransportRefused: the broker will not have this message (rights, size): repeating it is of no use.
         """
 
 

@@ -75,6 +75,7 @@ class Sender:
 
         Raises:
             NotConfirmed: nobody answered before the command expired. It may still have been carried out.
+            TransportRefused: the broker does not let this issuer write there.
             ValueError: the command is malformed.
         """
         issued_at = datetime.now(UTC)
@@ -113,6 +114,8 @@ class Sender:
             )
             if not arrival.done():
                 arrival.cancel()
+                if (refused := repeating.exception()) is not None:
+                    raise refused
                 if newest == 0:
                     raise NotConfirmed("no node confirmed the command while it was valid")
                 continue

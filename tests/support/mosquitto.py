@@ -1,0 +1,107 @@
+"""A real mosquitto with the shipped configuration, on a free port and a directory of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PASSWORDS = {"node-1": "node-secret", "desk": "desk-secret"}
+
+_CONFIG = Path(__file__).parents[2] / "config"
+_DEADLINE_S = 5.0
+
+
+def executable(name: str) -> str:
+    """The program's path; without it, the test is skipped."""
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    if path is None:
+        pytest.skip(f"{name} is not installed")
+    return path
+
+
+class Mosquitto:
+    """Starts, stops and kills one mosquitto; its state stays in the directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._program = executable("mosquitto")
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+        self._write_configuration()
+
+    @property
+    def pid(self) -> int:
+        """The running process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """What it said so far."""
+        return (self._directory / "log").read_text()
+
+    def start(self) -> None:
+        """Start, and return when the port answers."""
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen([self._program, "-c", str(self._directory / "mosquitto.conf")], stderr=log)
+        if not answers(self._process, self.port):
+            pytest.fail(f"mosquitto did not start:\n{self.log}")
+
+    def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> None:
+        """Stop it and wait for its end."""
+        if self._process is None:
+            return
+        self._process.send_signal(with_signal)
+        self._process.wait(_DEADLINE_S)
+        self._process = None
+
+    def _write_configuration(self) -> None:
+        """The shipped files, with only the places changed."""
+        directory = self._directory
+        (directory / "state").mkdir()
+        passwords = directory / "passwd"
+        passwords.touch(mode=0o600)
+        for user, password in PASSWORDS.items():
+            command = [executable("mosquitto_passwd"), "-b", str(passwords), user, password]
+            subprocess.run(command, check=True, capture_output=True)
+        places = {
+            r"^listener .*$": f"listener {self.port} 127.0.0.1",
+            r"^password_file .*$": f"password_file {passwords}",
+            r"^acl_file .*$": f"acl_file {_CONFIG / 'mosquitto.acl'}",
+            r"^persistence_location .*$": f"persistence_location {directory}/state/",
+        }
+        text = (_CONFIG / "mosquitto.conf").read_text()
+        for pattern, line in places.items():
+            text, count = re.subn(pattern, line, text, flags=re.MULTILINE)
+            assert count == 1, pattern
+        if os.geteuid() == 0:  # the directory is ours alone
+            text += "\nuser root\n"
+        (directory / "mosquitto.conf").write_text(text)
+
+
+def answers(process: subprocess.Popen[Any], port: int) -> bool:
+    """Whether a process that was just started accepts connections in time."""
+    deadline = time.monotonic() + _DEADLINE_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return True
+        time.sleep(0.005)
+    return False
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody has now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
