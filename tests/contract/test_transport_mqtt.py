@@ -81,7 +81,7 @@ async def test_an_issuer_cannot_read_commands_nor_speak_for_the_node(mosquitto: 
     desk = client_of(mosquitto.port, "desk", "sn/v1/acme/#", username="desk", password=PASSWORDS["desk"])
     async with running(desk):
         for topic in ("sn/v1/acme/lock/x", "sn/v1/acme/evt/x/y", "sn/v1/acme/node/node-1/status", "elsewhere"):
-            with pytest.raises(TransportUnavailable):
+            with pytest.raises(TransportRefused):
                 await desk.publish(topic, b"forged")
         await desk.publish(COMMAND, b"own command")
         node = client_of(mosquitto.port, "node", username="node-1", password=PASSWORDS["node-1"])
