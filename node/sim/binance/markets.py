@@ -1,0 +1,145 @@
+"""What the simulated Binance lists. Filters follow ``exchangeInfo`` of the real venue in shape and order of size."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+
+from node.sim.catalogue import COINS, NO_USDT_PAIR, Coin, price_of
+from node.sim.market import Listing, Market, MarketStatus, Product
+from node.sim.orders import Book
+from node.sim.scenarios import TriggerAction
+
+USDC_PERPETUALS = ("BTC", "ETH", "SOL")
+USDC_SPOT = ("BTC", "ETH")
+BTC_SPOT = ("ETH", "BNB", "SOL", "WAN")
+COIN_MARGINED = {"BTC": Decimal(100), "ETH": Decimal(10), "SOL": Decimal(10)}
+SETTLING = "BCH"  # a perpetual that the venue is delisting
+SPOT_FEE, FUTURES_FEE = Decimal("0.001"), Decimal("0.0005")
+NO_LIMIT = Decimal(10) ** 12
+
+
+def binance_listings() -> list[Listing]:
+    """All markets, each at its catalogue price."""
+    listings = [_spot(coin, "USDT") for coin in COINS.values() if coin.name not in NO_USDT_PAIR]
+    listings += [_spot(COINS[base], "USDC") for base in USDC_SPOT]
+    listings += [_spot(COINS[base], "BTC") for base in BTC_SPOT]
+    listings.append(_stable_pair())
+    listings += [_linear(coin, "USDT") for coin in COINS.values() if coin.name not in NO_USDT_PAIR]
+    listings += [_linear(COINS[base], "USDC") for base in USDC_PERPETUALS]
+    listings.append(_linear(COINS["BTC"], "USDT", expiry=next_quarter()))
+    listings += [_inverse(COINS[base], size) for base, size in COIN_MARGINED.items()]
+    listings.append(_inverse(COINS["BTC"], COIN_MARGINED["BTC"], expiry=next_quarter()))
+    return listings
+
+
+def trigger_words(market: Market, action: TriggerAction) -> tuple[str, Book]:
+    """Binance's type of a conditional market order, and where it rests."""
+    if market.product is Product.SPOT:
+        return ("TAKE_PROFIT" if action is TriggerAction.TAKE_PROFIT else "STOP_LOSS"), Book.ORDERS
+    word = "TAKE_PROFIT_MARKET" if action is TriggerAction.TAKE_PROFIT else "STOP_MARKET"
+    return word, Book.ALGO
+
+
+def next_quarter(today: dt.date | None = None) -> dt.datetime:
+    """Delivery of the running quarter's contract: its last Friday, 08:00 UTC, at least two weeks away."""
+    day = today or dt.datetime.now(dt.UTC).date()
+    year, quarter_end = day.year, (day.month - 1) // 3 * 3 + 3
+    while True:
+        following = dt.date(year + quarter_end // 12, quarter_end % 12 + 1, 1)
+        last = following - dt.timedelta(days=1)
+        friday = last - dt.timedelta(days=(last.weekday() - 4) % 7)
+        if friday - day >= dt.timedelta(days=14):
+            return dt.datetime(friday.year, friday.month, friday.day, 8, tzinfo=dt.UTC)
+        year, quarter_end = (year + 1, 3) if quarter_end == 12 else (year, quarter_end + 3)
+
+
+def _spot(coin: Coin, quote: str) -> Listing:
+    tick = coin.spot_tick if quote != "BTC" else Decimal("0.0000001")
+    market = Market(
+        product=Product.SPOT,
+        symbol=coin.name + quote,
+        base=coin.name,
+        quote=quote,
+        settle=quote,
+        wallet=Product.SPOT,
+        tick=tick,
+        step=coin.spot_step,
+        min_quantity=coin.spot_step,
+        max_quantity=coin.max_market_quantity * 10,
+        max_market_quantity=coin.max_market_quantity,
+        min_notional=Decimal("0.0001") if quote == "BTC" else Decimal(5),
+        band_up=Decimal(5),
+        band_down=Decimal("0.2"),
+        fee_rate=SPOT_FEE,
+    )
+    return Listing(market=market, mark=coin.price / price_of(quote))
+
+
+def _stable_pair() -> Listing:
+    market = Market(
+        product=Product.SPOT,
+        symbol="USDCUSDT",
+        base="USDC",
+        quote="USDT",
+        settle="USDT",
+        wallet=Product.SPOT,
+        tick=Decimal("0.0001"),
+        step=Decimal(1),
+        min_quantity=Decimal(1),
+        max_quantity=Decimal(20_000_000),
+        max_market_quantity=Decimal(2_000_000),
+        min_notional=Decimal(5),
+        band_up=Decimal("1.2"),
+        band_down=Decimal("0.8"),
+        fee_rate=Decimal(0),
+    )
+    return Listing(market=market, mark=price_of("USDC"))
+
+
+def _linear(coin: Coin, quote: str, expiry: dt.datetime | None = None) -> Listing:
+    market = Market(
+        product=Product.LINEAR,
+        symbol=coin.name + quote + (f"_{expiry:%y%m%d}" if expiry else ""),
+        base=coin.name,
+        quote=quote,
+        settle=quote,
+        wallet=Product.LINEAR,
+        tick=coin.tick,
+        step=coin.step,
+        min_quantity=coin.step,
+        max_quantity=coin.max_market_quantity * 8,
+        max_market_quantity=coin.max_market_quantity,
+        min_notional=Decimal(100) if coin.name == "BTC" and quote == "USDT" else Decimal(5),
+        fee_rate=FUTURES_FEE,
+        max_position=coin.max_market_quantity * 20,
+        expiry_ms=_milliseconds(expiry),
+    )
+    status = MarketStatus.SETTLING if coin.name == SETTLING else MarketStatus.TRADING
+    return Listing(market=market, mark=coin.price / price_of(quote), status=status)
+
+
+def _inverse(coin: Coin, contract_size: Decimal, expiry: dt.datetime | None = None) -> Listing:
+    market = Market(
+        product=Product.INVERSE,
+        symbol=f"{coin.name}USD_{expiry:%y%m%d}" if expiry else f"{coin.name}USD_PERP",
+        base=coin.name,
+        quote="USD",
+        settle=coin.name,
+        wallet=Product.INVERSE,
+        tick=coin.tick,
+        step=Decimal(1),
+        min_quantity=Decimal(1),
+        max_quantity=Decimal(1_000_000),
+        max_market_quantity=Decimal(60_000),
+        min_notional=Decimal(0),
+        contract_size=contract_size,
+        fee_rate=FUTURES_FEE,
+        max_position=NO_LIMIT,
+        expiry_ms=_milliseconds(expiry),
+    )
+    return Listing(market=market, mark=coin.price)
+
+
+def _milliseconds(instant: dt.datetime | None) -> int | None:
+    return None if instant is None else int(instant.timestamp() * 1000)

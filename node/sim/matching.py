@@ -1,0 +1,276 @@
+"""The venue-neutral matching core.
+
+Prices are given, not discovered: every market trades with unlimited depth at its bid and ask, so that the outcome of an
+order follows from the rules alone. Other front-ends share it; nothing here knows a venue's words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from decimal import Decimal
+
+from node.sim.accounts import Account, PositionKey
+from node.sim.admission import HouseRules, admit, crosses, exposure_added
+from node.sim.market import Listing, Market, MarketKey, Product
+from node.sim.orders import (
+    Book,
+    Leg,
+    Order,
+    OrderKind,
+    OrderStatus,
+    OrderTerms,
+    Origin,
+    Side,
+    TimeInForce,
+)
+from node.sim.refusals import Reason, RefusalError
+from node.sim.settlement import hold, release, settle_fill
+
+FIRST_ORDER_ID = 8_389_765_000_000_001  # as long as the real ones: a client that keeps it as a float loses digits
+PositionClosed = Callable[[Account, Market], None]
+
+
+class MatchingCore:
+    """Accounts, listings, and the rules by which orders become positions. Synchronous: one call is one event."""
+
+    def __init__(self, listings: Iterable[Listing], *, now_ms: Callable[[], int]) -> None:
+        self.now_ms = now_ms
+        self.rules = HouseRules()
+        self.listings: dict[MarketKey, Listing] = {listing.market.key: listing for listing in listings}
+        self.accounts: dict[str, Account] = {}
+        #: Called after the event in which an account's position in a market became zero.
+        self.position_closed: list[PositionClosed] = []
+        #: Called before a cancel takes effect; it may let the order fire first.
+        self.before_cancel: Callable[[Account, Order], None] | None = None
+        self._order_ids = itertools.count(FIRST_ORDER_ID)
+        self._trade_ids = itertools.count(700_000_001)
+
+    def listing(self, market: Market) -> Listing:
+        """State of a market."""
+        return self.listings[market.key]
+
+    def place(self, account: Account, terms: OrderTerms, *, fill_fraction: Decimal | None = None) -> Order:
+        """Take an order and match it. *fill_fraction* bounds what trades at once.
+
+        Raises:
+            RefusalError: the order is not taken.
+        """
+        open_before = _open_keys(account)
+        try:
+            order = self._enter(account, terms, fill_fraction)
+        except RefusalError:
+            counters = account.counters_of(terms.origin)
+            if counters is not None:
+                counters.orders_refused += 1
+            raise
+        self._after_event(account, open_before)
+        return order
+
+    def cancel(self, account: Account, order: Order, *, by: Origin = Origin.CLIENT) -> Order:
+        """Cancel an open order; *by* says on whose account the cancel is counted.
+
+        Raises:
+            RefusalError: it is not open any more.
+        """
+        if order.is_open and self.before_cancel is not None:
+            self.before_cancel(account, order)
+        if not order.is_open:
+            raise RefusalError(Reason.UNKNOWN_ORDER)
+        self._end(account, order, OrderStatus.CANCELLED)
+        counters = account.counters_of(by)
+        if counters is not None:
+            counters.orders_cancelled += 1
+        return order
+
+    def cancel_all(
+        self,
+        account: Account,
+        product: Product,
+        symbol: str | None = None,
+        book: Book = Book.ORDERS,
+        *,
+        by: Origin = Origin.CLIENT,
+    ) -> list[Order]:
+        """Cancel every open order of one book; those that end some other way meanwhile are left out."""
+        cancelled = []
+        for order in account.resting(product, symbol, book):
+            with contextlib.suppress(RefusalError):
+                cancelled.append(self.cancel(account, order, by=by))
+        return cancelled
+
+    def set_mark(self, market: Market, mark: Decimal) -> None:
+        """Move a market's price: triggers fire, resting orders that it reaches trade."""
+        listing = self.listing(market)
+        listing.quote(mark)
+        for account in self.accounts.values():
+            open_before = _open_keys(account)
+            for order in list(account.open_orders.values()):
+                if order.terms.market is market and order.is_open:
+                    self._on_price(account, order, listing)
+            self._after_event(account, open_before)
+
+    def fire(self, account: Account, order: Order) -> None:
+        """Fire a waiting conditional order, whatever the price."""
+        if not order.waits_for_trigger or not order.is_open:
+            raise RefusalError(Reason.UNKNOWN_ORDER)
+        open_before = _open_keys(account)
+        self._fire(account, order)
+        self._after_event(account, open_before)
+
+    def set_hedge_mode(self, account: Account, product: Product, *, hedge: bool) -> None:
+        """Switch between one net position and two legs a market.
+
+        Raises:
+            RefusalError: it is so already, or orders or positions are open.
+        """
+        if hedge == (product in account.hedge_mode):
+            raise RefusalError(Reason.NOTHING_TO_CHANGE)
+        if any(order.terms.market.product is product for order in account.open_orders.values()):
+            raise RefusalError(Reason.OPEN_ORDERS_EXIST)
+        if any(account.open_positions(product)):
+            raise RefusalError(Reason.POSITIONS_EXIST)
+        (account.hedge_mode.add if hedge else account.hedge_mode.discard)(product)
+
+    def _enter(self, account: Account, terms: OrderTerms, fill_fraction: Decimal | None = None) -> Order:
+        quantity = admit(account, terms, self.listing, self.rules)
+        _count_acceptance(account, terms, quantity)
+        now_ms = self.now_ms()
+        order = Order(
+            order_id=next(self._order_ids), terms=terms, quantity=quantity, created_ms=now_ms, updated_ms=now_ms
+        )
+        account.orders[order.order_id] = account.open_orders[order.order_id] = order
+        account.by_client_id[terms.market.key, terms.book, terms.client_id] = order
+        if not order.waits_for_trigger:
+            self._match(account, order, fill_fraction)
+        if order.is_open and not terms.market.is_contract:
+            hold(account, order)
+        return order
+
+    def _match(self, account: Account, order: Order, fill_fraction: Decimal | None = None) -> None:
+        terms, listing = order.terms, self.listing(order.terms.market)
+        if crosses(terms, listing):
+            quantity = self._tradable(account, order)
+            if fill_fraction is not None:
+                quantity = terms.market.whole_steps(quantity * fill_fraction)
+            if quantity > 0:
+                release(account, order)
+                price = listing.ask if terms.side is Side.BUY else listing.bid
+                settle_fill(account, order, quantity, price, next(self._trade_ids), self.now_ms())
+        self._settle_status(account, order)
+
+    def _tradable(self, account: Account, order: Order) -> Decimal:
+        terms = order.terms
+        if not terms.market.is_contract or not terms.only_reduces:
+            return order.remaining
+        held = account.quantity(terms.market, terms.leg)
+        return min(order.remaining, abs(held)) if held * terms.signed < 0 else Decimal(0)
+
+    def _settle_status(self, account: Account, order: Order) -> None:
+        at_once = order.terms.kind is OrderKind.MARKET or order.terms.time_in_force in (
+            TimeInForce.IOC,
+            TimeInForce.FOK,
+        )
+        if order.filled >= order.quantity:
+            self._end(account, order, OrderStatus.FILLED)
+            counters = account.counters_of(order.terms.origin)
+            if counters is not None:
+                counters.orders_filled += 1
+        elif at_once:
+            self._end(account, order, OrderStatus.EXPIRED)
+        elif order.filled:
+            order.status = OrderStatus.PARTIALLY_FILLED
+
+    def _end(self, account: Account, order: Order, status: OrderStatus) -> None:
+        release(account, order)
+        order.status = status
+        order.updated_ms = self.now_ms()
+        account.open_orders.pop(order.order_id, None)
+
+    def _on_price(self, account: Account, order: Order, listing: Listing) -> None:
+        if order.waits_for_trigger:
+            if _reached(order, listing.mark):
+                self._fire(account, order)
+        elif crosses(order.terms, listing):
+            self._match(account, order)
+            if order.is_open and not order.terms.market.is_contract:
+                hold(account, order)
+
+    def _fire(self, account: Account, order: Order) -> None:
+        order.triggered = True
+        order.triggered_ms = self.now_ms()
+        terms = order.terms
+        if terms.close_position:
+            order.quantity = abs(account.quantity(terms.market, terms.leg))
+        if terms.book is Book.ORDERS:
+            if order.quantity:
+                self._match(account, order)
+            else:
+                self._end(account, order, OrderStatus.EXPIRED)
+            return
+        child = replace(
+            terms,
+            book=Book.ORDERS,
+            trigger=None,
+            origin=Origin.TRIGGER,
+            quantity=order.quantity,
+            reduce_only=terms.reduce_only or (terms.close_position and terms.leg is Leg.NET),
+            close_position=False,
+            venue_type="LIMIT" if terms.kind is OrderKind.LIMIT else "MARKET",
+        )
+        try:
+            order.child_id = self._enter(account, child).order_id
+        except RefusalError:
+            self._end(account, order, OrderStatus.REJECTED)
+        else:
+            self._end(account, order, OrderStatus.FINISHED)
+
+    def _after_event(self, account: Account, open_before: set[PositionKey]) -> None:
+        closed = open_before - _open_keys(account)
+        for product, symbol, leg in closed:
+            if self.rules.reduce_only_expires:
+                self._expire_reductions(account, product, symbol, leg)
+        for product, symbol, _ in sorted(closed):
+            for listener in self.position_closed:
+                listener(account, self.listings[product, symbol].market)
+
+    def _expire_reductions(self, account: Account, product: Product, symbol: str, leg: Leg) -> None:
+        for order in account.resting(product, symbol, Book.ORDERS):
+            if order.terms.only_reduces and order.terms.leg is leg and not order.waits_for_trigger:
+                self._end(account, order, OrderStatus.EXPIRED)
+
+
+def _count_acceptance(account: Account, terms: OrderTerms, quantity: Decimal) -> None:
+    counters = account.counters_of(terms.origin)
+    if counters is None or terms.origin is Origin.TRIGGER:  # counted when the conditional order was taken
+        return
+    counters.orders_placed += 1
+    counters.buys += not terms.market.is_contract and terms.side is Side.BUY
+    counters.exposure_increases += exposure_added(account, terms, quantity) > 0
+
+
+def _open_keys(account: Account) -> set[PositionKey]:
+    return {key for key, position in account.positions.items() if position.quantity}
+
+
+def _reached(order: Order, mark: Decimal) -> bool:
+    trigger = order.terms.trigger
+    if trigger is None:
+        return False
+    if trigger.callback_rate is None:
+        if trigger.price is None:
+            return False
+        return mark >= trigger.price if trigger.fires_at_or_above else mark <= trigger.price
+    if order.best_price is None:
+        started = trigger.activation_price is None or (
+            mark <= trigger.activation_price if trigger.fires_at_or_above else mark >= trigger.activation_price
+        )
+        order.best_price = mark if started else None
+        return False
+    if trigger.fires_at_or_above:  # a trailing buy follows the low
+        order.best_price = min(order.best_price, mark)
+        return mark >= order.best_price * (1 + trigger.callback_rate)
+    order.best_price = max(order.best_price, mark)
+    return mark <= order.best_price * (1 - trigger.callback_rate)

@@ -1,0 +1,45 @@
+"""Why a venue refuses an order, in words that no single venue owns. Front-ends translate them into their own codes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """What was wrong with a request."""
+
+    MARKET_CLOSED = "market_closed"
+    QUANTITY_ZERO = "quantity_zero"
+    QUANTITY_BELOW_MINIMUM = "quantity_below_minimum"
+    QUANTITY_ABOVE_MAXIMUM = "quantity_above_maximum"
+    MARKET_QUANTITY_ABOVE_MAXIMUM = "market_quantity_above_maximum"
+    QUANTITY_PRECISION = "quantity_precision"
+    PRICE_ZERO = "price_zero"
+    PRICE_PRECISION = "price_precision"
+    PRICE_ABOVE_BAND = "price_above_band"
+    PRICE_BELOW_BAND = "price_below_band"
+    COUNTERPARTY_PRICE = "counterparty_price"  # a market order, and the book is too far from the mark price
+    NOTIONAL_BELOW_MINIMUM = "notional_below_minimum"
+    INSUFFICIENT_BALANCE = "insufficient_balance"
+    INSUFFICIENT_MARGIN = "insufficient_margin"
+    POSITION_LIMIT = "position_limit"
+    REDUCE_ONLY_REJECTED = "reduce_only_rejected"  # nothing to reduce, or more than there is
+    REDUCE_ONLY_CONFLICT = "reduce_only_conflict"  # resting reduce-only orders already cover the position
+    POSITION_SIDE_MISMATCH = "position_side_mismatch"
+    POST_ONLY_CROSSES = "post_only_crosses"
+    UNFILLABLE = "unfillable"  # fill-or-kill
+    DUPLICATE_CLIENT_ID = "duplicate_client_id"
+    TRIGGERS_IMMEDIATELY = "triggers_immediately"
+    CLOSE_TRIGGER_EXISTS = "close_trigger_exists"  # one close-position trigger a direction
+    UNKNOWN_ORDER = "unknown_order"
+    NOTHING_TO_CHANGE = "nothing_to_change"
+    OPEN_ORDERS_EXIST = "open_orders_exist"
+    POSITIONS_EXIST = "positions_exist"
+
+
+class RefusalError(Exception):
+    """The matching core refuses a request; nothing of it has taken effect."""
+
+    def __init__(self, reason: Reason) -> None:
+        self.reason = reason
+        super().__init__(reason.value)

@@ -1,0 +1,196 @@
+"""One simulated venue: its world, its faults, its journal. What the control port and tests in the same process use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from node.sim.accounts import Account
+from node.sim.faults import FaultDocument, FaultPlan, LatencyRule
+from node.sim.keys import ApiKey, KeyRing
+from node.sim.market import Listing
+from node.sim.orders import Origin
+from node.sim.provocations import Provocations
+from node.sim.request_journal import RequestJournal
+from node.sim.scenarios import SCENARIOS
+from node.sim.state_document import state_document
+from node.sim.venue import VenueFrontEnd, VenueSetup
+from node.sim.wire import WireHandler
+from node.sim.world import SimClock, TriggerWords, build_world, select_markets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueKind:
+    """A venue that can be simulated."""
+
+    name: str
+    hosts: tuple[str, ...]  # names its certificate covers
+    listings: Callable[[], list[Listing]]
+    trigger_words: TriggerWords
+    front_end: Callable[[VenueSetup], VenueFrontEnd]
+
+
+def _call_later(delay_s: float, action: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(delay_s, action)
+
+
+class Simulator:
+    """A running venue.
+
+    Attributes:
+        port, control_port, ca_path: Where it is reached; set by the server.
+    """
+
+    def __init__(
+        self, kind: VenueKind, *, scenario: str = "demo", seed: int | None = None, enforce_limits: bool = True
+    ) -> None:
+        self.kind = kind
+        self.keys = KeyRing(seed)
+        self.clock = SimClock()
+        self.faults = FaultPlan()
+        self.journal = RequestJournal()
+        self.port = 0
+        self.control_port = 0
+        self.ca_path = Path()
+        self._limits_default = enforce_limits
+        self._build(scenario)
+        self.handler = WireHandler(self.setup_front_end(), self.faults, self.journal)
+
+    def _build(self, scenario: str) -> None:
+        accounts = SCENARIOS[scenario]
+        self.scenario = scenario
+        self.core = build_world(self.kind.listings(), accounts, self.clock, self.kind.trigger_words)
+        for account in accounts:
+            self.keys.issue(account.name)
+        self.provocations = Provocations(self.core, _call_later)
+
+    def setup_front_end(self) -> VenueFrontEnd:
+        """A front-end on the present world."""
+        self.setup = VenueSetup(
+            core=self.core,
+            keys=self.keys,
+            clock=self.clock,
+            provocations=self.provocations,
+            enforce_limits=self._limits_default,
+        )
+        return self.kind.front_end(self.setup)
+
+    @property
+    def account(self) -> Account:
+        """The scenario's first account."""
+        return next(iter(self.core.accounts.values()))
+
+    def credentials(self, account: str | None = None, role: Origin = Origin.CLIENT) -> dict[str, str]:
+        """A key pair under ccxt's names.
+
+        Raises:
+            LookupError: the account has no such key.
+        """
+        return self._key(account or self.account.name, role).credentials
+
+    def reset(self, scenario: str | None = None) -> None:
+        """Start the scenario again, or another one: same keys, no faults, an empty journal.
+
+        Raises:
+            LookupError: there is no such scenario.
+        """
+        if scenario is not None and scenario not in SCENARIOS:
+            raise LookupError(f"no scenario {scenario}; there are {', '.join(SCENARIOS)}")
+        self.clear_faults()
+        self.journal.clear()
+        self._build(scenario or self.scenario)
+        self.handler.front_end = self.setup_front_end()
+
+    def clear_faults(self) -> None:
+        """Behave again; whoever was kept waiting is let go."""
+        self.faults.clear()
+        self.provocations.clear()
+        self.keys.restore()
+        self.clock.offset_ms = 0
+        self.handler.front_end.forgive()
+        self.handler.released.set()
+        self.handler.released = asyncio.Event()
+
+    def apply(self, document: FaultDocument) -> None:
+        """Set faults.
+
+        Raises:
+            LookupError: a symbol or an account does not exist; nothing was changed.
+        """
+        statuses = [(m, s) for name, s in document.market_status.items() for m in select_markets(self.core, name)]
+        prices = [(m, p) for name, p in document.prices.items() for m in select_markets(self.core, name)]
+        revoked = [self._key(name) for name in document.revoke_key]
+        rights = [(self._key(name), change) for name, change in document.key_rights.items()]
+        if document.clear:
+            self.clear_faults()
+        self.provocations.add(document.engine_reopens, document.late_trigger, document.hidden_slice)
+        self._apply_wire(document)
+        for key in revoked:
+            key.revoked = True
+        for key, change in rights:
+            key.rights = replace(key.rights, **change.model_dump(exclude_none=True))
+        for market, status in statuses:
+            self.core.listing(market).status = status
+        for market, mark in prices:
+            self.core.set_mark(market, mark)
+
+    def _key(self, account: str, role: Origin = Origin.CLIENT) -> ApiKey:
+        key = self.keys.find(account, role)
+        if key is None:
+            raise LookupError(f"no {role} key for account {account}")
+        return key
+
+    def _apply_wire(self, document: FaultDocument) -> None:
+        self.faults.add(document.rules)
+        if isinstance(document.latency_ms, list):
+            self.faults.latency = list(document.latency_ms)
+        elif document.latency_ms is not None:
+            self.faults.latency = [LatencyRule(ms=document.latency_ms)]
+        if document.clock_offset_ms is not None:
+            self.clock.offset_ms = document.clock_offset_ms
+        if document.enforce_limits is not None:
+            self.setup.enforce_limits = document.enforce_limits
+        if document.reduce_only_conflict_refused is not None:
+            self.core.rules.reduce_only_conflict_refused = document.reduce_only_conflict_refused
+        if document.reduce_only_expires is not None:
+            self.core.rules.reduce_only_expires = document.reduce_only_expires
+
+    def set_faults(self, **faults: object) -> None:
+        """Set faults from keyword arguments, in the form of the control port's JSON."""
+        self.apply(FaultDocument.model_validate(faults))
+
+    def state(self) -> dict[str, Any]:
+        """The whole state, as JSON."""
+        return {
+            "venue": self.kind.name,
+            "scenario": self.scenario,
+            **state_document(self.core),
+            "faults": {
+                **self.faults.document(),
+                **self.provocations.document(),
+                "clock_offset_ms": self.clock.offset_ms,
+                "enforce_limits": self.setup.enforce_limits,
+                "revoked_keys": sorted(key.name for key in self.keys.by_public.values() if key.revoked),
+            },
+        }
+
+    def ready_document(self) -> dict[str, Any]:
+        """What is printed when the simulator serves."""
+        return {
+            "ready": True,
+            "venue": self.kind.name,
+            "port": self.port,
+            "control": self.control_port,
+            "ca": str(self.ca_path),
+            "accounts": [
+                {
+                    "name": name,
+                    "credentials": self.credentials(name),
+                    "engine_credentials": self.credentials(name, Origin.ENGINE),
+                }
+                for name in self.core.accounts
+            ],
+        }

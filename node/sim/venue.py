@@ -1,0 +1,87 @@
+"""What a front-end owes the simulator: parse a request, answer it, and know its venue's words for trouble."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Protocol
+
+from node.sim.faults import Traits
+from node.sim.keys import ApiKey, KeyRing
+from node.sim.matching import MatchingCore
+from node.sim.provocations import Provocations
+from node.sim.world import SimClock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireRequest:
+    """One HTTP request as it came, with what every front-end can say about it."""
+
+    method: str
+    host: str  # without the port
+    path: str
+    query: str  # raw
+    body: str
+    headers: Mapping[str, str]
+    params: Mapping[str, str]  # query and body together, decoded, without the signature
+    signature: str
+    key: ApiKey | None
+    traits: Traits
+
+
+@dataclass(slots=True, kw_only=True)
+class WireAnswer:
+    """One HTTP answer."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+    code: int | str | None = None  # the venue's error code, for the request journal
+    order_ids: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effects:
+    """What a fault does to the matching of this request."""
+
+    fill_fraction: Decimal | None = None
+    refuse_market_orders: bool = False
+
+
+NO_EFFECTS = Effects()
+
+
+@dataclass(slots=True, kw_only=True)
+class VenueSetup:
+    """What a front-end is built from; it lives until the next reset."""
+
+    core: MatchingCore
+    keys: KeyRing
+    clock: SimClock
+    provocations: Provocations
+    enforce_limits: bool = True
+
+
+class VenueFrontEnd(Protocol):
+    """A venue's HTTP face. Synchronous: requests take effect one after another, in the order of arrival."""
+
+    setup: VenueSetup
+
+    def parse(self, method: str, host: str, target: str, headers: Mapping[str, str], body: bytes) -> WireRequest:
+        """Read a request. *target* is the raw path with its query."""
+
+    def answer(self, request: WireRequest, effects: Effects) -> WireAnswer:
+        """Carry out a request."""
+
+    def refusal(self, code: int | str, message: str, status: int) -> WireAnswer:
+        """An error in the venue's shape; *status* 0 is the usual one of that code."""
+
+    def rate_limited(self, request: WireRequest, retry_after_s: float) -> WireAnswer:
+        """Too many requests."""
+
+    def ban(self, retry_after_s: float) -> WireAnswer:
+        """Ban the address for so long, beginning with this request."""
+
+    def forgive(self) -> None:
+        """Forget bans and what was counted."""

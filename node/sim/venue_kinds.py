@@ -1,0 +1,18 @@
+"""Which venues can be simulated. A venue's modules are imported when it is served, not before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from node.sim.simulator import VenueKind
+
+
+def _binance() -> VenueKind:
+    from node.sim.binance.front_end import BINANCE
+
+    return BINANCE
+
+
+VENUES: dict[str, Callable[[], VenueKind]] = {"binance": _binance}
