@@ -40,7 +40,7 @@ class Stopwatch:
             self.snapshot_at_ns = max(at_ns, self.received_ns)
 
     def order_sent(self, at_ns: int) -> None:
-        """An order's bytes were handed to the socket."""
+        """The bytes of a close or a sale were handed to the socket (of a drill: its probe's)."""
         if self.first_order_at_ns is None or at_ns < self.first_order_at_ns:
             self.first_order_at_ns = at_ns
 

@@ -47,6 +47,7 @@ class AccountActor:
         self._work = asyncio.Event()
         self._hurry = asyncio.Event()
         self._arm_denials = 0
+        self._warm = False
         self._tasks: asyncio.TaskGroup | None = None
 
     @property
@@ -56,8 +57,8 @@ class AccountActor:
 
     @property
     def healthy(self) -> bool:
-        """Armed, and every slice read not long ago."""
-        return self.armed.is_set() and not self.context.view.unread()
+        """Armed with warm sockets, and every slice read not long ago."""
+        return self._warm and self.armed.is_set() and not self.context.view.unread()
 
     def oldest_received_ns(self) -> int | None:
         """When the oldest live command came in."""
@@ -118,6 +119,10 @@ class AccountActor:
                     await self._hurry.wait()
             except TimeoutError:
                 wait_s = min(wait_s * 2, ARM_AGAIN_MAX_S)
+        # Commands are taken from now on; that they find warm sockets is said a little later.
+        await self.context.view.warm_up()
+        self._warm = True
+        log.info("account_ready", account=self.context.terms.name)
         await self.context.view.poll()
 
     async def _arm(self) -> bool:

@@ -11,7 +11,7 @@ from node.domain.latency import Stopwatch
 from node.domain.lock import AccountLock
 from node.domain.plan import Scope
 from node.domain.result import Document, ErrorReport, Findings, OrderCounts, Verdict, result_document
-from node.domain.steps import CancelOrders, CancelSymbol, Outcome, Refusal, StepResult
+from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, Outcome, Refusal, SellSpot, StepResult
 from node.engine.account import AccountTerms
 from node.engine.ports import Event, LockChange, Venue
 
@@ -74,7 +74,7 @@ class LiveCommand:
         step = result.step
         if not self._scope.covers(step.symbol):
             return
-        if result.sent_ns is not None:
+        if result.sent_ns is not None and isinstance(step, ClosePosition | SellSpot):
             self.stopwatch.order_sent(result.sent_ns)
             self.stopwatch.order_ended(result.ended_ns)
         match result.outcome:

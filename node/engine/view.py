@@ -116,13 +116,17 @@ class AccountView:
             await self.sweep()
             await asyncio.sleep(SWEEP_EVERY_S)
 
+    async def warm_up(self) -> None:
+        """Open as many connections as an emergency would use."""
+        try:
+            await self._venue.keep_warm(self.sockets_wanted())
+        except VenueError as error:
+            log.warning("sockets_not_warm", code=error.code, error=str(error))
+
     async def _keep_warm(self) -> None:
         while True:
-            try:
-                await self._venue.keep_warm(self.sockets_wanted())
-            except VenueError as error:
-                log.warning("sockets_not_warm", code=error.code, error=str(error))
             await asyncio.sleep(WARM_SOCKETS_EVERY_S)
+            await self.warm_up()
 
     async def _read(self, name: str, *, positions_only: bool) -> None:
         try:

@@ -109,16 +109,12 @@ class Sender:
         newest = 0
         while True:
             arrival = asyncio.ensure_future(queue.get())
-            await asyncio.wait(
-                {arrival, repeating} if not repeating.done() else {arrival}, return_when="FIRST_COMPLETED"
-            )
+            awaited = {arrival} if newest else {arrival, repeating}
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
             if not arrival.done():
                 arrival.cancel()
-                if (refused := repeating.exception()) is not None:
-                    raise refused
-                if newest == 0:
-                    raise NotConfirmed("no node confirmed the command while it was valid")
-                continue
+                repeating.result()  # the broker's refusal
+                raise NotConfirmed("no node confirmed the command while it was valid")
             document = arrival.result()
             repeating.cancel()
             if document["seq"] <= newest:
