@@ -1,0 +1,94 @@
+"""Opens the file with exactly the settings that the guarantees rest on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import aiosqlite
+
+from node.errors import JournalUnavailable
+from node.journal.migrations import Migration, check, migrate, sync_directory, usable_version
+
+#: How long a stranger's lock on the file may hold a command up.
+BUSY_TIMEOUT_MS: Final = 1000
+
+#: Set and read back at every opening: name, value to set, value to find.
+_PRAGMAS: Final[tuple[tuple[str, str, str | int], ...]] = (
+    ("busy_timeout", str(BUSY_TIMEOUT_MS), BUSY_TIMEOUT_MS),
+    ("journal_mode", "WAL", "wal"),
+    # WAL with NORMAL may lose the last commits at a power cut; FULL syncs each (sqlite.org/pragma.html, synchronous).
+    ("synchronous", "FULL", 2),
+    ("foreign_keys", "ON", 1),
+    # Or a REPLACE would pass by the triggers that forbid deleting.
+    ("recursive_triggers", "ON", 1),
+    ("trusted_schema", "OFF", 0),
+    ("cell_size_check", "ON", 1),
+    ("temp_store", "MEMORY", 2),
+    # A net only: the probe checkpoints beside the writer, so that no command's commit has to.
+    ("wal_autocheckpoint", "8000", 8000),
+)
+
+
+async def open_writer(path: Path, migrations: Sequence[Migration]) -> aiosqlite.Connection:
+    """The one connection that writes: private file, verified settings, sound structure, current schema.
+
+    Raises:
+        JournalIncompatible: the file is not ours, or newer than this program.
+        JournalUnavailable: damaged, or a setting did not take.
+        sqlite3.Error, OSError: the disk will not.
+    """
+    await asyncio.to_thread(_make_private, path)
+    connection = await _connect(path)
+    try:
+        await usable_version(connection, newest=migrations[-1].version)  # before anything is changed
+        await _configure(connection, _PRAGMAS)
+        await check(connection)
+        await migrate(connection, path, migrations)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def open_reader(path: Path) -> aiosqlite.Connection:
+    """A second connection that cannot change anything, and never waits for the writer.
+
+    Raises:
+        JournalUnavailable: a setting did not take.
+        sqlite3.Error, OSError: the disk will not.
+    """
+    connection = await _connect(path)
+    try:
+        await _configure(connection, (*_PRAGMAS, ("query_only", "ON", 1)))
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def _connect(path: Path) -> aiosqlite.Connection:
+    # Every transaction is begun and ended by name; the module must not begin any by itself.
+    return await aiosqlite.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000)
+
+
+async def _configure(connection: aiosqlite.Connection, pragmas: Sequence[tuple[str, str, str | int]]) -> None:
+    for name, value, expected in pragmas:
+        await connection.execute_fetchall(f"PRAGMA {name} = {value}")
+        found = [row[0] for row in await connection.execute_fetchall(f"PRAGMA {name}")]
+        if found != [expected]:
+            raise JournalUnavailable(f"the journal's {name} is {found}, not {expected}")
+
+
+def _make_private(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # SQLite gives its -wal and -shm files the rights of the database file. An existing file is not opened here:
+    # closing any descriptor of it would drop the locks of this process's connections (sqlite.org/howtocorrupt.html).
+    try:
+        path.chmod(0o600)
+    except FileNotFoundError:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+        sync_directory(path.parent)

@@ -1,0 +1,288 @@
+"""The file under the journal: whole transactions or none, and a way back after the disk has failed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import aiosqlite
+import structlog
+
+from node.errors import JournalUnavailable
+from node.journal.connection import open_reader, open_writer
+from node.journal.crashpoints import crash_point
+from node.journal.migrations import JournalIncompatible, Migration, copy_to
+
+T = TypeVar("T")
+
+#: A transaction that takes longer than this is given up on: nothing that reduces risk waits for a disk.
+STALL_S: Final = 2.0
+#: Between attempts to reopen; the last one for ever.
+REOPEN_AFTER_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+_DISK_FAILURES: Final = (sqlite3.Error, OSError)
+
+log = structlog.get_logger(__name__)
+
+
+class Database:
+    """One writing and one reading connection to one file.
+
+    After any failure it is *unhealthy*: every call raises ``JournalUnavailable`` at once, while a background task
+    closes the file, opens it again, verifies it, writes to it and calls ``load``. A failed commit may have reached
+    the disk all the same (measured with injected fdatasync errors): only a fresh look tells.
+
+    ``load`` runs at each opening, before any call is let in. ``on_health`` is told each change and
+    ``commit_seconds`` the length of each commit; neither may raise.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        migrations: Sequence[Migration],
+        load: Callable[[aiosqlite.Connection], Awaitable[None]],
+        on_health: Callable[[bool], None],
+        commit_seconds: Callable[[float], None],
+        stall_s: float = STALL_S,
+        reopen_after_s: Sequence[float] = REOPEN_AFTER_S,
+    ) -> None:
+        self.path = path
+        self._migrations = migrations
+        self._load = load
+        self._on_health = on_health
+        self._commit_seconds = commit_seconds
+        self._stall_s = stall_s
+        self._reopen_after_s = reopen_after_s
+        self._writer: aiosqlite.Connection | None = None
+        self._reader: aiosqlite.Connection | None = None
+        self._inode = 0
+        self._lock = asyncio.Lock()
+        self._running: set[asyncio.Task[Any]] = set()
+        self._healing = False
+        self._healthy = False
+        self._closing = asyncio.Event()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last write succeeded and no reopening is under way."""
+        return self._healthy and not self._closing.is_set()
+
+    async def open(self) -> None:
+        """Open, verify, migrate, load.
+
+        Raises:
+            JournalIncompatible: the file is not ours, or newer than this program. Nothing was changed.
+            JournalUnavailable: it goes on trying in the background, until ``close``.
+        """
+        self._closing.clear()
+        try:
+            async with self._lock:
+                await self._connect()
+        except (*_DISK_FAILURES, JournalUnavailable) as error:
+            self._fail(error)
+            raise JournalUnavailable(f"the journal cannot be opened: {error}") from error
+        log.info("journal_opened", path=str(self.path))
+        self._set_healthy(True)
+
+    async def close(self) -> None:
+        """Refuse new calls, let those under way end (but nothing that has stalled), then release the file."""
+        self._closing.set()
+        try:
+            async with asyncio.timeout(self._stall_s):
+                if self._running:
+                    await asyncio.wait(set(self._running))
+                async with self._lock:
+                    await self._disconnect()
+        except TimeoutError:
+            log.error("journal_close_stalled", path=str(self.path))  # noqa: TRY400 - a deadline has no traceback
+        self._set_healthy(False)
+
+    async def transact(
+        self,
+        name: str,
+        work: Callable[[aiosqlite.Connection], Awaitable[T]],
+        adopt: Callable[[T], None] = lambda _result: None,
+    ) -> T:
+        """Run ``work`` in one transaction; call ``adopt`` with its result once that is durable.
+
+        Cancelling the caller abandons the answer, never the transaction. What ``work`` raises of its own
+        undoes the transaction and is raised here.
+
+        Raises:
+            JournalUnavailable: the outcome is unknown until the database is healthy again.
+        """
+        self._require_open()
+        task = self._start(self._transact(name, work, adopt), name=f"journal-{name}")
+        try:
+            async with asyncio.timeout(self._stall_s):
+                return await asyncio.shield(task)
+        except TimeoutError as error:
+            self._fail(error)
+            raise JournalUnavailable(f"the disk has not answered for {self._stall_s} s") from error
+
+    async def read(self, query: str, parameters: Iterable[Any] = ()) -> list[sqlite3.Row]:
+        """The rows of one query, as of the newest commit.
+
+        Raises:
+            JournalUnavailable: the disk will not.
+        """
+        self._require_open()
+        reader = self._usable(self._reader)
+        try:
+            async with asyncio.timeout(self._stall_s):
+                return list(await reader.execute_fetchall(query, parameters))
+        except _DISK_FAILURES as error:
+            self._fail(error)
+            raise JournalUnavailable(f"the journal cannot be read: {error}") from error
+
+    async def probe(self, touch: Callable[[aiosqlite.Connection], Awaitable[None]]) -> None:
+        """Prove that the file can be written and is still the one that has its name; then tidy the log away.
+
+        Raises:
+            JournalUnavailable: it cannot, or is not.
+        """
+        self._require_open()
+        try:
+            inode = (await asyncio.to_thread(self.path.stat)).st_ino
+            if inode != self._inode:
+                raise OSError(f"{self.path} was replaced under the open journal")  # noqa: TRY301 - as a failed stat
+        except OSError as error:
+            self._fail(error)
+            raise JournalUnavailable(str(error)) from error
+        await self.transact("probe", touch)
+        # On the reading connection, so that a command's commit never waits for it.
+        await self.read("PRAGMA wal_checkpoint(PASSIVE)")
+
+    async def backup(self, target: Path) -> None:
+        """Copy everything committed so far into one file (0600), beside the running writer.
+
+        Raises:
+            JournalUnavailable: the source is down, or the copy failed; an older ``target`` is then untouched.
+        """
+        self._require_open()
+        try:
+            source = await open_reader(self.path)
+            try:
+                await copy_to(source, target)
+            finally:
+                await source.close()
+        except _DISK_FAILURES as error:
+            raise JournalUnavailable(f"the backup failed: {error}") from error
+
+    async def _transact(
+        self, name: str, work: Callable[[aiosqlite.Connection], Awaitable[T]], adopt: Callable[[T], None]
+    ) -> T:
+        async with self._lock:
+            writer = self._usable(self._writer)
+            try:
+                # Each statement awaits the one before: some failures end the transaction by themselves, and a
+                # statement already queued behind would then commit alone.
+                await writer.execute("BEGIN IMMEDIATE")
+                result = await work(writer)
+                crash_point(f"{name}.before_commit")
+                started = time.perf_counter()
+                await writer.execute("COMMIT")
+                self._commit_seconds(time.perf_counter() - started)
+                crash_point(f"{name}.after_commit")
+            except _DISK_FAILURES as error:
+                self._fail(error)
+                raise JournalUnavailable(f"the journal could not be written: {error}") from error
+            except asyncio.CancelledError:
+                # Only the end of the event loop does this; whether it was committed is no longer known.
+                self._set_healthy(False)
+                raise
+            except BaseException:
+                await self._undo(writer)
+                raise
+            adopt(result)
+            return result
+
+    async def _undo(self, writer: aiosqlite.Connection) -> None:
+        try:
+            await writer.rollback()
+        except _DISK_FAILURES as error:
+            self._fail(error)
+
+    def _start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
+        task = asyncio.create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Its caller may be gone, and then nobody else would say so.
+            log.debug("journal_task_failed", task=task.get_name(), error=repr(error))
+
+    def _require_open(self) -> None:
+        if not self.healthy:
+            raise JournalUnavailable("the journal is closed or being reopened")
+
+    def _usable(self, connection: aiosqlite.Connection | None) -> aiosqlite.Connection:
+        if connection is None or not self._healthy:
+            raise JournalUnavailable("the journal is being reopened")
+        return connection
+
+    def _fail(self, error: BaseException) -> None:
+        if self._healing or self._closing.is_set():
+            return
+        log.error("journal_failed", path=str(self.path), error=repr(error))
+        self._healing = True
+        self._set_healthy(False)
+        self._start(self._heal(), name="journal-reopen")
+
+    async def _heal(self) -> None:
+        # Whoever is still in a transaction holds the lock, and ends first.
+        async with self._lock:
+            try:
+                for delay_s in chain(self._reopen_after_s, repeat(self._reopen_after_s[-1])):
+                    if self._closing.is_set() or await self._reopened():
+                        return
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(delay_s):
+                            await self._closing.wait()
+            finally:
+                self._healing = False
+
+    async def _reopened(self) -> bool:
+        await self._disconnect()
+        try:
+            await self._connect()
+        except (*_DISK_FAILURES, JournalUnavailable, JournalIncompatible) as error:
+            log.warning("journal_not_reopened", path=str(self.path), error=repr(error))
+            return False
+        if self._closing.is_set():  # and perhaps nobody waits any more
+            await self._disconnect()
+            return True
+        log.info("journal_reopened", path=str(self.path))
+        self._set_healthy(True)
+        return True
+
+    async def _connect(self) -> None:
+        try:
+            self._writer = await open_writer(self.path, self._migrations)
+            self._inode = (await asyncio.to_thread(self.path.stat)).st_ino
+            await self._load(self._writer)
+            self._reader = await open_reader(self.path)
+        except BaseException:
+            await self._disconnect()
+            raise
+
+    async def _disconnect(self) -> None:
+        connections = [connection for connection in (self._reader, self._writer) if connection is not None]
+        self._writer = self._reader = None
+        # What a failing file says at its closing adds nothing; each one's thread ends all the same.
+        await asyncio.gather(*(connection.close() for connection in connections), return_exceptions=True)
+
+    def _set_healthy(self, healthy: bool) -> None:
+        if healthy is not self._healthy:
+            self._healthy = healthy
+            self._on_health(healthy)

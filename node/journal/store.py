@@ -1,0 +1,273 @@
+"""The journal on SQLite."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Self
+from uuid import UUID
+
+import aiosqlite
+import structlog
+
+from node.clock import Clock
+from node.domain.command import CommandState
+from node.domain.lock import AccountLock
+from node.domain.result import Document
+from node.engine.ports import Admission, AdmissionOutcome, Event, OutboxMessage, StoredCommand
+from node.errors import JournalUnavailable
+from node.journal import rows
+from node.journal.database import REOPEN_AFTER_S, STALL_S, Database
+from node.journal.decisions import Draft, Ledger
+from node.journal.migrations import Migration, packaged_migrations
+
+log = structlog.get_logger(__name__)
+
+
+def _ignore(_value: float) -> None:
+    """Nobody listens."""
+
+
+class SqliteJournal:
+    """Implements the engine's ``Journal``: one file, one process (hold its ``StateDirectory``).
+
+    What every decision needs (locks, live commands, the counter) is kept in memory and changed only after a
+    commit; an admission therefore costs one query and its writes, in one transaction however large the batch.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        node_id: str,
+        clock: Clock,
+        on_health: Callable[[bool], None] = _ignore,
+        commit_seconds: Callable[[float], None] = _ignore,
+        stall_s: float = STALL_S,
+        reopen_after_s: Sequence[float] = REOPEN_AFTER_S,
+        migrations: Sequence[Migration] | None = None,
+    ) -> None:
+        self._node_id = node_id
+        self._clock = clock
+        self._ledger = Ledger()
+        #: The newest number known to be on disk.
+        self._durable_seq = 0
+        #: Endings whose recording has an unknown outcome: they may come again, and may be stored.
+        self._in_doubt: set[tuple[UUID, CommandState]] = set()
+        self._database = Database(
+            path,
+            migrations=migrations or packaged_migrations(),
+            load=self._load,
+            on_health=on_health,
+            commit_seconds=commit_seconds,
+            stall_s=stall_s,
+            reopen_after_s=reopen_after_s,
+        )
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.open()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.close()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last write succeeded and no reopening is under way."""
+        return self._database.healthy
+
+    async def open(self) -> None:
+        """Open the file, creating or migrating it, and verify it.
+
+        Raises:
+            JournalIncompatible: the file is not ours, or newer than this program; it was left as it is.
+            JournalUnavailable: damaged, or the disk will not. The journal goes on trying until ``close``, so a node
+                may start without it; until then no lock is known.
+        """
+        await self._database.open()
+
+    async def close(self) -> None:
+        """End what is running and release the file."""
+        await self._database.close()
+
+    async def locks(self) -> dict[UUID, AccountLock]:
+        """Every lock that was ever changed."""
+        if not self.healthy:
+            raise JournalUnavailable
+        return dict(self._ledger.locks)
+
+    async def admit(self, admissions: Sequence[Admission]) -> list[AdmissionOutcome]:
+        """Decide and store, in order and in one transaction.
+
+        What is not begun comes back as ``Refused``, whoever found the obstacle: the door or the journal.
+        """
+
+        async def work(connection: aiosqlite.Connection) -> tuple[Draft, list[AdmissionOutcome]]:
+            asked = (command.command_id for admission in admissions for command in admission.commands)
+            found = await connection.execute_fetchall(rows.SELECT_KNOWN, rows.ids(asked))
+            draft = Draft(self._ledger, node_id=self._node_id, clock=self._clock, known=rows.known_commands(found))
+            outcomes = [draft.admit(admission) for admission in admissions]
+            await _write(connection, draft)
+            return draft, outcomes
+
+        return (await self._database.transact("admit", work, self._adopt))[1]
+
+    async def record(self, events: Sequence[Event]) -> list[Document]:
+        """Store further states with their lock changes; all or none.
+
+        An ending that was recorded before with unknown outcome may be recorded again: if it was stored, the
+        stored document is returned and nothing changes.
+
+        Raises:
+            IllegalTransition: a state may not follow the command's present one; nothing was stored.
+            JournalUnavailable: the outcome is unknown.
+        """
+        endings = {(event.command.command_id, event.state) for event in events if event.state.ended}
+
+        async def work(connection: aiosqlite.Connection) -> tuple[Draft, list[Document]]:
+            draft = Draft(
+                self._ledger, node_id=self._node_id, clock=self._clock, settled=await self._settled(connection, endings)
+            )
+            documents = [draft.record(event) for event in events]
+            await _write(connection, draft)
+            return draft, documents
+
+        try:
+            documents = (await self._database.transact("record", work, self._adopt))[1]
+        except (JournalUnavailable, asyncio.CancelledError):
+            self._in_doubt |= endings
+            raise
+        self._in_doubt -= endings
+        return documents
+
+    async def find(self, command_id: UUID) -> StoredCommand | None:
+        """One command with its newest event."""
+        found = await self._database.read(f"{rows.SELECT_STORED} WHERE c.id = ?", (str(command_id),))
+        return rows.stored_command(found[0]) if found else None
+
+    async def children(self, parent_id: UUID) -> list[StoredCommand]:
+        """The children of a ``*`` command, in the order of their admission."""
+        query = f"{rows.SELECT_STORED} WHERE c.parent = ? ORDER BY c.first_seq"
+        return [rows.stored_command(row) for row in await self._database.read(query, (str(parent_id),))]
+
+    async def unfinished(self) -> list[StoredCommand]:
+        """What has not ended, oldest first; each one's attempt has been raised (durably) by this call."""
+
+        async def work(connection: aiosqlite.Connection) -> list[StoredCommand]:
+            await connection.execute(rows.RAISE_ATTEMPTS)
+            query = f"{rows.SELECT_STORED} WHERE c.ended_at IS NULL ORDER BY c.first_seq"
+            return [rows.stored_command(row) for row in await connection.execute_fetchall(query)]
+
+        return await self._database.transact("unfinished", work)
+
+    async def events(self, command_id: UUID, *, after_seq: int = 0) -> list[Document]:
+        """The events of one command, oldest first."""
+        found = await self._database.read(rows.SELECT_EVENTS, (str(command_id), after_seq))
+        return [json.loads(row[0]) for row in found]
+
+    async def pending(self, limit: int) -> list[OutboxMessage]:
+        """Events that no broker has confirmed, in the order of their numbers."""
+        return [rows.outbox_message(row) for row in await self._database.read(rows.SELECT_PENDING, (limit,))]
+
+    async def published(self, seqs: Sequence[int]) -> None:
+        """The broker has confirmed these."""
+        if not seqs:
+            return
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            at = rows.instant(self._clock.now())
+            await connection.execute(rows.PUBLISHED, (at, json.dumps(list(seqs))))
+
+        await self._database.transact("published", work)
+
+    def advance_seq(self, at_least: int) -> None:
+        """Give out only numbers above this one: what the engine numbered itself while the journal was down."""
+        self._ledger.seq = max(self._ledger.seq, at_least)
+
+    async def probe(self) -> None:
+        """One tiny durable write: whether a command could be stored now. Call it every few seconds.
+
+        Raises:
+            JournalUnavailable: it could not.
+        """
+
+        async def touch(connection: aiosqlite.Connection) -> None:
+            await connection.execute("UPDATE meta SET probed_at = ?", (rows.instant(self._clock.now()),))
+
+        await self._database.probe(touch)
+
+    async def backup(self, target: Path) -> None:
+        """Copy everything committed into one file (0600) that opens as a journal; commands go on meanwhile.
+
+        Raises:
+            JournalUnavailable: the copy failed; an older ``target`` is untouched.
+        """
+        await self._database.backup(target)
+
+    def _adopt(self, decided: tuple[Draft, object]) -> None:
+        draft, skipped_to = decided[0], self._ledger.seq
+        self._ledger = draft.ledger
+        written = [event.seq for event in draft.events] + [reject.seq for reject in draft.rejects]
+        self._durable_seq = max([self._durable_seq, *written])
+        self.advance_seq(skipped_to)
+
+    async def _settled(
+        self, connection: aiosqlite.Connection, endings: set[tuple[UUID, CommandState]]
+    ) -> dict[UUID, Document]:
+        doubted = endings & self._in_doubt
+        if not doubted:
+            return {}
+        asked = rows.ids(command_id for command_id, _ in doubted)
+        found = await connection.execute_fetchall(rows.SELECT_SETTLED, asked)
+        return {
+            UUID(command_id): json.loads(document)
+            for command_id, state, document in found
+            if (UUID(command_id), CommandState(state)) in doubted
+        }
+
+    async def _load(self, connection: aiosqlite.Connection) -> None:
+        """Called at each opening, before anything else is let in."""
+        ((seq,),) = await connection.execute_fetchall(rows.SELECT_SEQ)
+        if seq < self._durable_seq:
+            # Another file, or an older copy: its locks are not to be believed. A restart would accept it.
+            raise JournalUnavailable(f"the journal ends at {seq}, although {self._durable_seq} was committed")
+        now = rows.instant(self._clock.now())
+        found = list(await connection.execute_fetchall("SELECT node_id FROM meta"))
+        if not found:
+            insert = "INSERT INTO meta (one, created_at, node_id) VALUES (1, ?, ?)"
+            await connection.execute(insert, (now, self._node_id))
+        elif found[0][0] != self._node_id:
+            # A renamed node keeps its locks; its numbers go on rising.
+            log.warning("journal_of_another_node", stored=found[0][0], node_id=self._node_id)
+        # This also proves that the file can be written.
+        await connection.execute("UPDATE meta SET node_id = ?, probed_at = ?", (self._node_id, now))
+        live = await connection.execute_fetchall(rows.SELECT_LIVE)
+        locks = await connection.execute_fetchall(rows.SELECT_LOCKS)
+        holds = await connection.execute_fetchall(rows.SELECT_HOLDS)
+        try:
+            self._ledger = rows.ledger(max(seq, self._ledger.seq), live, locks, holds)
+        except (ValueError, KeyError) as error:
+            raise JournalUnavailable(f"the journal is damaged: {error!r}") from error
+        self._durable_seq = seq
+
+
+async def _write(connection: aiosqlite.Connection, draft: Draft) -> None:
+    """Put a decided transaction into the open one; each statement crosses to the connection's thread once."""
+    at, changed = draft.at, draft.changed_locks()
+    statements: list[tuple[str, list[rows.Row]]] = [
+        (rows.INSERT_COMMAND, [rows.command_row(new) for new in draft.commands]),
+        (rows.INSERT_EVENT, [rows.event_row(new, at) for new in draft.events]),
+        (rows.INSERT_REJECT, [rows.reject_row(new, at) for new in draft.rejects]),
+        (rows.UPSERT_LOCK, [rows.lock_row(after) for _, after in changed]),
+        (rows.DELETE_HOLD, [row for old, new in changed for row in rows.hold_rows(old, old.holds - new.holds)]),
+        (rows.INSERT_HOLD, [row for old, new in changed for row in rows.hold_rows(new, new.holds - old.holds)]),
+    ]
+    for statement, parameters in statements:
+        if parameters:
+            await connection.executemany(statement, parameters)
