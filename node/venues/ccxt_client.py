@@ -1,0 +1,181 @@
+"""One account's ccxt instance, with everything hidden taken out: it signs and sends single requests.
+
+ccxt's own queue is replaced by the lane; its hook for raw answers tells the wire record what really came back; its
+clock is corrected by the venue's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import statistics
+import time
+from collections import deque
+from typing import Any, Final
+
+from node.errors import VenueAnswerUnknown, VenueError, VenueUnavailable
+from node.venues import wire
+from node.venues.lane import Charge, Lane
+from node.venues.options import VenueOptions
+from node.venues.outcomes import Attempt, Scrubber, read_failure
+from node.venues.pool import Pools
+from node.venues.profile import Answer, Call, Ccxt, Profile, Reply
+from node.venues.wire import Wire
+
+#: How many requests the typical round trip is taken from.
+_SAMPLES: Final = 64
+
+
+class CcxtClient:
+    """Sends a profile's calls. Create it inside the running event loop."""
+
+    def __init__(self, options: VenueOptions, profile: Profile, pools: Pools) -> None:
+        self._options = options
+        self._profile = profile
+        self._lane: Lane = pools.lane(options, profile.budgets)
+        self._key = hashlib.sha256("\0".join(sorted(options.credentials.values())).encode()).hexdigest()[:12]
+        self._round_trips_ms: deque[float] = deque(maxlen=_SAMPLES)
+        self._measuring: asyncio.Task[None] | None = None
+        self.scrub = Scrubber(tuple(value for value in options.credentials.values() if value))
+        #: What a request, or the reading of its answer, may raise: sockets, ccxt, and its surprises.
+        self.faults: tuple[type[Exception], ...] = _faults()
+        self.offset_ms: float | None = None
+        self.ccxt: Ccxt = self._build(pools)
+
+    def _build(self, pools: Pools) -> Ccxt:
+        pool = pools.pool(self._options)
+        exchange = self._profile.build(self._options, pool.session)
+        exchange.ssl_context = pool.ssl_context
+        exchange.enableRateLimit = True
+        exchange.throttle = self._throttle
+        exchange.on_rest_response = self._answered
+        # Answers of one request must not be mistaken for another's, and need not stay in memory.
+        exchange.enableLastHttpResponse = exchange.enableLastJsonResponse = exchange.enableLastResponseHeaders = False
+        exchange.timeout_on_exit = 0
+        return exchange
+
+    async def ask(self, call: Call) -> Answer:
+        """A read: the decoded answer.
+
+        Raises:
+            VenueError: by what the operator must do about it.
+        """
+        attempt = await self.attempt(call)
+        if attempt.error is not None:
+            if self._profile.clock_is_off(self.reply(attempt)):
+                await self.measure_clock(call)
+            raise read_failure(self._profile, attempt, self.scrub) from None
+        if attempt.answer in (None, ""):
+            raise VenueAnswerUnknown("the answer is empty")
+        return attempt.answer
+
+    async def attempt(self, call: Call, record: Wire | None = None) -> Attempt:
+        """One request, whatever becomes of it; only cancellation passes through."""
+        record = record or Wire()
+        record.charges = call.charges
+        answer, error = None, None
+        with wire.recording(record):
+            try:
+                answer = await getattr(self.ccxt, call.endpoint)(dict(call.params))
+            except self.faults as fault:
+                error = fault
+        if error is None and record.status is not None and not 200 <= record.status < 300:
+            error = VenueUnavailable(f"HTTP {record.status}")  # a status that ccxt has no exception for
+        attempt = Attempt(wire=record, answer=answer, error=error)
+        self._account(call, attempt)
+        return attempt
+
+    async def warm(self, call: Call, sockets: int) -> None:
+        """Send a clock call so many times at once, each on a socket of its own; the quickest answer sets our clock.
+
+        Raises:
+            VenueError: none was answered.
+        """
+        wires = [Wire() for _ in range(sockets)]
+        # One admission for all, so that they leave together.
+        await self._lane.admit([_times(charge, sockets) for charge in call.charges], key=self._key)
+        free = Call(endpoint=call.endpoint, params=call.params)
+        wall_less_monotonic_ms = time.time() * 1000 - time.monotonic_ns() / 1e6
+        attempts = await asyncio.gather(*(self.attempt(free, each) for each in wires))
+        measured = [self._offset(each, wall_less_monotonic_ms) for each in attempts if each.error is None]
+        if not measured:
+            raise read_failure(self._profile, attempts[0], self.scrub)
+        self.offset_ms = min(measured)[1]
+        # ccxt subtracts this from its own clock when it signs.
+        self.ccxt.options["timeDifference"] = -round(self.offset_ms)
+
+    async def measure_clock(self, refused: Call) -> None:
+        """After a refused timestamp: once for however many requests found that out together, on the same host."""
+        if self._measuring is None or self._measuring.done():
+            name = f"clock:{self._options.exchange}"
+            self._measuring = asyncio.create_task(self.warm(self._profile.clock_call_like(refused), 1), name=name)
+        await asyncio.gather(asyncio.shield(self._measuring), return_exceptions=True)
+
+    def reply(self, attempt: Attempt) -> Reply:
+        """The venue's own error, if the answer carried one."""
+        return self._profile.reply(attempt.wire.status, attempt.wire.document())
+
+    def retry_after_s(self, attempt: Attempt) -> float | None:
+        """How long to stay away: by the lane, which held the request back, or by the venue."""
+        held_back: float | None = getattr(attempt.error, "retry_after_s", None)
+        return held_back or self._profile.retry_after_s(attempt.wire.headers, self.reply(attempt))
+
+    def round_trip_ms(self) -> float | None:
+        """Median of the last requests."""
+        return statistics.median(self._round_trips_ms) if self._round_trips_ms else None
+
+    async def close(self) -> None:
+        """Stop what is under way; connections belong to the pool."""
+        if self._measuring is not None:
+            self._measuring.cancel()
+            await asyncio.gather(self._measuring, return_exceptions=True)
+        await self.ccxt.close()
+
+    def _offset(self, attempt: Attempt, wall_less_monotonic_ms: float) -> tuple[float, float]:
+        """(round trip, offset), assuming that the venue looked at its clock half-way."""
+        answered_ns = attempt.wire.answered_ns or 0
+        sent_ns = attempt.wire.sent_ns or answered_ns
+        middle_ms = (sent_ns + answered_ns) / 2e6 + wall_less_monotonic_ms
+        return (answered_ns - sent_ns) / 1e6, self._profile.venue_time_ms(attempt.answer) - middle_ms
+
+    def _account(self, call: Call, attempt: Attempt) -> None:
+        """What an answer says about budgets, and how long it took."""
+        record = attempt.wire
+        if record.sent_ns is not None and record.answered_ns is not None:
+            self._round_trips_ms.append((record.answered_ns - record.sent_ns) / 1e6)
+        if (used := self._profile.used(call, record.headers)) is not None:
+            self._lane.reconcile(*used)
+        if attempt.error is not None and record.status in (418, 429):
+            reply = self.reply(attempt)
+            orders_only = self._profile.concerns_orders_only(reply)
+            spent = [charge for charge in call.charges if charge.per_key or not orders_only]
+            self._lane.refused(spent, self._profile.retry_after_s(record.headers, reply), key=self._key)
+
+    async def _throttle(self, _cost: float | None = None) -> None:
+        """In place of ccxt's own queue."""
+        record = wire.current()
+        if record is not None:
+            await self._lane.admit(record.charges, key=self._key)
+
+    def _answered(self, status: int, *rest: Any) -> str:  # noqa: ANN401 - ccxt's hook
+        """ccxt's hook, called with every complete answer before it is interpreted."""
+        _reason, _url, _method, headers, body, _request_headers, _request_body = rest
+        record = wire.current()
+        if record is not None:
+            record.answered_ns = time.monotonic_ns()
+            record.status = status
+            record.headers = {str(name).lower(): str(value) for name, value in headers.items()}
+            record.body = body
+        return str(body).strip()
+
+
+def _times(charge: Charge, count: int) -> Charge:
+    return Charge(bucket=charge.bucket, units=charge.units * count, per_key=charge.per_key)
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    import aiohttp
+    import ccxt
+
+    surprises = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+    return (ccxt.BaseError, aiohttp.ClientError, OSError, TimeoutError, VenueError, *surprises)

@@ -1,0 +1,55 @@
+"""From an account's options to its venue. The only door: ccxt is imported here and behind it, not before."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from node.clock import Clock
+from node.engine.ports import Venue
+from node.errors import ConfigError
+from node.venues.options import VenueOptions
+from node.venues.profile import Profile
+from node.venues.profiles.binance import BinanceProfile
+
+if TYPE_CHECKING:
+    from node.venues.pool import Pools
+
+_PROFILES: Final[dict[str, Callable[[], Profile]]] = {"binance": BinanceProfile}
+
+
+def supported() -> tuple[str, ...]:
+    """The exchanges that have a profile."""
+    return tuple(sorted(_PROFILES))
+
+
+def check(options: VenueOptions) -> list[str]:
+    """What is wrong with an account's options, without connecting or importing ccxt; empty if nothing is."""
+    faults: list[str] = []
+    try:
+        _profile(options).layout(options.slices)
+    except ConfigError as error:
+        faults += error.faults
+    faults += [f"credentials: {name} is missing" for name in ("apiKey", "secret") if not options.credentials.get(name)]
+    return faults
+
+
+def build(options: VenueOptions, pools: Pools, *, clock: Clock | None = None) -> Venue:
+    """The venue of one account, not yet armed. Call it inside the running event loop.
+
+    Raises:
+        ConfigError: the exchange has no profile, or a slice or file is wrong.
+    """
+    profile = _profile(options)
+    from node.venues.ccxt_venue import CcxtVenue
+
+    # At DEBUG ccxt logs every request with its key and signature.
+    logging.getLogger("ccxt").setLevel(logging.WARNING)
+    return CcxtVenue(options, profile, pools, clock=clock)
+
+
+def _profile(options: VenueOptions) -> Profile:
+    if options.exchange not in _PROFILES:
+        raise ConfigError([f"exchange: {options.exchange!r} has no profile; there are {', '.join(supported())}"])
+    return _PROFILES[options.exchange]()

@@ -1,0 +1,176 @@
+"""The emergency lane: request budgets that an emergency never waits for.
+
+A venue counts requests per address and per key. Background work (polling, warming, market data) lives on a fifth of
+every budget and waits for it; emergency calls go at once and are only accounted for. The one thing that stops an
+emergency call is the venue's own order to stay away (Retry-After): a request during a ban prolongs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Final
+
+from node.errors import VenueLimited
+
+#: The part of every budget that background work may spend.
+BACKGROUND_SHARE: Final = 0.2
+#: Background work stands back once this part of a budget is used, by our count or by the venue's.
+STAND_BACK_AT: Final = 0.6
+#: Background work waits so long for its turn; beyond that it is told, as an emergency call would be.
+PATIENCE_S: Final = 60.0
+#: How long background work keeps away after a refusal that named no time.
+UNNAMED_PAUSE_S: Final = 10.0
+
+_in_background: ContextVar[bool] = ContextVar("venue_background", default=False)
+
+
+@contextmanager
+def background() -> Iterator[None]:
+    """Calls made inside (and in tasks started inside) yield to emergencies and wait for the background's budget."""
+    token = _in_background.set(True)
+    try:
+        yield
+    finally:
+        _in_background.reset(token)
+
+
+def is_background() -> bool:
+    """Whether the current task's calls are background work."""
+    return _in_background.get()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What a venue allows: so many units in so long."""
+
+    units: int
+    interval_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """What one request costs of one budget."""
+
+    bucket: str
+    units: int = 1
+    #: Counted per key rather than per address.
+    per_key: bool = False
+
+
+class TokenBucket:
+    """Tokens that come back at a steady rate. Pure: the caller brings the time."""
+
+    def __init__(self, capacity: float, refill_per_s: float, now_ns: int) -> None:
+        self.capacity = capacity
+        self._refill_per_ns = refill_per_s / 1e9
+        self._tokens = capacity
+        self._at_ns = now_ns
+
+    def tokens(self, now_ns: int) -> float:
+        """How many there are; negative while a debt is being paid off."""
+        self._tokens = min(self.capacity, self._tokens + (now_ns - self._at_ns) * self._refill_per_ns)
+        self._at_ns = now_ns
+        return self._tokens
+
+    def wait_s(self, units: float, now_ns: int) -> float:
+        """How long until *units* are there (a full bucket, if that is less); 0 if now."""
+        missing = min(units, self.capacity) - self.tokens(now_ns)
+        return max(0.0, missing / self._refill_per_ns / 1e9)
+
+    def take(self, units: float, now_ns: int) -> None:
+        """Take *units*, into debt if need be, but never by more than a full bucket."""
+        self._tokens = max(-self.capacity, self.tokens(now_ns) - units)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Account:
+    """One budget as it stands."""
+
+    budget: Budget
+    #: Everything that was sent.
+    whole: TokenBucket
+    #: What background work may spend of it.
+    background: TokenBucket
+    #: The venue's own order to stay away.
+    closed_until_ns: int = 0
+    #: Background only.
+    paused_until_ns: int = 0
+
+
+@dataclass(slots=True)
+class Lane:
+    """The budgets of one address at one venue, shared by all its accounts."""
+
+    budgets: Mapping[str, Budget]
+    clock_ns: Callable[[], int] = time.monotonic_ns
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    _accounts: dict[str, _Account] = field(default_factory=dict)
+
+    async def admit(self, charges: Iterable[Charge], *, key: str = "") -> None:
+        """Account for one request; background work waits for its turn first.
+
+        Raises:
+            VenueLimited: the venue has told this address to stay away; nothing may be sent until ``retry_after_s``.
+                Background work: the turn is further away than it is worth waiting for.
+        """
+        owed = [(self._account(charge, key), charge.units) for charge in charges]
+        while is_background() and (wait_s := max((self._wait_s(*each) for each in owed), default=0.0)) > 0:
+            if wait_s > PATIENCE_S:
+                raise VenueLimited("the background's budget is spent; not sent", retry_after_s=wait_s)
+            await self.sleep(wait_s)
+        now_ns = self.clock_ns()
+        closed_ns = max((account.closed_until_ns for account, _ in owed), default=0) - now_ns
+        if closed_ns > 0:
+            raise VenueLimited("the venue has told this address to wait; not sent", retry_after_s=closed_ns / 1e9)
+        for account, units in owed:
+            account.whole.take(units, now_ns)
+            if is_background():
+                account.background.take(units, now_ns)
+
+    def refused(self, charges: Iterable[Charge], retry_after_s: float | None, *, key: str = "") -> None:
+        """The venue refused for the number of requests: keep away as long as it said, background work at least so."""
+        now_ns = self.clock_ns()
+        for charge in charges:
+            account = self._account(charge, key)
+            pause_ns = int((UNNAMED_PAUSE_S if retry_after_s is None else retry_after_s) * 1e9)
+            account.paused_until_ns = max(account.paused_until_ns, now_ns + pause_ns)
+            if retry_after_s is not None:
+                account.closed_until_ns = max(account.closed_until_ns, now_ns + pause_ns)
+
+    def reconcile(self, bucket: str, used: int) -> None:
+        """The venue says that *used* units of the current interval are gone, whoever spent them."""
+        account = self._accounts.get(bucket)
+        if account is not None and used >= account.budget.units * STAND_BACK_AT:
+            # Whatever part of the interval is over, one whole interval is long enough.
+            until_ns = self.clock_ns() + int(account.budget.interval_s * 1e9)
+            account.paused_until_ns = max(account.paused_until_ns, until_ns)
+
+    def closed_for_s(self, bucket: str) -> float:
+        """How long the venue wants nothing from this address; 0 if it is open."""
+        account = self._accounts.get(bucket)
+        return 0.0 if account is None else max(0.0, (account.closed_until_ns - self.clock_ns()) / 1e9)
+
+    def _wait_s(self, account: _Account, units: int) -> float:
+        now_ns = self.clock_ns()
+        away_ns = max(account.closed_until_ns, account.paused_until_ns) - now_ns
+        reserve = account.budget.units * (1 - STAND_BACK_AT)
+        return max(away_ns / 1e9, account.background.wait_s(units, now_ns), account.whole.wait_s(reserve, now_ns))
+
+    def _account(self, charge: Charge, key: str) -> _Account:
+        name = f"{charge.bucket}#{key}" if charge.per_key else charge.bucket
+        if name not in self._accounts:
+            budget = self.budgets[charge.bucket]
+            self._accounts[name] = _Account(
+                budget=budget,
+                whole=self._bucket(budget, budget.units),
+                background=self._bucket(budget, budget.units * BACKGROUND_SHARE),
+            )
+        return self._accounts[name]
+
+    def _bucket(self, budget: Budget, units: float) -> TokenBucket:
+        return TokenBucket(units, units / budget.interval_s, self.clock_ns())

@@ -1,0 +1,203 @@
+"""The emergency lane: who waits, for how long, and who never does."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from node.errors import VenueLimited
+from node.venues.lane import Budget, Charge, Lane, TokenBucket, background, is_background
+
+SECOND = 1_000_000_000
+
+
+class FakeClock:
+    """Time that moves only by sleeping, which is counted."""
+
+    def __init__(self) -> None:
+        self.now_ns = 5 * SECOND
+        self.slept: list[float] = []
+
+    def __call__(self) -> int:
+        """Monotonic nanoseconds."""
+        return self.now_ns
+
+    async def sleep(self, seconds: float) -> None:
+        """At once, and time has moved."""
+        self.slept.append(seconds)
+        self.now_ns += int(seconds * SECOND)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Time of one test."""
+    return FakeClock()
+
+
+@pytest.fixture
+def lane(clock: FakeClock) -> Lane:
+    """1000 units a minute, of which background work has 200; 100 orders in ten seconds for each key."""
+    budgets = {"host": Budget(units=1000), "orders": Budget(units=100, interval_s=10), "other": Budget(units=1000)}
+    return Lane(budgets, clock_ns=clock, sleep=clock.sleep)
+
+
+def weight(units: int, bucket: str = "host") -> list[Charge]:
+    """One request's charge."""
+    return [Charge(bucket=bucket, units=units)]
+
+
+class TestTokenBucket:
+    """Pure arithmetic."""
+
+    def test_a_fresh_bucket_is_full_and_refills_at_its_rate(self) -> None:
+        """Ten tokens, two a second."""
+        bucket = TokenBucket(10, 2, 0)
+        bucket.take(10, 0)
+        assert bucket.wait_s(1, 0) == pytest.approx(0.5)
+        assert bucket.wait_s(1, SECOND // 2) == 0
+        assert bucket.tokens(3 * SECOND) == pytest.approx(6)
+
+    def test_idle_time_never_fills_it_beyond_its_capacity(self) -> None:
+        """A burst is bounded by the bucket."""
+        bucket = TokenBucket(10, 2, 0)
+        assert bucket.tokens(1000 * SECOND) == 10
+
+    def test_a_debt_is_at_most_one_bucket(self) -> None:
+        """Whatever an emergency took, the wait ends."""
+        bucket = TokenBucket(10, 2, 0)
+        bucket.take(1000, 0)
+        assert bucket.tokens(0) == -10
+        assert bucket.wait_s(1, 0) == pytest.approx(5.5)
+
+    def test_more_than_the_capacity_waits_for_a_full_bucket(self) -> None:
+        """Rather than for ever."""
+        bucket = TokenBucket(10, 2, 0)
+        bucket.take(10, 0)
+        assert bucket.wait_s(50, 0) == pytest.approx(5)
+
+
+async def test_an_emergency_never_waits_whatever_was_sent_before(lane: Lane, clock: FakeClock) -> None:
+    """A hundred times the whole budget, at once."""
+    for _ in range(100):
+        await lane.admit(weight(1000))
+    assert clock.slept == []
+
+
+async def test_background_work_lives_on_a_fifth(lane: Lane, clock: FakeClock) -> None:
+    """A burst of it is free, then it comes at a fifth of the venue's rate."""
+    with background():
+        for _ in range(4):
+            await lane.admit(weight(50))
+        assert clock.slept == []
+        await lane.admit(weight(50))
+    assert sum(clock.slept) == pytest.approx(15)
+
+
+async def test_an_emergency_spends_nothing_of_the_backgrounds_fifth_while_there_is_plenty(
+    lane: Lane, clock: FakeClock
+) -> None:
+    """A drill or a warm-up right after a close is not held up by it."""
+    for _ in range(5):
+        await lane.admit(weight(100))
+    with background():
+        await lane.admit(weight(50))
+    assert clock.slept == []
+
+
+async def test_background_work_stands_back_once_most_of_the_budget_is_used(lane: Lane, clock: FakeClock) -> None:
+    """Two fifths are kept for emergencies."""
+    await lane.admit(weight(800))
+    with background():
+        await lane.admit(weight(1))
+    assert sum(clock.slept) == pytest.approx(12)
+
+
+async def test_background_work_stands_back_when_the_venue_says_that_others_used_it(
+    lane: Lane, clock: FakeClock
+) -> None:
+    """The engine next to us usually shares the address."""
+    await lane.admit(weight(1))
+    lane.reconcile("host", 700)
+    with background():
+        await lane.admit(weight(1))
+    assert sum(clock.slept) == pytest.approx(60)
+
+
+async def test_a_little_use_by_others_changes_nothing(lane: Lane, clock: FakeClock) -> None:
+    """Only a budget that is running out does."""
+    await lane.admit(weight(1))
+    lane.reconcile("host", 300)
+    lane.reconcile("never charged", 10_000)
+    with background():
+        await lane.admit(weight(1))
+    assert clock.slept == []
+
+
+async def test_keys_have_budgets_of_their_own(lane: Lane, clock: FakeClock) -> None:
+    """One account's orders do not hold up another's."""
+    orders = [Charge(bucket="orders", units=20, per_key=True)]
+    with background():
+        await lane.admit(orders, key="a")
+        await lane.admit(orders, key="b")
+        assert clock.slept == []
+        await lane.admit(orders, key="a")
+    assert clock.slept != []
+
+
+async def test_a_named_time_closes_the_lane_for_emergencies_too(lane: Lane, clock: FakeClock) -> None:
+    """They are told how long, and nothing is sent."""
+    lane.refused(weight(1), 30.0)
+    with pytest.raises(VenueLimited) as raised:
+        await lane.admit(weight(1))
+    assert raised.value.retry_after_s == pytest.approx(30)
+    assert lane.closed_for_s("host") == pytest.approx(30)
+    clock.now_ns += 30 * SECOND
+    await lane.admit(weight(1))
+    assert lane.closed_for_s("host") == 0
+
+
+async def test_a_closed_lane_leaves_other_hosts_open(lane: Lane) -> None:
+    """Venues count by host."""
+    lane.refused(weight(1), 30.0)
+    await lane.admit(weight(1, "other"))
+
+
+async def test_a_shorter_time_never_opens_a_closed_lane(lane: Lane) -> None:
+    """The longest one counts."""
+    lane.refused(weight(1), 30.0)
+    lane.refused(weight(1), 1.0)
+    assert lane.closed_for_s("host") == pytest.approx(30)
+
+
+async def test_background_work_waits_until_the_lane_opens(lane: Lane, clock: FakeClock) -> None:
+    """If that is soon."""
+    lane.refused(weight(1), 30.0)
+    with background():
+        await lane.admit(weight(1))
+    assert sum(clock.slept) == pytest.approx(30)
+
+
+async def test_background_work_is_told_when_the_wait_is_not_worth_it(lane: Lane, clock: FakeClock) -> None:
+    """A ban may last days."""
+    lane.refused(weight(1), 86_400.0)
+    with background(), pytest.raises(VenueLimited):
+        await lane.admit(weight(1))
+    assert clock.slept == []
+
+
+async def test_a_refusal_without_a_time_pauses_background_work_only(lane: Lane, clock: FakeClock) -> None:
+    """An emergency tries again."""
+    lane.refused(weight(1), None)
+    await lane.admit(weight(1))
+    with background():
+        await lane.admit(weight(1))
+    assert sum(clock.slept) == pytest.approx(10)
+
+
+async def test_tasks_started_in_the_background_stay_there() -> None:
+    """The mark travels with the context, and ends with it."""
+    with background():
+        inside = asyncio.create_task(asyncio.to_thread(is_background))
+    assert await inside
+    assert not is_background()
