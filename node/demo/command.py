@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
-import logging
 import sys
 import time
 from datetime import datetime
@@ -16,42 +14,23 @@ from node.demo import witness
 from node.demo.stage import ACCOUNT_ID, Stage, StageError, raised
 from node.domain.command import Action
 from node.domain.latency import STAGES
+from node.observe.logging import configure_logging
 from node.transport.sender import NotConfirmed, Outgoing
 
 SCRIPT: Final = (Action.LOCK, Action.CLOSE_ALL, Action.FLATTEN, Action.UNLOCK)
-ROUND_TRIP_MS: Final = 50
 
 Document = dict[str, Any]
 
 
-def add_arguments(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register ``demo``. The parsed options go to :func:`run`."""
-    parser = subparsers.add_parser(
-        "demo",
-        help="broker, simulated exchange and daemon on loopback: lock, close, flatten, unlock, and judge",
-        description="Plays the whole product on loopback in about ten seconds. Exit status 0 only if the simulated "
-        "exchange bears out every verdict.",
-    )
-    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON document")
-    parser.add_argument(
-        "--round-trip-ms", type=int, default=ROUND_TRIP_MS, help="injected before every answer of the exchange"
-    )
-    parser.set_defaults(run=run)
-
-
-def run(options: argparse.Namespace) -> int:
+def run(round_trip_ms: int, *, as_json: bool) -> int:
     """Play the demo; exit status 0 if the venue agrees with every verdict."""
-    logging.getLogger().setLevel(logging.ERROR)
-    as_json = bool(getattr(options, "json", False))
+    configure_logging(level="ERROR")
     try:
-        report = asyncio.run(_play(options.round_trip_ms, show=not as_json))
+        report = asyncio.run(_play(round_trip_ms, show=not as_json))
     except (StageError, NotConfirmed) as error:
         sys.stderr.write(f"demo: {error}\n")
         return 1
-    if as_json:
-        sys.stdout.write(json.dumps(report, indent=1) + "\n")
-    else:
-        sys.stdout.write(_table(report))
+    sys.stdout.write(json.dumps(report, indent=1) + "\n" if as_json else _table(report))
     return 0 if report["agreed"] else 1
 
 

@@ -183,16 +183,16 @@ def _balances(aim: Aim, state: SliceState, proof: SliceSnapshot | None) -> Itera
             before=before,
             after=after,
             debt=balance.debt if balance else Decimal(0),
-            verdict=_balance_verdict(aim, state, asset, after, holdings.get(asset)),
+            verdict=_balance_verdict(aim, state, asset, after, balance, holdings.get(asset)),
         )
 
 
 def _balance_verdict(
-    aim: Aim, state: SliceState, asset: str, after: Decimal | None, holding: Holding | None
+    aim: Aim, state: SliceState, asset: str, after: Decimal | None, balance: Balance | None, holding: Holding | None
 ) -> Residue:
     if after is None:
         return Residue.UNKNOWN
-    if after == 0:
+    if after == 0 and not (balance and balance.debt):
         return Residue.FLAT
     if aim.action is not Action.FLATTEN or asset in aim.terms.keep:
         return Residue.HELD

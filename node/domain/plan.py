@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
+from typing import Final
 
 from node.domain.snapshot import MarketRules, OpenOrder, Position, PositionSide, Side, SliceSnapshot
 from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, OrderIds, Outcome, Refusal, Step, StepResult
@@ -23,6 +24,8 @@ Chain = tuple[Stage, ...]
 SLIPPAGE_WIDENING = (Decimal(1), Decimal(2), Decimal(4))
 #: However wide the configured slippage, never worse than this part of the mark price.
 SLIPPAGE_MAX = Decimal("0.20")
+#: Tokens with 18 decimals come in billions: the usual 28 digits would round such a balance, perhaps upwards.
+EXACT_DIGITS: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +98,8 @@ def plan_slice(
     for position in positions:
         leg = memory.get(position.key, LegMemory())
         closes = _closes(position, rules.get(position.symbol), leg, ids, max_slippage)
-        blockers = _protective_of(position, by_symbol[position.symbol]) if leg.protective_in_the_way else []
+        yields = fresh and leg.protective_in_the_way
+        blockers = _protective_of(position, by_symbol[position.symbol]) if yields else []
         in_the_way = tuple(_cancels(blockers))
         chains.append((in_the_way, closes) if in_the_way else (closes,))
     for symbol, resting in sorted(by_symbol.items()):
@@ -165,7 +169,7 @@ def _closes(
     price = _limit_price(position, rules, leg.price_level, max_slippage)
     largest = rules and (rules.limit_quantity_max if price is not None else rules.market_quantity_max)
     limits = [limit for limit in (largest, leg.chunk_max) if limit]
-    step = rules.quantity_step if rules else None
+    step, least = (rules.quantity_step, rules.quantity_min) if rules else (None, None)
     return tuple(
         ClosePosition(
             slice=position.slice,
@@ -178,27 +182,36 @@ def _closes(
             limit_price=price,
             client_order_id=ids.client_order_id(position.slice, position.symbol, position.side.value, number),
         )
-        for number, contracts in enumerate(split(position.contracts, min(limits, default=None), step))
+        for number, contracts in enumerate(split(position.contracts, min(limits, default=None), step, least))
     )
 
 
-def split(quantity: Decimal, largest: Decimal | None, step: Decimal | None) -> tuple[Decimal, ...]:
-    """Cut *quantity* into parts of at most *largest*, each but the last a multiple of *step*.
+def split(
+    quantity: Decimal, largest: Decimal | None, step: Decimal | None, least: Decimal | None = None
+) -> tuple[Decimal, ...]:
+    """Cut *quantity* into parts of at most *largest* (but never less than a step), each but the last a multiple
+    of *step*. A rest below *least* is made up from the part before it.
 
     The parts sum to *quantity* exactly: it is the venue's own number and is never rounded.
     """
-    if not largest or quantity <= largest:
+    part = quantity if not largest else max(round_to(largest, step, up=False), step or largest)
+    if quantity <= max(part, largest or part):
         return (quantity,) if quantity > 0 else ()
-    part = round_to(largest, step, up=False) or largest
     whole, rest = divmod(quantity, part)
-    return (part,) * int(whole) + ((rest,) if rest else ())
+    parts = [part] * int(whole) + ([rest] if rest else [])
+    moved = round_to(max((least or Decimal(0)) - parts[-1], Decimal(0)), step, up=True)
+    if moved and part - moved >= (least or 0):
+        parts[-2] -= moved
+        parts[-1] += moved
+    return tuple(parts)
 
 
 def round_to(value: Decimal, step: Decimal | None, *, up: bool) -> Decimal:
     """Round to a multiple of *step*."""
     if not step:
         return value
-    return (value / step).to_integral_value(ROUND_CEILING if up else ROUND_FLOOR) * step
+    with localcontext(prec=EXACT_DIGITS):
+        return (value / step).to_integral_value(ROUND_CEILING if up else ROUND_FLOOR) * step
 
 
 def protection_price(reference: Decimal, side: Side, slippage: Decimal, tick: Decimal | None) -> Decimal:
@@ -235,7 +248,7 @@ def learn(
             leg = replace(leg, last_refusal=None)
         if Refusal.NOTHING_TO_REDUCE in refusals:
             leg = replace(leg, protective_in_the_way=True)
-        if Refusal.PRICE_BAND in refusals:
+        if Refusal.PRICE_BAND in refusals or _nothing_filled(position, closes):
             leg = replace(leg, price_level=leg.price_level + 1)
         if Refusal.QUANTITY in refusals:
             leg = replace(leg, chunk_max=max(step.contracts for _, step in closes) / 2)
@@ -243,3 +256,10 @@ def learn(
             leg = replace(leg, last_refusal=sorted(refusals)[0])
         learnt[position.key] = leg
     return learnt
+
+
+def _nothing_filled(position: Position, closes: list[tuple[StepResult, ClosePosition]]) -> bool:
+    """Whether the venue took limited orders for all of a position, and it is as large as before: priced too well."""
+    if not all(result.outcome is Outcome.DONE and step.limit_price is not None for result, step in closes):
+        return False
+    return bool(closes) and position.contracts >= sum(step.contracts for _, step in closes)

@@ -129,8 +129,9 @@ class Findings:
 
 def decimal_text(value: Decimal) -> str:
     """A decimal string without exponent and without trailing zeros."""
-    text = format(value.normalize(), "f")
-    return "0" if text in ("-0", "") else text
+    text = format(value, "f")  # not normalize(): that rounds to the context's 28 digits
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
 
 
 def instant_text(at: datetime) -> str:

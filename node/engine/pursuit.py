@@ -23,6 +23,8 @@ from node.engine.spot_worker import SpotWorker
 from node.engine.tracker import LiveCommand
 from node.engine.view import AccountView
 
+#: How long a slice's proof waits for other slices to finish: their later steps would make it worthless.
+QUIET_WITHIN_S: Final = 0.3
 #: Reports of an unfinished command come in growing intervals.
 REPORT_AGAIN_MAX_S: Final = 300.0
 
@@ -54,6 +56,9 @@ class Pursuit:
         self._judged = asyncio.Event()
         self._workers: dict[str, SliceWorker] = {}
         self._rounds: dict[str, int] = {}
+        #: Slices that have nothing left to do but their proof.
+        self._quiet: set[str] = set()
+        self._all_quiet = asyncio.Event()
 
     # What the slices see of it
 
@@ -102,6 +107,22 @@ class Pursuit:
         """A slice has something new to judge."""
         self._changed.set()
 
+    async def quiet(self, slice_name: str) -> None:
+        """Return when every slice with a goal has nothing left to do but its proof; or after a short while."""
+        self._quiet.add(slice_name)
+        if all(name in self._quiet for name in self._workers if self.goal(name) is not None):
+            self._all_quiet.set()
+        try:
+            async with asyncio.timeout(QUIET_WITHIN_S):
+                await self._all_quiet.wait()
+        except TimeoutError:
+            pass
+
+    def busy(self, slice_name: str) -> None:
+        """The slice has something to do again."""
+        self._quiet.discard(slice_name)
+        self._all_quiet.clear()
+
     async def judged(self) -> None:
         """Have the states judged, and return when that is done."""
         passed = self._judged
@@ -126,8 +147,10 @@ class Pursuit:
     async def run(self) -> None:
         """Pursue until no command is live. Steps in flight are always waited for."""
         context = self._context
-        for name in context.venue.slices:
-            kind = SliceWorker if name in context.venue.derivative_slices else SpotWorker
+        # Positions first: their orders are the first to be signed and sent.
+        derivatives = context.venue.derivative_slices
+        for name in (*derivatives, *(name for name in context.venue.slices if name not in derivatives)):
+            kind = SliceWorker if name in derivatives else SpotWorker
             self._workers[name] = kind(
                 name, venue=context.venue, view=context.view, account=context.terms, clock=context.clock, pursuit=self
             )

@@ -68,6 +68,12 @@ class Pursuer(Protocol):
     async def judged(self) -> None:
         """Have the slice's state judged, and return when that is done."""
 
+    async def quiet(self, slice_name: str) -> None:
+        """Return when no slice has anything left to do that would make a proof of this one stale; or soon anyway."""
+
+    def busy(self, slice_name: str) -> None:
+        """The slice has something to do again."""
+
     def may_sell(self) -> bool:
         """Whether spot sales may begin."""
 
@@ -90,6 +96,7 @@ class SliceWorker:
         #: Ends a pause early as well.
         self._hurry = asyncio.Event()
         self._stopping = False
+        self._reprove = False
         self._rounds = 0
         self._idle_rounds = 0
         #: Contracts and orders when the round began: less of them is progress.
@@ -135,9 +142,9 @@ class SliceWorker:
             self._hurry.set()
 
     def recheck(self) -> None:
-        """The proof is no longer good enough."""
+        """The proof is no longer good enough: read again."""
         self._proof = None
-        self._working = None
+        self._reprove = True
         self._wake.set()
 
     def stop(self) -> None:
@@ -154,7 +161,11 @@ class SliceWorker:
                 self._wake.clear()
                 continue
             try:
-                await self._round(goal)
+                if self._reprove:
+                    self._reprove = False
+                    await self._consider(goal, await self._quiet_proof())
+                else:
+                    await self._round(goal)
             except VenueError as error:
                 await self._troubled(error)
         if self._in_flight:
@@ -199,9 +210,11 @@ class SliceWorker:
             await self._carry_out(Plan(chains=rest), results)
             return fresh
 
+        # What closes leaves first; the read follows it onto the wire.
+        closing = await self._launch(plan, results)
         beside = _beside(add_what_is_new(), f"fresh-read:{self.name}")
         try:
-            await self._carry_out(plan, results)
+            await self._wait_for(closing)
             return await beside
         finally:
             beside.cancel()
@@ -221,7 +234,7 @@ class SliceWorker:
         """Read what the round has left, and decide between another round and the proof."""
         known = _without_cancelled(before, results)
         nothing_known = not any(goal.scope.covers(order.symbol) for order in known.orders or ())
-        proof = _beside(self._read_proof(), f"proof:{self.name}") if nothing_known else None
+        proof = _beside(self._quiet_proof(), f"proof:{self.name}") if nothing_known else None
         try:
             if results or not nothing_known:
                 seen = await self._read_positions(known)
@@ -337,17 +350,26 @@ class SliceWorker:
 
     async def _carry_out(self, plan: Plan, results: list[StepResult]) -> None:
         """Let all chains leave together; stop waiting for stragglers after a while, but never forget them."""
-        if not plan.chains:
-            return
-        self._proof = None
-        chains = {
-            asyncio.create_task(self._chain(chain, results), name=f"chain:{self.name}:{number}")
-            for number, chain in enumerate(plan.chains)
-        }
-        self._in_flight |= chains
-        for task in chains:
+        await self._wait_for(await self._launch(plan, results))
+
+    async def _launch(self, plan: Plan, results: list[StepResult]) -> set[asyncio.Task[None]]:
+        """Put every chain on its way, in the plan's order."""
+        launched: set[asyncio.Task[None]] = set()
+        if plan.chains:
+            self._proof = None
+            self._pursuit.busy(self.name)
+        for number, chain in enumerate(plan.chains):
+            task = asyncio.create_task(self._chain(chain, results), name=f"chain:{self.name}:{number}")
+            launched.add(task)
+            self._in_flight.add(task)
             task.add_done_callback(self._in_flight.discard)
-        await asyncio.wait(chains, timeout=PATIENCE_S)
+            # One turn of the loop each: else the first order's bytes wait until the last one is signed.
+            await asyncio.sleep(0)
+        return launched
+
+    async def _wait_for(self, chains: set[asyncio.Task[None]]) -> None:
+        if chains:
+            await asyncio.wait(chains, timeout=PATIENCE_S)
 
     async def _chain(self, chain: Chain, results: list[StepResult]) -> None:
         for stage in chain:
@@ -365,6 +387,11 @@ class SliceWorker:
 
     async def _read_proof(self) -> SliceSnapshot:
         return self._noted(await self._venue.read_proof(self.name))
+
+    async def _quiet_proof(self) -> SliceSnapshot:
+        """A proof that no other slice's steps are likely to overtake."""
+        await self._pursuit.quiet(self.name)
+        return await self._read_proof()
 
     async def _read_positions(self, known: SliceSnapshot) -> SliceSnapshot:
         """Positions as they are now, with the orders that are still known."""

@@ -67,7 +67,7 @@ class SpotWorker(SliceWorker):
 
     async def _look_again(self, goal: SliceGoal, before: SliceSnapshot, results: list[StepResult]) -> None:
         self._note_refusals(results)
-        proof = await self._read_proof()
+        proof = await self._quiet_proof()
         if (proof.orders, proof.balances) != (before.orders, before.balances):
             self._idle_rounds = 0
         await self._consider(goal, proof)

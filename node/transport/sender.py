@@ -56,7 +56,7 @@ class Sender:
     @staticmethod
     def new_response_topic(topics: Topics, issuer: str) -> str:
         """A topic of its own for one sender."""
-        return topics.response(f"{issuer}-{uuid4().hex}")
+        return f"{topics.response(issuer)}/{uuid4()}"
 
     async def receive(self) -> None:
         """Hand arriving documents to whoever follows their command; until cancelled."""

@@ -1,0 +1,143 @@
+"""The HTTP application: one for the operator's socket, one for the public listener."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel
+
+from node import __version__
+from node.api.errors import install_error_handlers
+from node.api.guards import BodyLimit, NoStore, require_local_peer
+from node.api.principal import Authenticator, operator_of_socket
+from node.api.risk import lock_of, operator_router, risk_router
+from node.api.streams import event_stream
+from node.engine.ports import CommandDesk
+
+#: What keeps the process from being called alive; empty while all is well. From memory, without I/O.
+Liveness = Callable[[], Sequence[str]]
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    code: str
+    message: str
+
+
+class ErrorBody(BaseModel):
+    """Every answer that is not a success."""
+
+    success: bool = False
+    error: ErrorDetail
+    #: The command's document, where one was refused.
+    result: dict[str, Any] | None = None
+
+
+def create_app(
+    desk: CommandDesk,
+    *,
+    operator: bool,
+    authenticate: Authenticator | None = None,
+    liveness: Liveness = tuple,
+) -> FastAPI:
+    """Build an application.
+
+    Args:
+        desk: What carries out and answers.
+        operator: For the operator's socket: everything, without a key.
+        authenticate: Recognises callers of the risk API on the public listener; without it, and without *operator*,
+            only health and locks are served.
+        liveness: Reasons against being alive.
+
+    ``app.state.stopping`` is an event: once set, streams end.
+    """
+    app = FastAPI(
+        title="Sovereign Node",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
+    )
+    stopping = asyncio.Event()
+    app.state.stopping = stopping
+    recognise = operator_of_socket if operator else authenticate
+    if recognise is not None:
+        app.include_router(risk_router(desk, recognise, stopping))
+    if operator:
+        app.include_router(operator_router(desk, operator_of_socket))
+        app.include_router(_status_router(desk))
+    app.include_router(_locks_router(desk, stopping))
+    app.include_router(_health_router(desk, liveness))
+    install_error_handlers(app)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(NoStore)
+    return app
+
+
+def _status_router(desk: CommandDesk) -> APIRouter:
+    router = APIRouter(prefix="/api/v1/node", tags=["node"])
+
+    @router.get("/status")
+    async def status() -> JSONResponse:
+        """The whole node: readiness, accounts, locks, broker, journal."""
+        return JSONResponse(desk.status())
+
+    return router
+
+
+def _locks_router(desk: CommandDesk, stopping: asyncio.Event) -> APIRouter:
+    router = APIRouter(prefix="/api/v1/locks", tags=["locks"], dependencies=[Depends(require_local_peer)])
+
+    @router.get("/{account_id}")
+    async def lock(account_id: str) -> JSONResponse:
+        """The lock document of an account. Stale, missing or unreadable means locked."""
+        return JSONResponse(lock_of(desk, account_id))
+
+    @router.get("/{account_id}/events", response_class=StreamingResponse)
+    async def events(account_id: str) -> StreamingResponse:
+        """The lock document now, at every change, and whenever it is refreshed."""
+        lock_of(desk, account_id)
+        account = desk.account_of(account_id)
+        assert account is not None  # noqa: S101  (lock_of has found it)
+        return event_stream(desk.follow_lock(account), stopping=stopping)
+
+    return router
+
+
+def _health_router(desk: CommandDesk, liveness: Liveness) -> APIRouter:
+    """``/livez``: the process turns. ``/readyz``: it can do its work. ``/healthz``: both, for people."""
+    router = APIRouter(tags=["health"])
+
+    async def livez() -> JSONResponse:
+        """200 while the event loop turns; a supervisor restarts the process otherwise."""
+        reasons = list(liveness())
+        return _health({"live": not reasons, "reasons": reasons}, healthy=not reasons)
+
+    async def readyz() -> JSONResponse:
+        """200 while commands can be carried out; a locked account is ready."""
+        status = desk.status()
+        body = {"ready": status["ready"], "reasons": status.get("reasons", [])}
+        return _health(body, healthy=bool(status["ready"]))
+
+    async def healthz() -> JSONResponse:
+        """Liveness and readiness in one answer."""
+        status, against = desk.status(), list(liveness())
+        reasons = [*against, *status.get("reasons", [])]
+        body = {"live": not against, "ready": status["ready"], "reasons": reasons, "version": __version__}
+        return _health(body, healthy=not against and bool(status["ready"]))
+
+    for path, endpoint in (("/livez", livez), ("/readyz", readyz), ("/healthz", healthz)):
+        router.add_api_route(path, endpoint, methods=["GET"])
+        router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
+    return router
+
+
+def _health(body: dict[str, Any], *, healthy: bool) -> JSONResponse:
+    return JSONResponse(body, status_code=HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE)

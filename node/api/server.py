@@ -1,0 +1,221 @@
+"""Serves applications inside the daemon's own event loop: its signals, its tasks, its deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from node.errors import ConfigError
+
+log = structlog.get_logger(__name__)
+
+_OPERATOR_SOCKET_MODE: Final = 0o660
+_BACKLOG: Final = 128
+_KEEP_ALIVE_S: Final = 30
+_HEADER_BYTES_MAX: Final = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnixListener:
+    """An application on a socket of this machine, for its owner and group."""
+
+    app: FastAPI
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpListener:
+    """An application on a TCP port; with a certificate, over TLS."""
+
+    app: FastAPI
+    host: str
+    port: int
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+
+Listener = UnixListener | TcpListener
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its signal handlers: SIGTERM is the daemon's."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.serving = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave every signal alone."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections."""
+        await super().startup(sockets)
+        self.serving.set()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Running:
+    listener: Listener
+    server: _Server
+    bound: socket.socket
+    task: asyncio.Task[None] | None = field(default=None)
+
+
+class ApiServer:
+    """All HTTP listeners of the daemon.
+
+    Start it inside the daemon's task group and stop it before the group ends.
+    """
+
+    def __init__(self, listeners: Sequence[Listener], *, stop_deadline_s: float = 5.0) -> None:
+        self._listeners = tuple(listeners)
+        self._stop_deadline_s = stop_deadline_s
+        self._running: list[_Running] = []
+
+    async def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Bind every listener, then serve; returns once all of them accept connections.
+
+        Raises:
+            ConfigError: an address is taken or not ours, or a certificate cannot be used. Nothing is served then.
+        """
+        try:
+            for listener in self._listeners:
+                server = _Server(_configuration(listener, self._stop_deadline_s))
+                self._running.append(_Running(listener=listener, server=server, bound=_bind(listener)))
+        except ConfigError:
+            self._release()
+            raise
+        for running in self._running:
+            serving = running.server.serve(sockets=[running.bound])
+            running.task = tasks.create_task(serving, name=f"api-{_place(running.listener)}")
+        for running in self._running:
+            await running.server.serving.wait()
+            log.info("api_listening", place=_place(running.listener))
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The TCP ports in the order of the listeners: the kernel's choice where 0 was asked for."""
+        tcp = [running for running in self._running if isinstance(running.listener, TcpListener)]
+        return tuple(running.bound.getsockname()[1] for running in tcp)
+
+    async def stop(self) -> None:
+        """Accept nothing more, end streams, let requests finish, and cut what is left at the deadline."""
+        for running in self._running:
+            running.listener.app.state.stopping.set()
+            running.server.should_exit = True
+        pending = [running.task for running in self._running if running.task is not None]
+        if pending:
+            # Uvicorn's own deadline cancels requests; the margin is for its polling.
+            _, late = await asyncio.wait(pending, timeout=self._stop_deadline_s + 1)
+            for task in late:
+                task.cancel()
+        self._release()
+
+    def _release(self) -> None:
+        for running in self._running:
+            running.bound.close()
+            if isinstance(running.listener, UnixListener):
+                running.listener.path.unlink(missing_ok=True)
+        self._running = []
+
+
+def _configuration(listener: Listener, stop_deadline_s: float) -> uvicorn.Config:
+    tls = isinstance(listener, TcpListener) and listener.cert_file is not None
+    config = uvicorn.Config(
+        listener.app,
+        lifespan="off",
+        ws="none",
+        http="h11",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # the peer's address is the peer's address
+        server_header=False,
+        date_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, round(stop_deadline_s)),
+        h11_max_incomplete_event_size=_HEADER_BYTES_MAX,
+        ssl_certfile=listener.cert_file if isinstance(listener, TcpListener) else None,
+        ssl_keyfile=listener.key_file if isinstance(listener, TcpListener) else None,
+    )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError([f"http.cert_file: cannot be used: {error}"]) from None
+    if tls and config.ssl is not None:
+        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+    return config
+
+
+def _place(listener: Listener) -> str:
+    return str(listener.path) if isinstance(listener, UnixListener) else f"{listener.host}:{listener.port}"
+
+
+def _bind(listener: Listener) -> socket.socket:
+    try:
+        return _bind_unix(listener.path) if isinstance(listener, UnixListener) else _bind_tcp(listener)
+    except OSError as error:
+        raise ConfigError([f"cannot listen on {_place(listener)}: {error.strerror or error}"]) from None
+
+
+def _bind_tcp(listener: TcpListener) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.setblocking(False)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def _bind_unix(path: Path) -> socket.socket:
+    """Bind and set the mode before listening: nobody can connect to a socket that does not listen yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale(path)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        bound.bind(str(path))
+        path.chmod(_OPERATOR_SOCKET_MODE)
+        bound.setblocking(False)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def _remove_stale(path: Path) -> None:
+    """A process that was killed leaves its socket behind; one that answers is alive and keeps it.
+
+    Raises:
+        ConfigError: somebody serves there, or the path is no socket.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise ConfigError([f"{path}: is in the way: it is no socket"])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
+            probe.connect(str(path))
+            raise ConfigError([f"{path}: another process serves there"])
+    path.unlink(missing_ok=True)

@@ -1,0 +1,73 @@
+"""Server-sent events (WHATWG HTML, 9.2): documents as they happen, with heartbeats, until the daemon stops."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Final
+
+from fastapi.responses import StreamingResponse
+
+from node.domain.result import Document
+
+HEARTBEAT_INTERVAL_S: Final = 10.0
+
+_HEARTBEAT: Final = ": heartbeat\n\n"
+
+
+def event_stream(
+    documents: AsyncIterator[Document], *, stopping: asyncio.Event, after_seq: int = 0
+) -> StreamingResponse:
+    """Answer with a stream of documents; those up to *after_seq* were seen before."""
+    return StreamingResponse(
+        _frames(documents, stopping, after_seq), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
+    )
+
+
+def last_event_seq(header: str | None) -> int:
+    """What a reconnecting client says it saw last; 0 if it says nothing sensible."""
+    return int(header) if header is not None and header.isascii() and header.isdigit() else 0
+
+
+async def _frames(documents: AsyncIterator[Document], stopping: asyncio.Event, after_seq: int) -> AsyncIterator[str]:
+    """Wait for the next document, the next heartbeat and the end of the daemon at once."""
+    stopped = asyncio.create_task(stopping.wait(), name="api-stream-stopping")
+    upcoming: asyncio.Task[Document | None] | None = None
+    try:
+        yield _HEARTBEAT  # so that the client knows at once that it is connected
+        while not stopping.is_set():
+            if upcoming is None:
+                upcoming = asyncio.create_task(_next(documents), name="api-stream-next")
+            await asyncio.wait({upcoming, stopped}, timeout=HEARTBEAT_INTERVAL_S, return_when=asyncio.FIRST_COMPLETED)
+            if not upcoming.done():
+                yield _HEARTBEAT
+                continue
+            document, upcoming = upcoming.result(), None
+            if document is None:
+                return
+            if document.get("seq", after_seq + 1) > after_seq:
+                yield _frame(document)
+    finally:
+        await _end(stopped, upcoming, documents)
+
+
+async def _next(documents: AsyncIterator[Document]) -> Document | None:
+    return await anext(documents, None)
+
+
+async def _end(
+    stopped: asyncio.Task[bool], upcoming: asyncio.Task[Document | None] | None, documents: AsyncIterator[Document]
+) -> None:
+    tasks = [stopped] if upcoming is None else [stopped, upcoming]
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    close = getattr(documents, "aclose", None)  # generators have it, other iterators need not
+    if close is not None:
+        await close()
+
+
+def _frame(document: Document) -> str:
+    identity = f"id: {document['seq']}\n" if "seq" in document else ""
+    return f"{identity}data: {json.dumps(document, separators=(',', ':'))}\n\n"

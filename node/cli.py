@@ -1,0 +1,351 @@
+"""The command line. Parses, dispatches, and turns outcomes into exit statuses; everything else is in node.commands.
+
+Modules are imported where they are used: a kill must not wait for an exchange library to load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Final, NoReturn
+from uuid import UUID, uuid4
+
+from node.commands.operator_client import (
+    CONFIG_VARIABLE,
+    DEFAULT_CONFIG,
+    OperatorClient,
+    config_path,
+    operator_socket,
+)
+from node.commands.output import ExitStatus, Output, Trouble
+from node.domain.command import Action
+from node.errors import ConfigError, SovereignError
+
+Options = argparse.Namespace
+Handler = Callable[[Options, Output], int]
+
+_WAIT_S: Final = 60.0
+_WAIT_MAX_S: Final = 86_400.0
+_EPILOG: Final = (
+    "--config FILE and --json may be given anywhere. Exit status: 0 done (or accepted, without --wait), 3 incomplete, "
+    "4 rejected, 5 failed, 1 when the command line itself is in trouble."
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong command line like every other trouble."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Trouble("USAGE", f"{message}\n{self.format_usage().rstrip()}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    output = Output(as_json="--json" in words)
+    try:
+        common, rest = _common_parser().parse_known_args(words)
+        options = _parser(words).parse_args(rest, namespace=common)
+        handler: Handler = options.handler
+        return handler(options, output)
+    except Trouble as trouble:
+        output.trouble(trouble.code, trouble.message)
+    except ConfigError as error:
+        output.trouble(error.code, *error.faults)
+    except SovereignError as error:
+        output.trouble(error.code, str(error))
+    except KeyboardInterrupt:
+        return ExitStatus.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read us has left: nothing more can be said, not even by the interpreter's last flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ExitStatus.TROUBLE
+
+
+def _common_parser() -> argparse.ArgumentParser:
+    """What is accepted before and after every command."""
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help=f"the configuration (${CONFIG_VARIABLE}, else {DEFAULT_CONFIG})",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document, for machines")
+    return parser
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    from node import __version__
+
+    parser = _Parser(
+        prog="sovereign-node",
+        description="Closes, flattens and locks exchange accounts, and proves that they are flat.",
+        epilog=_EPILOG,
+        parents=[_common_parser()],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"sovereign-node {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add(commands, "run", "carry out commands until SIGTERM", _run)
+    _add_demo(commands)
+    _add(commands, "check", "say everything that is wrong with a configuration", _check)
+    _add_send(commands)
+    _add_status(commands)
+    _add_operator_commands(commands)
+    _add_issuer(commands)
+    _add_sim(commands, words)
+    return parser
+
+
+_Commands = argparse._SubParsersAction  # argparse gives the type no public name
+
+
+def _add(commands: _Commands[_Parser], name: str, summary: str, handler: Handler) -> _Parser:
+    parser = commands.add_parser(
+        name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=_EPILOG, allow_abbrev=False
+    )
+    parser.set_defaults(handler=handler)
+    return parser
+
+
+def _add_socket(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--socket", type=Path, metavar="FILE", help="the daemon's socket, without any configuration")
+
+
+def _add_send(commands: _Commands[_Parser]) -> None:
+    parser = _add(commands, "send", "send a command to an account", _send)
+    parser.add_argument("action", choices=[action.value for action in Action], metavar="ACTION", help="%(choices)s")
+    parser.add_argument("account", metavar="ACCOUNT", help="id or name, or * for all")
+    parser.add_argument("--symbols", type=_symbols, default=(), metavar="A,B", help="CLOSE_ALL: these only")
+    parser.add_argument("--latch", action=argparse.BooleanOptionalAction, help="stay locked, or not, after the proof")
+    parser.add_argument("--dry-run", action="store_true", help="a drill: nothing is placed or cancelled")
+    parser.add_argument("--reason", help="recorded with the command")
+    parser.add_argument("--epoch", type=int, help="UNLOCK: of the lock to release")
+    parser.add_argument("--wait", action="store_true", help="until it has ended or is incomplete")
+    parser.add_argument("--timeout", type=_seconds, default=_WAIT_S, metavar="S", help="stop waiting (%(default)g)")
+    parser.add_argument("--id", type=_uuid, metavar="UUID", help="the command's identity: the same id acts once")
+    parser.add_argument("--via", choices=["socket", "mqtt"], default="socket", help="the way there (%(default)s)")
+    _add_socket(parser)
+    mqtt = parser.add_argument_group("with --via mqtt")
+    mqtt.add_argument("--key", type=Path, metavar="FILE", help="the issuer's private key")
+    mqtt.add_argument("--issuer", metavar="ID", help="must be the key's (default: is the key's)")
+    mqtt.add_argument("--mqtt-url", metavar="URL", help="instead of the configuration's [mqtt]")
+    mqtt.add_argument("--mqtt-username", metavar="NAME")
+    mqtt.add_argument("--mqtt-password-credential", metavar="NAME", help="where to look the password up")
+
+
+def _add_status(commands: _Commands[_Parser]) -> None:
+    for name, summary, handler in (
+        ("status", "show whether the daemon is ready, and every account with its lock", _status),
+        ("ping", "ask whether the daemon is alive", _ping),
+    ):
+        _add_socket(_add(commands, name, summary, handler))
+    parser = _add(commands, "watch", "show what happens: on the node, to an account's lock, to a command", _watch)
+    parser.add_argument("subject", nargs="?", metavar="ACCOUNT|COMMAND_ID", help="leave it out for the whole node")
+    _add_socket(parser)
+
+
+def _add_operator_commands(commands: _Commands[_Parser]) -> None:
+    unlock = _add(commands, "unlock", "allow an account new risk again", _unlock)
+    unlock.add_argument("account", metavar="ACCOUNT", help="id or name")
+    unlock.add_argument("--epoch", type=int, required=True, help="of the lock to release, as status shows it")
+    unlock.add_argument("--force", action="store_true", help="although slices are unread; needs --reason")
+    drill = _add(commands, "drill", "carry out CLOSE_ALL in full, except that nothing is placed or cancelled", _drill)
+    drill.add_argument("account", metavar="ACCOUNT", help="id or name, or * for all")
+    abort = _add(commands, "abort", "end a live command as failed; the lock stays", _abort)
+    abort.add_argument("command_id", type=_uuid, metavar="COMMAND_ID")
+    for parser in (unlock, drill, abort):
+        parser.add_argument("--reason", help="recorded with the command")
+        parser.add_argument("--timeout", type=_seconds, default=_WAIT_S, metavar="S", help="stop waiting (%(default)g)")
+        _add_socket(parser)
+
+
+def _add_issuer(commands: _Commands[_Parser]) -> None:
+    issuer = _add(commands, "issuer", "manage those who may sign commands", _issuer_new)
+    actions = issuer.add_subparsers(metavar="COMMAND", required=True)
+    new = _add(actions, "new", "make a key pair", _issuer_new)
+    new.add_argument("id", metavar="ID", help="the issuer's name")
+    new.add_argument("--out", type=Path, required=True, metavar="FILE", help="a new file for the private key")
+
+
+def _add_demo(commands: _Commands[_Parser]) -> None:
+    parser = _add(commands, "demo", "broker, simulated exchange and daemon on loopback: a kill from end to end", _demo)
+    parser.description = (
+        "Plays the whole product on this machine alone, in some ten seconds: LOCK, CLOSE_ALL, FLATTEN and UNLOCK as "
+        "signed MQTT commands. Exit status 0 only if the simulated exchange bears out every verdict."
+    )
+    parser.add_argument(
+        "--round-trip-ms", type=int, default=50, metavar="MS", help="injected at the exchange (%(default)s)"
+    )
+
+
+def _add_sim(commands: _Commands[_Parser], words: Sequence[str]) -> None:
+    """The simulators describe their own arguments; they are loaded only if they may be meant."""
+    if "sim" not in words:
+        _add(commands, "sim", "run a simulated venue", _sim)
+        return
+    import_module("node.sim.command").add_arguments(commands)
+    commands.choices["sim"].set_defaults(handler=_sim)
+
+
+def _run(options: Options, _output: Output) -> int:
+    from node.app import run
+    from node.observe.logging import configure_logging
+    from node.secrets import Secrets
+    from node.settings import load
+
+    settings = load(config_path(options.config))
+    configure_logging()
+    return run(settings, Secrets.resolve(settings))
+
+
+def _demo(options: Options, output: Output) -> int:
+    from node.demo.command import run
+
+    return run(options.round_trip_ms, as_json=output.as_json)
+
+
+def _sim(options: Options, _output: Output) -> int:
+    status: int = options.run(options)
+    return status
+
+
+def _check(options: Options, output: Output) -> int:
+    from node.commands.check import check
+
+    return check(config_path(options.config), output)
+
+
+def _send(options: Options, output: Output) -> int:
+    from node.commands.send import Order, send
+
+    if (options.epoch is None) is (options.action == Action.UNLOCK):
+        raise Trouble("USAGE", "--epoch goes with UNLOCK, and UNLOCK with --epoch")
+    order = Order(
+        command_id=options.id or uuid4(),
+        action=options.action,
+        account=options.account,
+        symbols=options.symbols,
+        latch=options.latch,
+        dry_run=options.dry_run,
+        reason=options.reason,
+        epoch=options.epoch,
+    )
+    if options.via == "mqtt":
+        return _send_over_mqtt(options, output, order)
+    return send(_client(options), order, output, wait=options.wait, timeout_s=options.timeout)
+
+
+def _send_over_mqtt(options: Options, output: Output, order: object) -> int:
+    from node.commands.send import Order
+    from node.commands.send_mqtt import BrokerAccess, send_over_mqtt
+    from node.settings import load
+
+    assert isinstance(order, Order)  # noqa: S101  (its type is imported only where it is used)
+    if options.key is None:
+        raise Trouble("USAGE", "--via mqtt needs --key FILE")
+    access = BrokerAccess(
+        url=options.mqtt_url,
+        username=options.mqtt_username,
+        password_credential=options.mqtt_password_credential,
+    )
+    return send_over_mqtt(
+        load(config_path(options.config)),
+        order,
+        output,
+        key_file=options.key,
+        issuer=options.issuer,
+        access=access,
+        wait=options.wait,
+        timeout_s=options.timeout,
+    )
+
+
+def _unlock(options: Options, output: Output) -> int:
+    from node.commands.send import Order, send
+
+    order = Order(
+        command_id=uuid4(),
+        action=Action.UNLOCK.value,
+        account=options.account,
+        reason=options.reason,
+        epoch=options.epoch,
+        force=options.force,
+    )
+    return send(_client(options), order, output, wait=True, timeout_s=options.timeout)
+
+
+def _drill(options: Options, output: Output) -> int:
+    from node.commands.send import Order, send
+
+    order = Order(
+        command_id=uuid4(),
+        action=Action.CLOSE_ALL.value,
+        account=options.account,
+        dry_run=True,
+        reason=options.reason,
+    )
+    return send(_client(options), order, output, wait=True, timeout_s=options.timeout)
+
+
+def _abort(options: Options, output: Output) -> int:
+    from node.commands.send import abort
+
+    return abort(_client(options), options.command_id, output, reason=options.reason, timeout_s=options.timeout)
+
+
+def _status(options: Options, output: Output) -> int:
+    from node.commands.query import status
+
+    return status(_client(options), output)
+
+
+def _ping(options: Options, output: Output) -> int:
+    from node.commands.query import ping
+
+    return ping(_client(options), output)
+
+
+def _watch(options: Options, output: Output) -> int:
+    from node.commands.query import watch
+
+    return watch(_client(options), options.subject, output)
+
+
+def _issuer_new(options: Options, output: Output) -> int:
+    from node.commands.issuer import new
+
+    return new(options.id, options.out, output)
+
+
+def _client(options: Options) -> OperatorClient:
+    return OperatorClient(options.socket or operator_socket(config_path(options.config)))
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"not a UUID: {text}") from None
+
+
+def _symbols(text: str) -> tuple[str, ...]:
+    """At least one: an empty list must never come to mean all."""
+    symbols = tuple(symbol.strip() for symbol in text.split(","))
+    if not all(symbols):
+        raise argparse.ArgumentTypeError("a symbol is empty")
+    return symbols
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= _WAIT_MAX_S:
+        raise argparse.ArgumentTypeError(f"not a number of seconds up to {_WAIT_MAX_S:g}")
+    return seconds

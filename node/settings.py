@@ -1,0 +1,386 @@
+"""The configuration file (TOML): one frozen model a component, checked as a whole before anything starts.
+
+Paths in the file are relative to the working directory of the process, not to the file. Secrets are never in it:
+``{ credential = "name" }`` names what ``node.secrets`` looks up.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    model_validator,
+)
+
+from node.domain.command import ALL_ACCOUNTS, OPERATOR, Action
+from node.errors import ConfigError
+from node.settings_fields import (
+    BrokerUrl,
+    CredentialName,
+    Endpoint,
+    Identifier,
+    PublicKey,
+    account_uuid,
+    decimal_from_text,
+    distinct_slices,
+    ip_text,
+    reason_of,
+    without_secrets,
+)
+
+#: Sections of the contract that later versions give a meaning.
+RESERVED_SECTIONS: Final = ("operator", "notify", "backup", "drill", "signals", "retention")
+
+#: What the kernel takes for the address of a Unix socket, less the terminating zero.
+UNIX_PATH_LENGTH_MAX: Final = 107
+
+StrictBool = Annotated[bool, Strict()]
+Seconds = Annotated[float, Strict(), Field(gt=0, le=86_400, allow_inf_nan=False)]
+SecondsOrNone = Annotated[float, Strict(), Field(ge=0, le=86_400, allow_inf_nan=False)]
+Fraction = Annotated[Decimal, BeforeValidator(decimal_from_text), Field(gt=0, le=Decimal("0.20"), allow_inf_nan=False)]
+Amount = Annotated[Decimal, BeforeValidator(decimal_from_text), Field(ge=0, allow_inf_nan=False)]
+Currency = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}$")]
+SliceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+AccountId = Annotated[UUID, BeforeValidator(account_uuid)]
+
+
+class Permission(StrEnum):
+    """What the node may do with an account's keys; each level includes those before it."""
+
+    READ = "read"
+    CANCEL = "cancel"
+    CLOSE = "close"  # positions, and selling spot into base
+    FULL = "full"  # signals
+
+
+class Subscription(StrEnum):
+    """What an owner has bought; ``none`` may not use the risk API."""
+
+    HYDRA_CORE = "hydra_core"
+    SENTINEL_PRO = "sentinel_pro"
+    NONE = "none"
+
+
+class LockOnClose(StrEnum):
+    """What CLOSE_ALL and FLATTEN leave behind when the command does not say."""
+
+    LATCH = "latch"  # locked until UNLOCK
+    HOLD = "hold"  # unlocked again after the second proof
+
+
+class GuardMode(StrEnum):
+    """What is done about new exposure on a locked account."""
+
+    OFF = "off"
+    CANCEL = "cancel"  # orders that add exposure
+    REVERT = "revert"  # also close what exceeds the baseline
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class CredentialReference(_Section):
+    """Where a secret is to be found, by name."""
+
+    credential: CredentialName
+
+
+def _reference_only(value: object) -> object:
+    if isinstance(value, (str, bytes)):
+        # To pydantic a ValueError is a fault, a TypeError a defect.
+        raise ValueError('a secret does not belong into this file: write { credential = "name" }')  # noqa: TRY004
+    return value
+
+
+Credential = Annotated[CredentialReference, BeforeValidator(_reference_only)]
+
+
+class NodeSettings(_Section):
+    """[node]: who this daemon is, and where it keeps its things."""
+
+    id: Identifier
+    tenant: Identifier
+    state_dir: Path
+    runtime_dir: Path
+
+
+class MqttSettings(_Section):
+    """[mqtt]: the broker; without this section HTTP and the operator socket still serve."""
+
+    url: BrokerUrl
+    username: Annotated[str, Field(min_length=1)] | None = None
+    password: Credential | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.password is not None and self.username is None:
+            raise ValueError("a password needs a username")
+        if (self.cert_file is None) is not (self.key_file is None):
+            raise ValueError("cert_file and key_file go together")
+        if not self.url.tls and (self.ca_file or self.cert_file):
+            raise ValueError("certificates need an mqtts:// url")
+        return self
+
+
+class HttpSettings(_Section):
+    """[http]: the public listener. Off loopback only with TLS."""
+
+    listen: Endpoint
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _protected(self) -> Self:
+        if (self.cert_file is None) is not (self.key_file is None):
+            raise ValueError("cert_file and key_file go together")
+        if not self.listen.loopback and self.cert_file is None:
+            raise ValueError(f"{self.listen} is not a loopback address: cert_file and key_file are needed")
+        return self
+
+
+class MetricsSettings(_Section):
+    """[metrics]: the Prometheus listener. Loopback only in this version."""
+
+    listen: Endpoint
+
+    @model_validator(mode="after")
+    def _local(self) -> Self:
+        if not self.listen.loopback:
+            raise ValueError(f"{self.listen} is not a loopback address: metrics are served on loopback only")
+        return self
+
+
+class OwnerSettings(_Section):
+    """[[owners]]: whose accounts they are."""
+
+    id: Identifier
+    subscription: Subscription = Subscription.HYDRA_CORE
+
+
+class IssuerSettings(_Section):
+    """[[issuers]]: who may sign which commands for which accounts."""
+
+    id: Identifier
+    public_key: PublicKey
+    actions: Annotated[tuple[Action, ...], Field(min_length=1)]
+    #: Ids or names of accounts, or ``*`` for all.
+    accounts: Annotated[tuple[str, ...], Field(min_length=1)]
+    #: How long a CLOSE_ALL, FLATTEN or UNLOCK of this issuer may be valid.
+    max_lifetime_s: Seconds = 60.0
+
+
+class FlattenSettings(_Section):
+    """[accounts.flatten]: what FLATTEN leaves alone."""
+
+    keep: tuple[Currency, ...] = ()
+    #: In base currency: what is worth less is dust.
+    min_value: Amount = Decimal(5)
+
+
+class ExecutionSettings(_Section):
+    """[execution]: how commands are carried out."""
+
+    deadline_s: Seconds = 10.0
+    lock_on_close: LockOnClose = LockOnClose.LATCH
+    settle_s: SecondsOrNone = 3.0
+    guard_after_lock: GuardMode = GuardMode.CANCEL
+    guard_after_close: GuardMode = GuardMode.REVERT
+    max_slippage: Fraction = Decimal("0.05")
+    resume_within_s: SecondsOrNone = 900.0
+
+
+class ExecutionOverrides(_Section):
+    """[accounts.execution]: the keys of [execution] that differ for one account."""
+
+    deadline_s: Seconds | None = None
+    lock_on_close: LockOnClose | None = None
+    settle_s: SecondsOrNone | None = None
+    guard_after_lock: GuardMode | None = None
+    guard_after_close: GuardMode | None = None
+    max_slippage: Fraction | None = None
+    resume_within_s: SecondsOrNone | None = None
+
+
+class AccountSettings(_Section):
+    """[[accounts]]: one set of exchange credentials."""
+
+    id: AccountId
+    name: Annotated[Identifier, Field(max_length=64)]
+    owner: Identifier
+    #: A ccxt id, or ``b2prime``.
+    exchange: Annotated[str, Field(pattern=r"^[a-z0-9]{2,32}$")]
+    permission: Permission
+    base_currency: Currency
+    credentials: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")], Credential], Field(min_length=1)
+    ]
+    #: None: all that the venue's profile knows.
+    slices: Annotated[tuple[SliceName, ...], AfterValidator(distinct_slices)] | None = None
+    connect_to: Endpoint | None = None
+    ca_file: Path | None = None
+    local_address: Annotated[str, AfterValidator(ip_text)] | None = None
+    sandbox: StrictBool = False
+    #: Handed to the ccxt class as they are.
+    options: Annotated[dict[str, Any], AfterValidator(without_secrets)] = Field(default_factory=dict)
+    flatten: FlattenSettings = FlattenSettings()
+    execution: ExecutionOverrides = ExecutionOverrides()
+
+    def execution_with(self, defaults: ExecutionSettings) -> ExecutionSettings:
+        """[execution] with this account's own values over it."""
+        return defaults.model_copy(update=self.execution.model_dump(exclude_none=True))
+
+
+class Settings(_Section):
+    """The whole file."""
+
+    node: NodeSettings
+    mqtt: MqttSettings | None = None
+    http: HttpSettings | None = None
+    metrics: MetricsSettings | None = None
+    owners: tuple[OwnerSettings, ...] = ()
+    issuers: tuple[IssuerSettings, ...] = ()
+    accounts: tuple[AccountSettings, ...] = ()
+    execution: ExecutionSettings = ExecutionSettings()
+
+    @model_validator(mode="after")
+    def _cross_checked(self) -> Self:
+        faults = [*_repeated(self), *_dangling(self), *_places(self)]
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    @property
+    def operator_socket(self) -> Path:
+        """Where the daemon serves the operator."""
+        return self.node.runtime_dir / "operator.sock"
+
+    @property
+    def locks_dir(self) -> Path:
+        """Where the lock documents are mirrored: ``{account_id}.json``."""
+        return self.node.runtime_dir / "locks"
+
+    def account(self, name_or_id: str) -> AccountSettings | None:
+        """One account by its name, or by its id in any spelling that ``uuid.UUID`` reads."""
+        for account in self.accounts:
+            if account.name == name_or_id or str(account.id) == name_or_id.lower():
+                return account
+        return None
+
+    def accounts_of(self, issuer: IssuerSettings) -> tuple[UUID, ...]:
+        """The accounts that an issuer may command, in the file's order."""
+        if ALL_ACCOUNTS in issuer.accounts:
+            return tuple(account.id for account in self.accounts)
+        named = {found.id for name in issuer.accounts if (found := self.account(name)) is not None}
+        return tuple(account.id for account in self.accounts if account.id in named)
+
+
+def _repeated(settings: Settings) -> list[str]:
+    faults: list[str] = []
+    columns: dict[str, list[str]] = {
+        "owners.id": [owner.id for owner in settings.owners],
+        "issuers.id": [issuer.id for issuer in settings.issuers],
+        "issuers.public_key": [issuer.public_key.hex() for issuer in settings.issuers],
+        "accounts.id": [str(account.id) for account in settings.accounts],
+        "accounts.name": [account.name for account in settings.accounts],
+    }
+    for column, values in columns.items():
+        table, key = column.split(".")
+        for index, value in enumerate(values):
+            first = values.index(value)
+            if first < index:
+                faults.append(f"{table}[{index}].{key}: the same as {table}[{first}].{key}")
+    return faults
+
+
+def _dangling(settings: Settings) -> list[str]:
+    faults: list[str] = []
+    owners = {owner.id for owner in settings.owners}
+    ids = {str(account.id) for account in settings.accounts}
+    for index, account in enumerate(settings.accounts):
+        if account.owner not in owners:
+            faults.append(f"accounts[{index}].owner: no such owner: {account.owner}")
+        if account.name.lower() in ids:
+            faults.append(f"accounts[{index}].name: is the id of an account")
+    for index, issuer in enumerate(settings.issuers):
+        if issuer.id == OPERATOR:
+            faults.append(f"issuers[{index}].id: {OPERATOR!r} is the local operator's own name")
+        for position, name in enumerate(issuer.accounts):
+            if name != ALL_ACCOUNTS and settings.account(name) is None:
+                faults.append(f"issuers[{index}].accounts[{position}]: no such account: {name}")
+    return faults
+
+
+def _places(settings: Settings) -> list[str]:
+    faults: list[str] = []
+    if settings.http and settings.metrics and settings.http.listen == settings.metrics.listen:
+        faults.append("metrics.listen: the same as http.listen")
+    if len(str(settings.operator_socket).encode()) > UNIX_PATH_LENGTH_MAX:
+        faults.append(f"node.runtime_dir: too long for a socket: at most {UNIX_PATH_LENGTH_MAX} bytes with its name")
+    return faults
+
+
+def load(path: Path | str) -> Settings:
+    """Read and check a configuration file.
+
+    Raises:
+        ConfigError: with one line a fault, ``path.to[0].key: reason``; never with a value that could be a secret.
+    """
+    try:
+        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError([f"{path}: no such file"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: cannot be read: {error}"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{path}: not TOML: {error}"]) from None
+    return parse(data)
+
+
+def parse(data: dict[str, Any]) -> Settings:
+    """Check what a configuration file says.
+
+    Raises:
+        ConfigError: with one line a fault, ``path.to[0].key: reason``.
+    """
+    reserved = [f"{name}: this version does not know this section yet" for name in RESERVED_SECTIONS if name in data]
+    known = {name: value for name, value in data.items() if name not in RESERVED_SECTIONS}
+    try:
+        settings = Settings.model_validate(known)
+    except ValidationError as error:
+        raise ConfigError([*reserved, *_faults(error)]) from None
+    if reserved:
+        raise ConfigError(reserved)
+    return settings
+
+
+def _faults(error: ValidationError) -> list[str]:
+    lines: list[str] = []
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        where = _where(fault["loc"])
+        reasons = reason_of(fault["type"], fault["msg"]).split("\n")
+        # A check across sections names its places itself.
+        lines += [f"{where}: {reason}" if where else reason for reason in reasons]
+    return lines
+
+
+def _where(location: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text

@@ -1,0 +1,112 @@
+"""Metrics: what a Prometheus server will find."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+
+import pytest
+from prometheus_client import Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from node.domain.latency import STAGES
+from node.errors import ConfigError
+from node.observe.metrics import LABELS, LATENCY_BUCKETS_S, PREFIX, Metrics, MetricsServer
+
+
+def declared(metrics: Metrics) -> dict[str, MetricWrapperBase]:
+    """Every metric by its attribute."""
+    return {name: value for name, value in vars(metrics).items() if isinstance(value, MetricWrapperBase)}
+
+
+def described(metric: MetricWrapperBase) -> Metric:
+    """Its name and help text."""
+    (description,) = metric.describe()
+    return description
+
+
+def test_names_follow_the_conventions() -> None:
+    """Our prefix, counters end in _total, histograms in a base unit, nothing in milliseconds."""
+    for attribute, metric in declared(Metrics("1.0")).items():
+        name = described(metric).name
+        assert attribute in (name.removeprefix(f"{PREFIX}_"), f"{name.removeprefix(f'{PREFIX}_')}_total")
+        assert name.startswith(f"{PREFIX}_")
+        assert attribute.endswith("_total") is isinstance(metric, Counter)
+        assert not re.search(r"_(ms|millis|minutes|percent|count|bucket|sum)(_|$)", name)
+        if isinstance(metric, Histogram):
+            assert name.endswith("_seconds")
+
+
+def test_every_metric_says_what_it_is() -> None:
+    """A help text is a sentence."""
+    for metric in declared(Metrics("1.0")).values():
+        assert described(metric).documentation.endswith(".")
+
+
+def test_labels_are_bounded() -> None:
+    """No label whose values grow with use: no command ids, no symbols."""
+    for metric in declared(Metrics("1.0")).values():
+        assert set(metric._labelnames) <= LABELS  # the library has no public way to ask
+
+
+def test_what_is_served_parses_again_without_created_series() -> None:
+    """A round trip through the text format, as promtool would do it."""
+    metrics = Metrics("1.2.3")
+    metrics.commands_total.labels(action="LOCK", door="mqtt", outcome="done").inc()
+    metrics.engine_locked.labels(account="main").set(1)
+    metrics.journal_commit_seconds.observe(0.0004)
+    text = generate_latest(metrics.registry).decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert families["sovereign_node_build_info"].samples[0].labels == {"version": "1.2.3"}
+    assert families["sovereign_node_commands"].samples[0].value == 1
+    assert "_created" not in text
+
+
+def test_stages_are_counted_in_seconds_and_only_where_measured() -> None:
+    """What is null in the document is no observation of zero."""
+    metrics = Metrics("1.0")
+    metrics.observe_stages("CLOSE_ALL", {"transport": None, "proof": 107.3, "total": 108.0, "unheard_of": 1.0})
+
+    def value(suffix: str, stage: str) -> float | None:
+        labels = {"stage": stage, "action": "CLOSE_ALL"}
+        return metrics.registry.get_sample_value(f"{PREFIX}_command_stage_seconds_{suffix}", labels)
+
+    assert value("sum", "proof") == pytest.approx(0.1073)
+    assert value("count", "total") == 1
+    assert value("count", "transport") is None
+    assert value("count", "unheard_of") is None
+    assert "total" in STAGES
+
+
+def test_buckets_rise_from_half_a_millisecond_to_half_a_minute() -> None:
+    """Fine where a rack is, wide where a drowning venue is."""
+    assert list(LATENCY_BUCKETS_S) == sorted(set(LATENCY_BUCKETS_S))
+    assert (LATENCY_BUCKETS_S[0], LATENCY_BUCKETS_S[-1]) == (0.0005, 30)
+
+
+def test_two_nodes_in_one_process_do_not_share_metrics() -> None:
+    """Each has a registry of its own."""
+    one, two = Metrics("1"), Metrics("2")
+    one.outbox_depth.set(3)
+    assert isinstance(two.outbox_depth, Gauge)
+    assert two.registry.get_sample_value(f"{PREFIX}_outbox_depth") == 0
+
+
+def test_the_server_serves_and_lets_go_of_its_port() -> None:
+    """It can be started again on the same port at once, and a taken port is a fault of the configuration."""
+    metrics = Metrics("1.0")
+    first = MetricsServer(metrics, host="127.0.0.1", port=0)
+    first.start()
+    port = first.port
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            assert f"{PREFIX}_build_info" in answer.read().decode()
+        with pytest.raises(ConfigError, match=r"metrics\.listen"):
+            MetricsServer(metrics, host="127.0.0.1", port=port).start()
+    finally:
+        first.close()
+    again = MetricsServer(metrics, host="127.0.0.1", port=port)
+    again.start()
+    again.close()
