@@ -5,61 +5,44 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from statistics import median
+from datetime import UTC, datetime
 from typing import Final
-from uuid import UUID
 
 import structlog
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from node import __version__
-from node.api.app import create_app
-from node.api.server import ApiServer, Listener, TcpListener, UnixListener
+from node import __version__, wiring
+from node.api.server import ApiServer
 from node.clock import Clock, SystemClock, boot_id
-from node.domain.command import ALL_ACCOUNTS, Command, ReplyTo
-from node.domain.flatten import FlattenTerms
-from node.domain.result import Document, instant_text
-from node.engine.account import AccountTerms, ExecutionTerms
+from node.domain.result import instant_text
 from node.engine.actor import AccountActor
-from node.engine.authority import Authority, Issuer
 from node.engine.bus import Bus
 from node.engine.desk import Desk, unlock_obstacle
 from node.engine.dispatcher import Dispatcher
 from node.engine.inbox import Inbox
 from node.engine.lock_ledger import LockLedger
 from node.engine.lock_mirror import LockMirror
-from node.engine.outbox import Outbox, Router, encode
-from node.engine.ports import Venue
-from node.engine.pursuit import AccountContext
+from node.engine.outbox import Outbox, encode
 from node.engine.recovery import Recovery
 from node.engine.scribe import Scribe
-from node.engine.view import AccountView
-from node.errors import ConfigError, TransportRefused, TransportUnavailable
+from node.errors import TransportRefused, TransportUnavailable
 from node.journal.directory import StateDirectory
 from node.journal.store import SqliteJournal
 from node.observe.health import Health, LoopMonitor
 from node.observe.lock_files import LockFileDirectory
-from node.observe.metrics import Metrics, MetricsServer
+from node.observe.metrics import Metrics
 from node.observe.telemetry import Telemetry
 from node.secrets import Secrets
-from node.settings import AccountSettings, LockOnClose, Settings
-from node.transport.envelope import EnvelopeVerifier
+from node.settings import Settings
 from node.transport.gatekeeper import Gatekeeper
 from node.transport.mqtt import MqttTransport
-from node.transport.mqtt_options import MqttOptions, Will, client_tls
 from node.transport.topics import Topics
 from node.venues import factory
-from node.venues.lane import background
-from node.venues.options import Permission as VenuePermission
-from node.venues.options import VenueOptions
 from node.venues.pool import Pools
 
 STATUS_EVERY_S: Final = 15.0
-RECEIVE_MAXIMUM: Final = 1024
 #: After it, what is in flight is left to the next start.
 STOP_WITHIN_S: Final = 10.0
 
@@ -125,7 +108,7 @@ class Node:
         if self.transport is None:
             return
         document = {
-            "schema": "sovereign-node/status/1",
+            "schema": wiring.STATUS_SCHEMA,
             "node_id": self.settings.node.id,
             "state": state,
             "at": instant_text(self.clock.now()),
@@ -168,7 +151,7 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
         ledger.load(await journal.locks())
         files = LockFileDirectory(settings.locks_dir)
         files.prepare()
-        transport = _transport(settings, secrets, topics, metrics)
+        transport = wiring.transport(settings, secrets, topics, metrics)
         mirror = LockMirror(ledger, files, bus, transport, topics.lock)
         ledger.add_listener(mirror.changed)
         mirror.show_all()
@@ -179,11 +162,11 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
         telemetry = Telemetry(metrics, names={account.id: account.name for account in settings.accounts})
         actors: list[AccountActor] = []
         for account in settings.accounts:
-            venue = factory.build(_venue_options(account, settings, secrets), pools, clock=clock)
+            venue = factory.build(wiring.revealed_options(account, settings, secrets), pools, clock=clock)
             stack.push_async_callback(venue.close)
-            actors.append(_actor(account, settings, venue, scribe, clock, telemetry))
+            actors.append(wiring.actor(account, settings, venue, scribe, clock, telemetry))
         dispatcher = Dispatcher(actors, scribe, clock, node_id=settings.node.id)
-        outbox = Outbox(journal, transport, _router(topics))
+        outbox = Outbox(journal, transport, wiring.router(topics))
         inbox = Inbox(
             node_id=settings.node.id,
             journal=journal,
@@ -191,9 +174,9 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
             dispatcher=dispatcher,
             scribe=scribe,
             bus=bus,
-            authority=_authority(settings, actors),
+            authority=wiring.authority(settings, actors),
             clock=clock,
-            verify=Gatekeeper(_verifier(settings), topics),
+            verify=Gatekeeper(wiring.verifier(settings), topics),
             unlock_obstacle=lambda account_id, force: unlock_obstacle(
                 dispatcher.actors, journal, account_id, force=force
             ),
@@ -228,11 +211,11 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
         )
         scribe.on_recorded = outbox.notify
         scribe.on_unjournaled = outbox.publish_directly
-        scribe.on_event = _observers(dispatcher, desk, telemetry)
+        scribe.on_event = wiring.observers(dispatcher, desk, telemetry)
 
         loop_monitor = LoopMonitor(observe_lag_s=metrics.event_loop_lag_seconds.observe)
-        api = ApiServer(_listeners(settings, desk, loop_monitor))
-        metrics_server = _metrics_server(settings, metrics)
+        api = ApiServer(wiring.listeners(settings, desk, loop_monitor))
+        metrics_server = wiring.metrics_server(settings, metrics)
         if metrics_server is not None:
             metrics_server.start()
             stack.callback(metrics_server.close)
@@ -302,170 +285,3 @@ def _accounts_ping(actors: list[AccountActor]) -> str | None:
     if not actors or any(actor.healthy for actor in actors):
         return None
     return "none is armed"
-
-
-def _observers(dispatcher: Dispatcher, desk: Desk, telemetry: Telemetry) -> Callable[[Command, Document], None]:
-    def observe(command: Command, document: Document) -> None:
-        dispatcher.observe(command, document)
-        desk.observe(document)
-        telemetry.event(command, document)
-
-    return observe
-
-
-def _transport(settings: Settings, secrets: Secrets, topics: Topics, metrics: Metrics) -> MqttTransport | None:
-    mqtt = settings.mqtt
-    if mqtt is None:
-        return None
-    tls = None
-    if mqtt.url.tls:
-        try:
-            tls = client_tls(ca_file=mqtt.ca_file, cert_file=mqtt.cert_file, key_file=mqtt.key_file)
-        except OSError as error:
-            raise ConfigError([f"mqtt: certificates cannot be used: {error}"]) from None
-    will = {
-        "schema": "sovereign-node/status/1",
-        "node_id": settings.node.id,
-        "state": "offline",
-        "version": __version__,
-    }
-    connections = 0
-
-    def on_connection(connected: bool) -> None:
-        nonlocal connections
-        connections += connected
-        metrics.mqtt_connected.set(connected)
-        if connected and connections > 1:
-            metrics.mqtt_reconnects_total.inc()
-
-    return MqttTransport(
-        MqttOptions(
-            host=mqtt.url.host,
-            port=mqtt.url.port,
-            client_id=f"sn-{settings.node.tenant}-{settings.node.id}",
-            subscriptions=(topics.every_command,),
-            tls=tls,
-            username=mqtt.username,
-            password=secrets.of(mqtt.password).get_secret_value() if mqtt.password else None,
-            will=Will(topic=topics.status(settings.node.id), payload=encode(will)),
-            # While the journal is down commands stay unacknowledged: a small window would make the node deaf.
-            receive_maximum=RECEIVE_MAXIMUM,
-        ),
-        on_connection=on_connection,
-    )
-
-
-def _verifier(settings: Settings) -> EnvelopeVerifier:
-    keys = {issuer.id: Ed25519PublicKey.from_public_bytes(issuer.public_key) for issuer in settings.issuers}
-    return EnvelopeVerifier(tenant=settings.node.tenant, public_keys=keys)
-
-
-def _authority(settings: Settings, actors: list[AccountActor]) -> Authority:
-    def venue_offset() -> timedelta | None:
-        offsets = [offset for actor in actors if (offset := actor.context.venue.clock_offset_ms()) is not None]
-        return timedelta(milliseconds=median(offsets)) if offsets else None
-
-    issuers = [
-        Issuer(
-            id=issuer.id,
-            actions=frozenset(issuer.actions),
-            accounts=None if ALL_ACCOUNTS in issuer.accounts else frozenset(settings.accounts_of(issuer)),
-            lifetime=timedelta(seconds=issuer.max_lifetime_s),
-        )
-        for issuer in settings.issuers
-    ]
-    return Authority(issuers, [account.id for account in settings.accounts], venue_offset=venue_offset)
-
-
-def venue_options(account: AccountSettings, settings: Settings, credentials: dict[str, str]) -> VenueOptions:
-    """What the venue layer must know of an account."""
-    return VenueOptions(
-        exchange=account.exchange,
-        credentials=credentials,
-        permission=VenuePermission(account.permission.value),
-        slices=account.slices,
-        connect_to=str(account.connect_to) if account.connect_to else None,
-        ca_file=account.ca_file,
-        local_address=account.local_address,
-        sandbox=account.sandbox,
-        options=account.options,
-        market_cache_dir=settings.node.state_dir / "markets",
-    )
-
-
-def _venue_options(account: AccountSettings, settings: Settings, secrets: Secrets) -> VenueOptions:
-    revealed = {name: secret.get_secret_value() for name, secret in secrets.of_account(account).items()}
-    return venue_options(account, settings, revealed)
-
-
-def _actor(
-    account: AccountSettings, settings: Settings, venue: Venue, scribe: Scribe, clock: Clock, telemetry: Telemetry
-) -> AccountActor:
-    execution = account.execution_with(settings.execution)
-    terms = AccountTerms(
-        account_id=account.id,
-        name=account.name,
-        owner=account.owner,
-        exchange=account.exchange,
-        permission=account.permission.value,
-        execution=ExecutionTerms(
-            deadline_s=execution.deadline_s,
-            latch_by_default=execution.lock_on_close is LockOnClose.LATCH,
-            settle_s=execution.settle_s,
-            max_slippage=execution.max_slippage,
-            resume_within=timedelta(seconds=execution.resume_within_s),
-        ),
-        flatten=FlattenTerms(
-            base_currency=account.base_currency,
-            keep=frozenset(account.flatten.keep),
-            min_value=account.flatten.min_value,
-            max_slippage=execution.max_slippage,
-        ),
-    )
-    context = AccountContext(
-        terms=terms,
-        venue=venue,
-        view=AccountView(venue, clock, background),
-        scribe=scribe,
-        clock=clock,
-        on_step=telemetry.step,
-    )
-    return AccountActor(context, node_id=settings.node.id)
-
-
-def _router(topics: Topics) -> Router:
-    def route(document: Document, reply_to: ReplyTo | None) -> list[tuple[str, bytes | None]]:
-        target = document["account_id"]
-        command_id = UUID(document["command_id"])
-        topic = topics.event("*" if target == ALL_ACCOUNTS else UUID(target), command_id)
-        own: tuple[str, bytes | None] = (topic, None)
-        return [own] if reply_to is None else [own, (reply_to.topic, reply_to.correlation_data)]
-
-    return route
-
-
-def _listeners(settings: Settings, desk: Desk, loop_monitor: LoopMonitor) -> list[Listener]:
-    def liveness() -> tuple[str, ...]:
-        wrong = loop_monitor.ping()
-        return () if wrong is None else (wrong,)
-
-    listeners: list[Listener] = [
-        UnixListener(app=create_app(desk, operator=True, liveness=liveness), path=settings.operator_socket)
-    ]
-    if settings.http is not None:
-        listeners.append(
-            TcpListener(
-                app=create_app(desk, operator=False, liveness=liveness),
-                host=settings.http.listen.host,
-                port=settings.http.listen.port,
-                cert_file=settings.http.cert_file,
-                key_file=settings.http.key_file,
-            )
-        )
-    return listeners
-
-
-def _metrics_server(settings: Settings, metrics: Metrics) -> MetricsServer | None:
-    if settings.metrics is None:
-        return None
-    return MetricsServer(metrics, host=settings.metrics.listen.host, port=settings.metrics.listen.port)

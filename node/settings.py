@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from node.domain.command import ALL_ACCOUNTS, OPERATOR, Action
+from node.domain.permission import Permission
 from node.errors import ConfigError
 from node.settings_fields import (
     BrokerUrl,
@@ -54,15 +55,6 @@ Amount = Annotated[Decimal, BeforeValidator(decimal_from_text), Field(ge=0, allo
 Currency = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}$")]
 SliceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 AccountId = Annotated[UUID, BeforeValidator(account_uuid)]
-
-
-class Permission(StrEnum):
-    """What the node may do with an account's keys; each level includes those before it."""
-
-    READ = "read"
-    CANCEL = "cancel"
-    CLOSE = "close"  # positions, and selling spot into base
-    FULL = "full"  # signals
 
 
 class Subscription(StrEnum):

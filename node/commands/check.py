@@ -10,9 +10,10 @@ from typing import Final
 
 from node.commands.output import ExitStatus, Output
 from node.domain.command import Action
+from node.domain.permission import Permission
 from node.errors import ConfigError
 from node.secrets import Secrets, references
-from node.settings import GuardMode, Permission, Settings, Subscription, load
+from node.settings import GuardMode, Settings, Subscription, load
 
 _OTHERS: Final = 0o077
 
@@ -43,8 +44,8 @@ def _credential_and_venue_faults(settings: Settings) -> list[str]:
     except ConfigError as error:
         return error.faults
     # Imported here: a configuration with faults should be refused at once.
-    from node.app import venue_options
     from node.venues import factory
+    from node.wiring import venue_options
 
     faults: list[str] = []
     for index, account in enumerate(settings.accounts):

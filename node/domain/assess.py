@@ -200,6 +200,8 @@ def _balance_verdict(
         return Residue.COLLATERAL
     if asset in state.refused_assets:
         return Residue.REFUSED
+    if after == 0 or asset == aim.terms.base_currency:
+        return Residue.UNSELLABLE  # listed for its debt only
     if holding is None or holding.sale is not None:
         return Residue.UNKNOWN
     if holding.value is not None and holding.value < aim.terms.min_value:

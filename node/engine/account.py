@@ -8,6 +8,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from node.domain.flatten import FlattenTerms
+from node.domain.permission import Permission
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,6 @@ class AccountTerms:
     name: str
     owner: str
     exchange: str
-    permission: str
+    permission: Permission
     execution: ExecutionTerms = field(default_factory=ExecutionTerms)
     flatten: FlattenTerms

@@ -159,7 +159,7 @@ class Desk:
             "name": terms.name,
             "owner": terms.owner,
             "exchange": terms.exchange,
-            "permission": terms.permission,
+            "permission": terms.permission.value,
             "state": account_state(actor, locked=lock.locked).value,
             "reasons": [*_troubles(actor)],
             "lock": self.ledger.document(terms.account_id),

@@ -26,8 +26,6 @@ from node.errors import VenueError
 
 #: One for the orders, and three for the proof: triggers, orders, positions, one after the other.
 ROUND_TRIPS: Final = 4
-#: Permission levels under which positions may be closed.
-CLOSING_LEVELS: Final = frozenset({"close", "full"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,7 +54,7 @@ class Drill:
 
     async def _probe(self) -> None:
         level = self.context.terms.permission
-        if level not in CLOSING_LEVELS:
+        if not level.closes:
             self._fault("PERMISSION", f"this node's permission for the account is only {level}")
             return
         result: StepResult = await self.context.venue.probe()

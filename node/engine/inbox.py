@@ -33,6 +33,7 @@ from node.engine.ports import (
     Junk,
     Refused,
     Rejection,
+    RejectNote,
     Submission,
     Verifier,
 )
@@ -56,6 +57,8 @@ class Incoming:
     request: Request
     stopwatch: Stopwatch
     reject: Rejection | None = None
+    #: The door refused this copy; the command's id stays free.
+    only_this_copy: bool = False
     acknowledge: Acknowledge | None = None
     answer: asyncio.Future[Submission] | None = None
     commands: tuple[Command, ...] = ()
@@ -90,6 +93,8 @@ class Inbox:
     #: Called with the documents of rejects that have no row in the journal.
     publish: Callable[[Document, Command], None] = lambda _document, _command: None
     _queue: asyncio.Queue[Incoming | Delivery] = field(default_factory=asyncio.Queue)
+    #: Signed junk of this batch.
+    _notes: list[RejectNote] = field(default_factory=list)
     #: While the journal is down: what was carried out all the same, to be written and acknowledged later.
     _unjournaled: dict[UUID, tuple[Incoming, Document]] = field(default_factory=dict)
 
@@ -113,6 +118,7 @@ class Inbox:
                 items.append(self._queue.get_nowait())
             opened = [item if isinstance(item, Incoming) else self._opened(item) for item in items]
             await self._admit([item for item in opened if isinstance(item, Incoming)])
+            await self._note_rejects()
             for entry in opened:
                 acknowledge = entry.acknowledge if isinstance(entry, Incoming) else entry
                 if acknowledge is not None:
@@ -147,14 +153,42 @@ class Inbox:
         stopwatch.verify_ns = self.clock.monotonic_ns() - began_ns
         if isinstance(verified, Junk):
             self.observer.rejected(verified.code)
-            log.warning("junk_refused", code=verified.code.value, reason=verified.message, topic=delivery.topic)
+            log.warning(
+                "junk_refused",
+                code=verified.code.value,
+                reason=verified.message,
+                topic=delivery.topic,
+                issuer=verified.issuer,
+            )
+            if verified.issuer is not None:
+                rejection = Rejection(code=verified.code, message=verified.message)
+                self._notes.append(
+                    RejectNote(
+                        issuer=verified.issuer, command_id=verified.command_id, account_id=None, rejection=rejection
+                    )
+                )
             return delivery.acknowledge
         request, reject = verified if isinstance(verified, tuple) else (verified, None)
         if request.issued_at is not None:
             since_receipt_ms = (self.clock.monotonic_ns() - delivery.received_ns) / 1e6
             age_ms = (self.clock.now() - request.issued_at).total_seconds() * 1e3
             stopwatch.transport_ms = age_ms - since_receipt_ms
-        return Incoming(request=request, stopwatch=stopwatch, reject=reject, acknowledge=delivery.acknowledge)
+        return Incoming(
+            request=request,
+            stopwatch=stopwatch,
+            reject=reject,
+            only_this_copy=reject is not None,
+            acknowledge=delivery.acknowledge,
+        )
+
+    async def _note_rejects(self) -> None:
+        """What a known issuer signed is on record, even if it was no command; the record is not worth a delay."""
+        notes, self._notes = self._notes, []
+        if notes:
+            try:
+                await self.journal.note_rejects(notes)
+            except JournalUnavailable:
+                log.warning("rejects_not_journaled", count=len(notes))
 
     async def _admit(self, batch: list[Incoming]) -> None:
         if not batch:
@@ -213,6 +247,7 @@ class Inbox:
             latch_by_default=self.latch_by_default,
             stopwatch=incoming.stopwatch,
             reject=incoming.reject,
+            only_this_copy=incoming.only_this_copy,
         )
 
     def _follow(self, incoming: Incoming, outcome: AdmissionOutcome) -> None:
@@ -229,7 +264,7 @@ class Inbox:
                 self._answer(incoming, document, None, duplicate=True)
             case Refused(rejection=rejection, document=document):
                 self.scribe.saw((document,))
-                if rejection.code is RejectCode.CONFLICT:
+                if incoming.only_this_copy or rejection.code is RejectCode.CONFLICT:
                     self.publish(document, incoming.commands[0])  # the id's own events are another command's
                 else:
                     self.bus.publish(incoming.request.command_id, document)

@@ -75,6 +75,9 @@ class Admission:
     stopwatch: Stopwatch
     #: The door's own obstacle, found before the transaction: rejected with it, journaled.
     reject: Rejection | None = None
+    #: The obstacle lies in how this copy came (retained, on the wrong topic), not in the command: its id stays free,
+    #: or whoever can copy an envelope could have the genuine one refused.
+    only_this_copy: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,16 @@ class Rejection:
 
     code: RejectCode
     message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectNote:
+    """Something that a known issuer signed, and that is no command of its own."""
+
+    issuer: str
+    command_id: UUID | None
+    account_id: UUID | None
+    rejection: Rejection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +202,9 @@ class Journal(Protocol):
 
     async def admit(self, admissions: Sequence[Admission]) -> list[AdmissionOutcome]:
         """Decide and store: commands, lock changes, events and outbox rows, all in one transaction."""
+
+    async def note_rejects(self, notes: Sequence[RejectNote]) -> None:
+        """Store rejects of known issuers that are no commands at all."""
 
     async def record(self, events: Sequence[Event]) -> list[Document]:
         """Store further states with their lock changes; returns the numbered documents."""

@@ -58,6 +58,9 @@ class AccountView:
                 self._seen[snapshot.slice] = Seen(
                     snapshot=snapshot, positions_at_ns=snapshot.started_ns, full_at_ns=snapshot.started_ns
                 )
+            elif snapshot.started_ns > held.full_at_ns:  # its positions alone have been overtaken
+                merged = replace(held.snapshot, orders=snapshot.orders, balances=snapshot.balances, causal=False)
+                self._seen[snapshot.slice] = replace(held, snapshot=merged, full_at_ns=snapshot.started_ns)
         elif held is not None and snapshot.started_ns >= held.positions_at_ns:
             merged = replace(snapshot, orders=held.snapshot.orders, balances=held.snapshot.balances, causal=False)
             self._seen[snapshot.slice] = Seen(
@@ -81,12 +84,12 @@ class AccountView:
         return None if seen is None else (self._clock.monotonic_ns() - seen.positions_at_ns) / 1e9
 
     def unread(self) -> list[str]:
-        """Slices of which nothing recent is known."""
+        """Slices that were not read whole for long: orders unseen for a minute may be anything."""
         now = self._clock.monotonic_ns()
         return [
             name
             for name in self._venue.slices
-            if name not in self._seen or now - self._seen[name].positions_at_ns > UNREAD_AFTER_NS
+            if name not in self._seen or now - self._seen[name].full_at_ns > UNREAD_AFTER_NS
         ]
 
     def sockets_wanted(self) -> int:

@@ -11,7 +11,7 @@ from node.clock import Clock
 from node.domain.command import TRANSITIONS, Action, Command, CommandState, RejectCode
 from node.domain.lock import AccountLock, StaleEpoch, after_admission
 from node.domain.result import Document, ErrorReport, result_document
-from node.engine.ports import Admission, AdmissionOutcome, Admitted, Duplicate, Event, Refused, Rejection
+from node.engine.ports import Admission, AdmissionOutcome, Admitted, Duplicate, Event, Refused, Rejection, RejectNote
 from node.errors import SovereignError
 
 #: Who may not command an account is not told its lock either.
@@ -88,8 +88,7 @@ class NewReject:
     """A reject to be stored that has no command of its own."""
 
     seq: int
-    command: Command
-    rejection: Rejection
+    note: RejectNote
 
 
 class Draft:
@@ -123,11 +122,13 @@ class Draft:
     def admit(self, admission: Admission) -> AdmissionOutcome:
         """Decide one admission."""
         head = admission.commands[0]
+        if admission.reject is not None and admission.only_this_copy:
+            return self._aside(admission, admission.reject)
         known = self._known.get(head.command_id)
         if known is not None and (known.issuer, known.content_digest) == (head.issuer, head.content_digest):
             return Duplicate(document=known.document)
         if any(command.command_id in self._known for command in admission.commands):
-            return self._conflict(admission)
+            return self._aside(admission, _CONFLICT)
         rejection = admission.reject or self._obstacle(admission)
         if rejection is not None:
             return self._refuse(admission, rejection)
@@ -217,14 +218,22 @@ class Draft:
             documents.append(self._begin(command, CommandState.REJECTED, admission, lock=lock, errors=errors))
         return Refused(rejection=rejection, document=documents[0])
 
-    def _conflict(self, admission: Admission) -> Refused:
+    def note(self, note: RejectNote) -> int:
+        """Store a reject without a command; its number."""
+        self.ledger.seq += 1
+        self.rejects.append(NewReject(seq=self.ledger.seq, note=note))
+        return self.ledger.seq
+
+    def _aside(self, admission: Admission, rejection: Rejection) -> Refused:
+        """Refuse without touching the id: it is another command's, or still free for the genuine one."""
         command = admission.commands[0]
         document = self._first_document(
-            command, CommandState.REJECTED, admission, lock=None, errors=[_report(_CONFLICT)]
+            command, CommandState.REJECTED, admission, lock=None, errors=[_report(rejection)]
         )
-        self.ledger.seq += 1
-        self.rejects.append(NewReject(seq=self.ledger.seq, command=command, rejection=_CONFLICT))
-        return Refused(rejection=_CONFLICT, document={**document, "seq": self.ledger.seq})
+        note = RejectNote(
+            issuer=command.issuer, command_id=command.command_id, account_id=command.account_id, rejection=rejection
+        )
+        return Refused(rejection=rejection, document={**document, "seq": self.note(note)})
 
     def _begin(
         self,

@@ -12,7 +12,7 @@ from node.clock import Clock
 from node.domain.command import Command, CommandState
 from node.domain.lock import AccountLock
 from node.domain.result import Document
-from node.engine.ports import Admission, AdmissionOutcome, Event, OutboxMessage, StoredCommand
+from node.engine.ports import Admission, AdmissionOutcome, Event, OutboxMessage, RejectNote, StoredCommand
 from node.errors import JournalUnavailable
 from node.journal.decisions import Draft, KnownCommand, Ledger, NewReject
 
@@ -119,6 +119,15 @@ class MemoryJournal:
             raise
         self._in_doubt -= endings
         return documents
+
+    async def note_rejects(self, notes: Sequence[RejectNote]) -> None:
+        """Keep rejects of known issuers that are no commands at all."""
+        failure = self._called("note_rejects", writes=True)
+        draft = Draft(self._ledger, node_id=self._node_id, clock=self._clock)
+        for note in notes:
+            draft.note(note)
+        self._apply(draft)
+        _raise(failure)
 
     async def find(self, command_id: UUID) -> StoredCommand | None:
         """One command with its newest event."""

@@ -118,15 +118,14 @@ def event_row(new: NewEvent, at: datetime) -> Row:
 
 def reject_row(new: NewReject, at: datetime) -> Row:
     """For ``INSERT_REJECT``."""
-    command, rejection = new.command, new.rejection
-    account = command.account_id and str(command.account_id)
+    note = new.note
     return (
         new.seq,
-        str(command.command_id),
-        command.issuer,
-        account,
-        rejection.code.value,
-        rejection.message,
+        "" if note.command_id is None else str(note.command_id),
+        note.issuer,
+        None if note.account_id is None else str(note.account_id),
+        note.rejection.code.value,
+        note.rejection.message,
         instant(at),
     )
 

@@ -16,7 +16,7 @@ from node.clock import Clock
 from node.domain.command import CommandState
 from node.domain.lock import AccountLock
 from node.domain.result import Document
-from node.engine.ports import Admission, AdmissionOutcome, Event, OutboxMessage, StoredCommand
+from node.engine.ports import Admission, AdmissionOutcome, Event, OutboxMessage, RejectNote, StoredCommand
 from node.errors import JournalUnavailable
 from node.journal import rows
 from node.journal.database import REOPEN_AFTER_S, STALL_S, Database
@@ -117,6 +117,18 @@ class SqliteJournal:
             return draft, outcomes
 
         return (await self._database.transact("admit", work, self._adopt))[1]
+
+    async def note_rejects(self, notes: Sequence[RejectNote]) -> None:
+        """Store rejects of known issuers that are no commands at all."""
+
+        async def work(connection: aiosqlite.Connection) -> tuple[Draft, None]:
+            draft = Draft(self._ledger, node_id=self._node_id, clock=self._clock)
+            for note in notes:
+                draft.note(note)
+            await _write(connection, draft)
+            return draft, None
+
+        await self._database.transact("note_rejects", work, self._adopt)
 
     async def record(self, events: Sequence[Event]) -> list[Document]:
         """Store further states with their lock changes; all or none.

@@ -4,26 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from node.domain.steps import CancelOrders, CancelSymbol, Step
-
-
-class Permission(StrEnum):
-    """What this node may do to an account. Each level includes the ones before it."""
-
-    READ = "read"
-    CANCEL = "cancel"
-    CLOSE = "close"  # positions, and selling spot into base currency
-    FULL = "full"  # signals may open positions
-
-    def allows(self, step: Step) -> bool:
-        """Whether *step* stays within the level."""
-        if isinstance(step, CancelOrders | CancelSymbol):
-            return self is not Permission.READ
-        return self in (Permission.CLOSE, Permission.FULL)
+from node.domain.permission import Permission
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

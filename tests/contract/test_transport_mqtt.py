@@ -72,7 +72,7 @@ async def test_a_message_that_the_broker_refuses_was_not_published(mosquitto: Mo
     node = client_of(mosquitto.port, username="node-1", password=PASSWORDS["node-1"])
     async with running(node):
         with pytest.raises(TransportRefused, match="Not authorized"):
-            await node.publish(COMMAND, b"a node does not command")
+            await node.publish("sn/v1/acme/node/another/status", b"a node speaks for itself only")
         assert node.connected
 
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+from node.domain.permission import Permission
 from node.domain.steps import Outcome, Refusal, Step
 from node.errors import ConfigError
 from node.venues import factory
-from node.venues.options import Permission, VenueOptions
+from node.venues.options import VenueOptions
 from node.venues.pool import Pools
 from tests.support.venue import CREDENTIALS, cancel_orders, cancel_symbol, close_position, recorded_venue, sell_spot
 

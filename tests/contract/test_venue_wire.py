@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from node.domain.permission import Permission
 from node.domain.snapshot import SliceSnapshot
 from node.domain.steps import CancelOrders, ClosePosition, Outcome, Refusal, SellSpot
 from node.errors import VenueDenied, VenueError, VenueLimited, VenueUnavailable
 from node.venues.ccxt_venue import CcxtVenue
-from node.venues.options import Permission, VenueOptions
+from node.venues.options import VenueOptions
 from node.venues.pool import Pools
 from node.venues.profiles.binance import BinanceProfile
 from tests.support.venue_sim import Bench, bench, closes, order_ids, plan

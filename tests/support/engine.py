@@ -15,6 +15,7 @@ from node.clock import SystemClock
 from node.domain.command import OPERATOR, Action, Command, CommandState, Door, Request
 from node.domain.flatten import FlattenTerms
 from node.domain.lock import AccountLock
+from node.domain.permission import Permission
 from node.domain.result import Document
 from node.engine.account import AccountTerms, ExecutionTerms
 from node.engine.actor import AccountActor
@@ -111,7 +112,7 @@ async def engine(
     *venues: FakeVenue,
     journal: MemoryJournal | None = None,
     execution: ExecutionTerms | None = None,
-    permission: str = "close",
+    permission: Permission = Permission.CLOSE,
     keep: frozenset[str] = frozenset(),
     issuers: tuple[Issuer, ...] = (),
     venue_offset: timedelta | None = None,

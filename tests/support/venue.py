@@ -11,12 +11,13 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from node.domain.permission import Permission
 from node.domain.snapshot import MarketKind, MarketRules, PositionSide
 from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, SellSpot
 from node.venues import wire
 from node.venues.ccxt_venue import CcxtVenue
 from node.venues.markets import MarketBook
-from node.venues.options import Permission, VenueOptions
+from node.venues.options import VenueOptions
 from node.venues.pool import Pools
 from node.venues.profiles.binance import BinanceProfile
 
