@@ -53,6 +53,8 @@ class Aim:
     unverified: tuple[str, ...] = ()
     #: Symbols that this venue does not know: nothing can be proven of them.
     unknown_symbols: tuple[str, ...] = ()
+    #: Whether it knows all of its markets yet; until then it may still come to know them.
+    symbols_certain: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +85,8 @@ def assess(aim: Aim, states: Sequence[SliceState]) -> Assessment:
     complete = bool(states) and all(finished) and not aim.unknown_symbols
     stuck = [state.denied and not done for state, done in zip(states, finished, strict=True)]
     unreachable = any(stuck) or bool(aim.unknown_symbols)
-    hopeless = unreachable and all(done or lost for done, lost in zip(finished, stuck, strict=True))
+    settled = aim.symbols_certain or not aim.unknown_symbols
+    hopeless = unreachable and settled and all(done or lost for done, lost in zip(finished, stuck, strict=True))
     proofs = tuple(proof for proof in valid.values() if proof is not None)
     residue = _residue(aim, balances)
     exposure = net_exposure(

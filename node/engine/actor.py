@@ -15,12 +15,10 @@ from node.domain.result import ErrorReport, Findings, Verdict
 from node.engine.drill import Drill
 from node.engine.pursuit import REPORT_AGAIN_MAX_S, AccountContext, Pursuit
 from node.engine.tracker import LiveCommand
-from node.errors import VenueDenied, VenueError
+from node.errors import VenueError
 
 ARM_AGAIN_MIN_S: Final = 0.5
 ARM_AGAIN_MAX_S: Final = 30.0
-#: An account that could not be armed with a refused key is given up for a live command after this many tries.
-DENIALS_FOR_GOOD: Final = 3
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +44,7 @@ class AccountActor:
         self._pursuit: Pursuit | None = None
         self._work = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._arm_denials = 0
+        self._arming_tried = asyncio.Event()
         self._warm = False
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -69,7 +67,7 @@ class AccountActor:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             name = self.context.terms.name
-            tasks.create_task(self._arm_and_watch(), name=f"view:{name}")
+            tasks.create_task(self._watch(), name=f"view:{name}")
             tasks.create_task(self._pursue(), name=f"pursuit:{name}")
 
     def accept(self, command: Command, stopwatch: Stopwatch, *, attempt: int = 0) -> None:
@@ -108,7 +106,16 @@ class AccountActor:
 
     # Arming
 
-    async def _arm_and_watch(self) -> None:
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await self._arm_and_poll()
+            except Exception:
+                # The supervisor: a fault of ours in background work must not take the account with it.
+                log.exception("view_crashed", account=self.context.terms.name)
+                await asyncio.sleep(ARM_AGAIN_MIN_S)
+
+    async def _arm_and_poll(self) -> None:
         wait_s = ARM_AGAIN_MIN_S
         while not await self._arm():
             self._hurry.clear()
@@ -132,12 +139,14 @@ class AccountActor:
         except VenueError as error:
             log.warning("account_degraded", account=name, code=error.code, error=str(error))
             self.arm_error = error
-            self._arm_denials += isinstance(error, VenueDenied)
+            self._arming_tried.set()
             return False
         self.arm_error = None
-        self._arm_denials = 0
         await self.context.view.sweep()
         self.armed.set()
+        self._arming_tried.set()
+        if self._pursuit is not None:
+            self._pursuit.widened()
         log.info("account_armed", account=name, slices=self.context.venue.slices)
         return True
 
@@ -149,9 +158,9 @@ class AccountActor:
             self._work.clear()
             if not self._live:
                 continue
-            if not self.armed.is_set() and not await self._wait_until_armed():
+            if not await self._wait_until_tried():
                 continue
-            self._pursuit = Pursuit(self.context, self._live)
+            self._pursuit = Pursuit(self.context, self._live, symbols_certain=self.armed.is_set)
             try:
                 await self._pursuit.run()
             except Exception:
@@ -165,33 +174,20 @@ class AccountActor:
                 if self._live:
                     self._work.set()
 
-    async def _wait_until_armed(self) -> bool:
-        """Wait with live commands in hand: say so when their deadlines pass. False: none is left."""
+    async def _wait_until_tried(self) -> bool:
+        """Wait until arming has succeeded or failed once: one part of a venue being away must not keep us from the
+        others, and a slice that cannot be read says so itself. False: no command is left.
+        """
         wait_s = self.context.terms.execution.deadline_s
-        while self._live:
+        while self._live and not self._arming_tried.is_set():
             try:
                 async with asyncio.timeout(wait_s):
-                    while self._live and not self.armed.is_set() and self._arm_denials < DENIALS_FOR_GOOD:
-                        await self._armed_or_told()
+                    await self._arming_tried.wait()
             except TimeoutError:
                 wait_s = min(wait_s * 2, REPORT_AGAIN_MAX_S)
-            if self.armed.is_set():
-                return True
-            error = self._unarmed_error()
-            denied = self._arm_denials >= DENIALS_FOR_GOOD
-            for live in list(self._live.values()):
-                if denied:
-                    del self._live[live.command.command_id]
-                await self._note(live, CommandState.FAILED if denied else CommandState.INCOMPLETE, error)
-        return False
-
-    async def _armed_or_told(self) -> None:
-        self._hurry.set()
-        try:
-            async with asyncio.timeout(ARM_AGAIN_MIN_S):
-                await self.armed.wait()
-        except TimeoutError:
-            return
+                for live in list(self._live.values()):
+                    await self._note(live, CommandState.INCOMPLETE, self._unarmed_error())
+        return bool(self._live)
 
     def _unarmed_error(self) -> ErrorReport:
         if self.arm_error is None:

@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from node.clock import Clock
-from node.domain.assess import Assessment, assess, stale_proofs
+from node.domain.assess import Aim, Assessment, assess, stale_proofs
 from node.domain.command import CommandState
 from node.domain.result import Document, ErrorReport
 from node.domain.steps import OrderIds, StepResult
@@ -47,8 +47,12 @@ class AccountContext:
 class Pursuit:
     """Runs while commands are live; newcomers widen the goal and never wait."""
 
-    def __init__(self, context: AccountContext, live: dict[UUID, LiveCommand]) -> None:
+    def __init__(
+        self, context: AccountContext, live: dict[UUID, LiveCommand], *, symbols_certain: Callable[[], bool]
+    ) -> None:
         self._context = context
+        #: Whether all markets are loaded: until then a symbol that is not found may still exist.
+        self._symbols_certain = symbols_certain
         #: Shared with the actor, which adds newcomers.
         self._live = live
         self._changed = asyncio.Event()
@@ -162,7 +166,7 @@ class Pursuit:
                 for command_id, live in self._live.items():
                     if command_id not in reminders:
                         reminders[command_id] = tasks.create_task(self._remind(live), name=f"deadline:{command_id}")
-                await self._judge()
+                self._judge()
                 for command_id in reminders.keys() - self._live.keys():
                     reminders.pop(command_id).cancel()
                 if self._live:
@@ -174,17 +178,17 @@ class Pursuit:
             for reminder in reminders.values():
                 reminder.cancel()
 
-    async def _judge(self) -> None:
+    def _judge(self) -> None:
         """End the commands whose part is proven, or lost; have proofs renewed that a later step has overtaken."""
         passed, self._judged = self._judged, asyncio.Event()
         states = {name: worker.state() for name, worker in self._workers.items()}
         for live in list(self._live.values()):
             names = live.slices(self._context.venue)
-            assessment = assess(live.aim(self._context.venue), [states[name] for name in names])
+            assessment = assess(self._aim(live), [states[name] for name in names])
             if assessment.complete:
-                await self._complete(live, assessment)
+                self._complete(live, assessment)
             elif assessment.hopeless:
-                await self._end(live, CommandState.FAILED, assessment)
+                self._end(live, CommandState.FAILED, assessment)
             else:
                 for name in stale_proofs([states[name] for name in names]):
                     self._workers[name].recheck()
@@ -192,36 +196,40 @@ class Pursuit:
             worker.wake()
         passed.set()
 
-    async def _complete(self, live: LiveCommand, assessment: Assessment) -> None:
+    def _complete(self, live: LiveCommand, assessment: Assessment) -> None:
         """Done at the first proof; a hold needs a second one, begun after the settling time."""
         now_ns = self._context.clock.monotonic_ns()
         if live.stopwatch.proof_at_ns is None:
             live.stopwatch.proof_at_ns = now_ns
         if live.latches or not assessment.may_release:
-            await self._end(live, CommandState.DONE, assessment)
+            self._end(live, CommandState.DONE, assessment)
             return
         if live.settled_from_ns is None:
             settle_s = self._context.terms.execution.settle_s
             live.settled_from_ns = now_ns + int(settle_s * 1e9)
             asyncio.get_running_loop().call_later(settle_s, self._prove_again, live)
         elif all(proof.started_ns >= live.settled_from_ns for proof in assessment.evidence):
-            await self._end(live, CommandState.DONE, assessment)
+            self._end(live, CommandState.DONE, assessment)
+
+    def _aim(self, live: LiveCommand) -> Aim:
+        return live.aim(self._context.venue, symbols_certain=self._symbols_certain())
 
     def _prove_again(self, live: LiveCommand) -> None:
         for name in live.slices(self._context.venue):
             if name in self._workers:
                 self._workers[name].recheck()
 
-    async def _end(self, live: LiveCommand, state: CommandState, assessment: Assessment) -> None:
+    def _end(self, live: LiveCommand, state: CommandState, assessment: Assessment) -> None:
+        # The record is not waited for: a slow journal must not hold up what other commands still have to do.
         del self._live[live.command.command_id]
-        await self._note(live, state, assessment)
+        self._note(live, state, assessment)
 
     def _note(
         self, live: LiveCommand, state: CommandState, assessment: Assessment | None = None
     ) -> asyncio.Future[Document]:
         if assessment is None:
             names = live.slices(self._context.venue)
-            assessment = assess(live.aim(self._context.venue), [self._workers[name].state() for name in names])
+            assessment = assess(self._aim(live), [self._workers[name].state() for name in names])
         clock = self._context.clock
         event = live.event(state, assessment, self._context.venue, now=clock.now(), now_ns=clock.monotonic_ns())
         return self._context.scribe.note(event)
@@ -241,7 +249,7 @@ class Pursuit:
         """End one command as failed, on a person's word."""
         names = live.slices(self._context.venue)
         states = [self._workers[name].state() for name in names if name in self._workers]
-        assessment = assess(live.aim(self._context.venue), states)
+        assessment = assess(self._aim(live), states)
         self._live.pop(live.command.command_id, None)
         clock = self._context.clock
         event = live.event(

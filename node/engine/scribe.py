@@ -86,7 +86,21 @@ class Scribe:
             batch = [await self._queue.get()]
             while len(batch) < BATCH_MAX and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
-            await self._write(batch)
+            try:
+                await self._write(batch)
+            except Exception:
+                # The supervisor: one event that cannot be recorded must not silence all that follow.
+                log.exception("events_not_recorded", events=len(batch))
+                for item in batch if len(batch) > 1 else ():
+                    await self._write_alone(item)
+
+    async def _write_alone(self, item: Noted) -> None:
+        try:
+            await self._write([item])
+        except Exception:
+            event, future = item
+            log.exception("event_not_recorded", command_id=str(event.command.command_id), state=event.state.value)
+            future.cancel()
 
     async def settle_debts(self) -> None:
         """Bring what the journal missed into it, for ever, as it comes back."""

@@ -156,7 +156,7 @@ class SliceWorker:
         """Pursue until stopped. Returns when nothing is in flight any more."""
         while not self._stopping:
             goal = self._pursuit.goal(self.name)
-            if goal is None or (self._proof is not None and self._satisfied(goal)):
+            if goal is None or (self._proof is not None and self._satisfied(goal) and not self._reprove):
                 await self._wake.wait()
                 self._wake.clear()
                 continue

@@ -16,7 +16,7 @@ from node.engine.account import AccountTerms
 from node.engine.ports import Venue
 from node.engine.slice_worker import Pursuer, SliceGoal, SliceWorker
 from node.engine.view import AccountView
-from node.errors import VenueError
+from node.errors import VenueError, VenueUnavailable
 
 #: What a venue may say about a sale that no better price will cure.
 FINAL_REFUSALS: Final = frozenset({Refusal.TOO_SMALL})
@@ -46,6 +46,8 @@ class SpotWorker(SliceWorker):
         if not goal.flatten or snapshot.balances is None or not self._pursuit.may_sell():
             self._holdings = ()
             return plan
+        if not self._venue.rules(self.name):
+            raise VenueUnavailable("the markets are not known yet: nothing can be called unsellable")
         unknown = set(self._ambiguous)
         await self._resolve()
         self._learn_from_sales(snapshot.balances)

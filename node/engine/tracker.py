@@ -57,7 +57,7 @@ class LiveCommand:
         wanted = {venue.slice_of(symbol) for symbol in self.command.symbols}
         return tuple(name for name in venue.slices if name in wanted)
 
-    def aim(self, venue: Venue) -> Aim:
+    def aim(self, venue: Venue, *, symbols_certain: bool = True) -> Aim:
         """What the assessment holds the venue's answers against."""
         whole = not self.command.symbols
         return Aim(
@@ -67,6 +67,7 @@ class LiveCommand:
             not_covered=venue.not_covered if whole else (),
             unverified=venue.unverified,
             unknown_symbols=tuple(symbol for symbol in self.command.symbols if venue.slice_of(symbol) is None),
+            symbols_certain=symbols_certain,
         )
 
     def account_for(self, result: StepResult) -> None:

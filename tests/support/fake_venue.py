@@ -111,8 +111,8 @@ class FakeVenue:
     def __post_init__(self) -> None:
         self.answering.set()
         self.probing.set()
-        for each in (*self.positions, *self.orders):
-            self.markets.setdefault(each.symbol, rules(each.symbol))
+        for symbol in [*(each.symbol for each in self.positions), *(each.symbol for each in self.orders)]:
+            self.markets.setdefault(symbol, rules(symbol))
 
     @property
     def slices(self) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ class Site:
 
     def start_daemon(self, *, ready: bool = True, **environment: str) -> subprocess.Popen[bytes]:
         """`sovereign-node run`; with ``ready``, returns when it is."""
-        self.daemon = self._spawn("node", "run", "--config", str(self.configuration), **environment)
+        self.daemon = self._spawn("node", "run", "--config", str(self.configuration), environment=environment)
         if ready:
             self.until_ready()
         return self.daemon
@@ -109,7 +109,7 @@ class Site:
         return (self.folder / f"{name}.log").read_text()
 
     def _spawn(
-        self, name: str, *arguments: str, stdout: int | None = None, **environment: str
+        self, name: str, *arguments: str, stdout: int | None = None, environment: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
         log = self.stack.enter_context((self.folder / f"{name}.log").open("ab"))
         process = subprocess.Popen(
@@ -117,7 +117,7 @@ class Site:
             stdout=stdout or log,
             stderr=log,
             cwd=self.folder,
-            env={**self._env(), **environment},
+            env={**self._env(), **(environment or {})},
         )
         self.stack.callback(_end, process)
         return process

@@ -196,16 +196,43 @@ class TestUnknown:
         assert ending["verdict"] == "flat"
 
     async def test_waits_for_a_venue_that_is_away_at_the_start(self) -> None:
-        """A command for an account that is not armed is carried out as soon as it is."""
+        """A command for an account that is not armed is carried out as soon as the venue is there."""
         venue = book()
         venue.arm_error = VenueUnavailable("no route")
+        venue.unreadable = {SPOT: venue.arm_error, LINEAR: venue.arm_error}
         async with engine(venue, execution=ExecutionTerms(deadline_s=0.1)) as node:
             submission = await node.submit(Action.CLOSE_ALL)
             told = await node.until_state(submission.document["command_id"], CommandState.INCOMPLETE)
             assert told["verdict"] == "unknown"
             venue.arm_error = None
+            venue.unreadable.clear()
             ending = await node.ending(submission.document["command_id"])
         assert ending["verdict"] == "flat"
+
+    async def test_closes_what_it_can_reach_of_a_venue_that_is_half_away(self) -> None:
+        """One host being away keeps nobody from the others; what cannot be read stays unknown."""
+        venue = book()
+        venue.arm_error = VenueUnavailable("spot is away")
+        venue.unreadable = {SPOT: venue.arm_error}
+        async with engine(venue, execution=ExecutionTerms(deadline_s=0.1)) as node:
+            submission = await node.submit(Action.CLOSE_ALL)
+            told = await node.until_state(submission.document["command_id"], CommandState.INCOMPLETE)
+            assert told["verdict"] == "unknown"
+            assert venue.positions == []
+
+    async def test_does_not_call_a_symbol_unknown_before_the_markets_are_there(self) -> None:
+        """Until then it may still come to know it: the command waits rather than fails."""
+        venue = book()
+        venue.arm_error = VenueUnavailable("no markets yet")
+        markets, venue.markets = venue.markets, {}
+        async with engine(venue, execution=ExecutionTerms(deadline_s=0.1)) as node:
+            submission = await node.submit(Action.CLOSE_ALL, symbols=(BTC,))
+            told = await node.until_state(submission.document["command_id"], CommandState.INCOMPLETE)
+            assert told["verdict"] == "unknown"
+            venue.markets, venue.arm_error = markets, None
+            ending = await node.ending(submission.document["command_id"])
+        assert ending["verdict"] == "flat"
+        assert [each.symbol for each in venue.positions] == [ETH]
 
     async def test_fails_when_the_account_may_not_be_closed(self) -> None:
         """Only a person can help: the result says what is left, the lock stays."""
