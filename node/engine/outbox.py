@@ -86,9 +86,14 @@ class Outbox:
         if self._transport is None:
             return  # nobody to tell: the journal and the socket have it
         payload = encode(message.document)
-        for topic, correlation_data in self._route(message.document, message.reply_to):
-            try:
-                await self._transport.publish(topic, payload, correlation_data=correlation_data)
-            except TransportRefused as error:
-                # It must not hold up the others; the journal and the socket have it.
-                log.error("event_refused_by_broker", topic=topic, error=str(error))  # noqa: TRY400
+        await asyncio.gather(
+            *(self._publish(topic, payload, data) for topic, data in self._route(message.document, message.reply_to))
+        )
+
+    async def _publish(self, topic: str, payload: bytes, correlation_data: bytes | None) -> None:
+        assert self._transport is not None  # noqa: S101  (looked at by the caller)
+        try:
+            await self._transport.publish(topic, payload, correlation_data=correlation_data)
+        except TransportRefused as error:
+            # It must not hold up the others; the journal and the socket have it.
+            log.error("event_refused_by_broker", topic=topic, error=str(error))  # noqa: TRY400

@@ -25,6 +25,8 @@ from node.engine.view import AccountView
 
 #: How long a slice's proof waits for other slices to finish: their later steps would make it worthless.
 QUIET_WITHIN_S: Final = 0.3
+#: How long reads of slices without positions wait for the orders of the others: signing them is what takes time.
+HEAD_START_S: Final = 0.02
 #: Reports of an unfinished command come in growing intervals.
 REPORT_AGAIN_MAX_S: Final = 300.0
 
@@ -63,6 +65,9 @@ class Pursuit:
         #: Slices that have nothing left to do but their proof.
         self._quiet: set[str] = set()
         self._all_quiet = asyncio.Event()
+        #: Slices whose warm view has something to close, and whether all of their first orders are out.
+        self._closing: set[str] = set()
+        self._orders_out = asyncio.Event()
 
     # What the slices see of it
 
@@ -122,6 +127,21 @@ class Pursuit:
         except TimeoutError:
             pass
 
+    async def orders_first(self, slice_name: str) -> None:
+        """Let slices that have something to close put it onto the wire before this one reads."""
+        if slice_name not in self._closing:
+            try:
+                async with asyncio.timeout(HEAD_START_S):
+                    await self._orders_out.wait()
+            except TimeoutError:
+                pass
+
+    def launched(self, slice_name: str) -> None:
+        """The slice's first orders are on their way."""
+        self._closing.discard(slice_name)
+        if not self._closing:
+            self._orders_out.set()
+
     def busy(self, slice_name: str) -> None:
         """The slice has something to do again."""
         self._quiet.discard(slice_name)
@@ -158,6 +178,9 @@ class Pursuit:
             self._workers[name] = kind(
                 name, venue=context.venue, view=context.view, account=context.terms, clock=context.clock, pursuit=self
             )
+        self._closing = {name for name in self._workers if self._has_something_to_close(name)}
+        if not self._closing:
+            self._orders_out.set()
         async with asyncio.TaskGroup() as tasks:
             for name, worker in self._workers.items():
                 tasks.create_task(worker.run(), name=f"slice:{context.terms.name}:{name}")
@@ -177,6 +200,10 @@ class Pursuit:
                 worker.stop()
             for reminder in reminders.values():
                 reminder.cancel()
+
+    def _has_something_to_close(self, name: str) -> bool:
+        warm, goal = self._context.view.warm(name), self.goal(name)
+        return bool(warm and goal and any(goal.scope.covers(position.symbol) for position in warm.positions))
 
     def _judge(self) -> None:
         """End the commands whose part is proven, or lost; have proofs renewed that a later step has overtaken."""

@@ -71,6 +71,12 @@ class Pursuer(Protocol):
     async def quiet(self, slice_name: str) -> None:
         """Return when no slice has anything left to do that would make a proof of this one stale; or soon anyway."""
 
+    async def orders_first(self, slice_name: str) -> None:
+        """Let slices that have something to close put it onto the wire before this one reads."""
+
+    def launched(self, slice_name: str) -> None:
+        """The slice's first orders are on their way."""
+
     def busy(self, slice_name: str) -> None:
         """The slice has something to do again."""
 
@@ -154,6 +160,7 @@ class SliceWorker:
 
     async def run(self) -> None:
         """Pursue until stopped. Returns when nothing is in flight any more."""
+        await self._pursuit.orders_first(self.name)
         while not self._stopping:
             goal = self._pursuit.goal(self.name)
             if goal is None or (self._proof is not None and self._satisfied(goal) and not self._reprove):
@@ -365,6 +372,7 @@ class SliceWorker:
             task.add_done_callback(self._in_flight.discard)
             # One turn of the loop each: else the first order's bytes wait until the last one is signed.
             await asyncio.sleep(0)
+        self._pursuit.launched(self.name)
         return launched
 
     async def _wait_for(self, chains: set[asyncio.Task[None]]) -> None:
@@ -373,6 +381,9 @@ class SliceWorker:
 
     async def _chain(self, chain: Chain, results: list[StepResult]) -> None:
         for stage in chain:
+            if len(stage) == 1:
+                await self._step(stage[0], results)  # no task of its own: its bytes wait for every turn of the loop
+                continue
             await asyncio.gather(*(self._step(step, results) for step in stage))
 
     async def _step(self, step: Step, results: list[StepResult]) -> StepResult:

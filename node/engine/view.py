@@ -23,7 +23,9 @@ POSITIONS_EVERY_S: Final = 2.0
 SWEEP_EVERY_S: Final = 20.0
 #: Servers and middleboxes drop idle connections; the shortest limit met so far is 15 s.
 WARM_SOCKETS_EVERY_S: Final = 10.0
-SOCKETS_MIN: Final = 4
+#: Requests of the fresh read that runs beside the orders: triggers, orders, positions, balances; one to spare.
+READS_BESIDE: Final = 5
+SOCKETS_MIN: Final = 5
 SOCKETS_MAX: Final = 32
 
 log = structlog.get_logger(__name__)
@@ -95,7 +97,7 @@ class AccountView:
     def sockets_wanted(self) -> int:
         """One connection for each order that an emergency would send at once, within reason."""
         legs = sum(len(seen.snapshot.positions) + len(seen.snapshot.orders or ()) for seen in self._seen.values())
-        return max(SOCKETS_MIN, min(SOCKETS_MAX, legs + 2))
+        return max(SOCKETS_MIN, min(SOCKETS_MAX, legs + READS_BESIDE))
 
     async def sweep(self) -> None:
         """Read every slice whole, once. A slice that cannot be read is noted, never raised."""

@@ -302,6 +302,8 @@ def _raise_first(ended: Sequence[object]) -> None:
 
 async def _all(*coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
     """All results; a failure cancels and awaits the others first, so that none runs on unseen."""
+    if len(coroutines) == 1:
+        return [await coroutines[0]]  # an order's bytes wait for every turn of the loop
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
         return await asyncio.gather(*tasks)
