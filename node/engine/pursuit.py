@@ -18,7 +18,8 @@ from node.domain.steps import OrderIds, StepResult
 from node.engine.account import AccountTerms
 from node.engine.ports import Venue
 from node.engine.scribe import Scribe
-from node.engine.slice_worker import SliceGoal, SliceWorker
+from node.engine.slice_goal import SliceGoal
+from node.engine.slice_worker import SliceWorker
 from node.engine.spot_worker import SpotWorker
 from node.engine.tracker import LiveCommand
 from node.engine.view import AccountView

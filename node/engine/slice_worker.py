@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 
 from node.clock import Clock
 from node.domain.assess import PositionKey, SliceState
 from node.domain.flatten import Holding
-from node.domain.plan import Chain, LegMemory, Plan, Scope, learn, plan_slice
+from node.domain.plan import Chain, LegMemory, Plan, learn, plan_slice
 from node.domain.result import ErrorReport
+from node.domain.round import clear, size, target, without_cancelled
 from node.domain.snapshot import SliceSnapshot
-from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, OrderIds, Outcome, Refusal, Step, StepResult
+from node.domain.steps import OrderIds, Outcome, Refusal, Step, StepResult
 from node.engine.account import AccountTerms
 from node.engine.ports import Venue
+from node.engine.slice_goal import Pursuer, SliceGoal
 from node.engine.view import AccountView
 from node.errors import VenueDenied, VenueError, VenueLimited
 
@@ -33,55 +35,6 @@ DENIALS_FOR_GOOD: Final = 3
 DENIED_FOR_GOOD_AFTER_NS: Final = 2_000_000_000
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SliceGoal:
-    """What all live commands together want of one slice."""
-
-    scope: Scope
-    flatten: bool
-    #: The scopes of the single commands, each once.
-    parts: tuple[Scope, ...]
-    #: Of the oldest command: its id and attempt go into the client order ids.
-    ids: OrderIds
-
-
-class Pursuer(Protocol):
-    """The account's pursuit, as its slices see it."""
-
-    def goal(self, slice_name: str) -> SliceGoal | None:
-        """What is wanted of the slice now; None for nothing."""
-
-    def account_for(self, result: StepResult) -> None:
-        """A step has ended."""
-
-    def snapshot_taken(self, slice_name: str, at_ns: int) -> None:
-        """The slice's first plan can be made."""
-
-    def round_begun(self, slice_name: str, number: int) -> None:
-        """One more round."""
-
-    def changed(self) -> None:
-        """The slice's state has changed."""
-
-    async def judged(self) -> None:
-        """Have the slice's state judged, and return when that is done."""
-
-    async def quiet(self, slice_name: str) -> None:
-        """Return when no slice has anything left to do that would make a proof of this one stale; or soon anyway."""
-
-    async def orders_first(self, slice_name: str) -> None:
-        """Let slices that have something to close put it onto the wire before this one reads."""
-
-    def launched(self, slice_name: str) -> None:
-        """The slice's first orders are on their way."""
-
-    def busy(self, slice_name: str) -> None:
-        """The slice has something to do again."""
-
-    def may_sell(self) -> bool:
-        """Whether spot sales may begin."""
 
 
 class SliceWorker:
@@ -205,14 +158,14 @@ class SliceWorker:
             warm, goal.scope, self._venue.rules(self.name), ids=self._ids(goal), memory=self._memory,
             max_slippage=self._account.execution.max_slippage, fresh=False,
         )  # fmt: skip
-        touched = {_target(step) for step in plan.steps}
+        touched = {target(step) for step in plan.steps}
 
         async def add_what_is_new() -> SliceSnapshot:
             fresh = await self._read_all()
             self._first_sight(fresh)
             full = await self._plan(goal, fresh)
             rest = tuple(
-                chain for chain in full.chains if not any(_target(step) in touched for stage in chain for step in stage)
+                chain for chain in full.chains if not any(target(step) in touched for stage in chain for step in stage)
             )
             await self._carry_out(Plan(chains=rest), results)
             return fresh
@@ -239,7 +192,7 @@ class SliceWorker:
 
     async def _look_again(self, goal: SliceGoal, before: SliceSnapshot, results: list[StepResult]) -> None:
         """Read what the round has left, and decide between another round and the proof."""
-        known = _without_cancelled(before, results)
+        known = without_cancelled(before, results)
         nothing_known = not any(goal.scope.covers(order.symbol) for order in known.orders or ())
         proof = _beside(self._quiet_proof(), f"proof:{self.name}") if nothing_known else None
         try:
@@ -248,7 +201,7 @@ class SliceWorker:
                 self._memory = learn(self._memory, results, seen)
                 if proof is None or any(goal.scope.covers(position.symbol) for position in seen.positions):
                     self._working = seen
-                    if any(_clear(seen, part) for part in goal.parts if part != goal.scope):
+                    if any(clear(seen, part) for part in goal.parts if part != goal.scope):
                         await self._prove_a_part()
                     await self._after_round(seen, results)
                     return
@@ -287,7 +240,7 @@ class SliceWorker:
     async def _after_round(self, seen: SliceSnapshot, results: list[StepResult]) -> None:
         """Go on at once after progress; otherwise wait, look at everything, and say why."""
         self._note_refusals(results)
-        if _size(seen) < self._size_at_start:
+        if size(seen) < self._size_at_start:
             self._idle_rounds = 0
             return
         self._idle_rounds += 1
@@ -415,7 +368,7 @@ class SliceWorker:
 
     def _first_sight(self, snapshot: SliceSnapshot) -> None:
         self._pursuit.snapshot_taken(self.name, snapshot.ended_ns)
-        self._size_at_start = max(self._size_at_start, _size(snapshot))
+        self._size_at_start = max(self._size_at_start, size(snapshot))
         for position in snapshot.positions:
             self._before_positions.setdefault(position.key, position.contracts)
         if snapshot.balances is not None and not self._before_balances:
@@ -433,44 +386,3 @@ def _beside(work: Coroutine[Any, Any, SliceSnapshot], name: str) -> asyncio.Task
     task = asyncio.create_task(work, name=name)
     task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
     return task
-
-
-def _target(step: Step) -> tuple[object, ...]:
-    """What a step is about, whoever planned it."""
-    match step:
-        case ClosePosition():
-            return ("close", step.symbol, step.side)
-        case CancelOrders() | CancelSymbol():
-            return ("cancel", step.symbol, step.trigger)
-        case _:
-            return ("sell", step.asset)
-
-
-def _clear(snapshot: SliceSnapshot, scope: Scope) -> bool:
-    """Whether nothing is known of a scope."""
-    symbols = [position.symbol for position in snapshot.positions] + [order.symbol for order in snapshot.orders or ()]
-    return not any(scope.covers(symbol) for symbol in symbols)
-
-
-def _without_cancelled(snapshot: SliceSnapshot, results: list[StepResult]) -> SliceSnapshot:
-    gone: set[tuple[str, str]] = set()
-    swept: set[tuple[str, bool]] = set()
-    for result in results:
-        step = result.step
-        if result.outcome is not Outcome.DONE and result.refusal is not Refusal.UNKNOWN_ORDER:
-            continue
-        if isinstance(step, CancelOrders):
-            gone |= {(step.symbol, order_id) for order_id in step.order_ids}
-        elif isinstance(step, CancelSymbol):
-            swept.add((step.symbol, step.trigger))
-    orders = tuple(
-        order
-        for order in snapshot.orders or ()
-        if (order.symbol, order.order_id) not in gone and (order.symbol, order.trigger) not in swept
-    )
-    return replace(snapshot, orders=orders)
-
-
-def _size(snapshot: SliceSnapshot) -> tuple[Decimal, int]:
-    contracts = sum((position.contracts for position in snapshot.positions), Decimal(0))
-    return contracts, len(snapshot.orders or ())

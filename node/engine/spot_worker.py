@@ -14,7 +14,8 @@ from node.domain.snapshot import Balance, SliceSnapshot
 from node.domain.steps import Outcome, Refusal, SellSpot, Step, StepResult
 from node.engine.account import AccountTerms
 from node.engine.ports import Venue
-from node.engine.slice_worker import Pursuer, SliceGoal, SliceWorker
+from node.engine.slice_goal import Pursuer, SliceGoal
+from node.engine.slice_worker import SliceWorker
 from node.engine.view import AccountView
 from node.errors import VenueError, VenueUnavailable
 

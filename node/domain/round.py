@@ -1,0 +1,53 @@
+"""What a round has left of a snapshot, and whether that is progress. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+from node.domain.plan import Scope
+from node.domain.snapshot import SliceSnapshot
+from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, Outcome, Refusal, Step, StepResult
+
+
+def target(step: Step) -> tuple[object, ...]:
+    """What a step is about, whoever planned it."""
+    match step:
+        case ClosePosition():
+            return ("close", step.symbol, step.side)
+        case CancelOrders() | CancelSymbol():
+            return ("cancel", step.symbol, step.trigger)
+        case _:
+            return ("sell", step.asset)
+
+
+def clear(snapshot: SliceSnapshot, scope: Scope) -> bool:
+    """Whether nothing is known of a scope."""
+    symbols = [position.symbol for position in snapshot.positions] + [order.symbol for order in snapshot.orders or ()]
+    return not any(scope.covers(symbol) for symbol in symbols)
+
+
+def without_cancelled(snapshot: SliceSnapshot, results: list[StepResult]) -> SliceSnapshot:
+    """The snapshot less the orders that the venue says are gone: not proven, but not worth cancelling again."""
+    gone: set[tuple[str, str]] = set()
+    swept: set[tuple[str, bool]] = set()
+    for result in results:
+        step = result.step
+        if result.outcome is not Outcome.DONE and result.refusal is not Refusal.UNKNOWN_ORDER:
+            continue
+        if isinstance(step, CancelOrders):
+            gone |= {(step.symbol, order_id) for order_id in step.order_ids}
+        elif isinstance(step, CancelSymbol):
+            swept.add((step.symbol, step.trigger))
+    orders = tuple(
+        order
+        for order in snapshot.orders or ()
+        if (order.symbol, order.order_id) not in gone and (order.symbol, order.trigger) not in swept
+    )
+    return replace(snapshot, orders=orders)
+
+
+def size(snapshot: SliceSnapshot) -> tuple[Decimal, int]:
+    """Contracts, then orders: less than before is progress."""
+    contracts = sum((position.contracts for position in snapshot.positions), Decimal(0))
+    return contracts, len(snapshot.orders or ())
