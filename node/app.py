@@ -244,7 +244,9 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
                 **{f"actor:{actor.context.terms.name}": actor.run() for actor in actors},
             }
             serving = [tasks.create_task(part, name=name) for name, part in work.items()]
-            await Recovery(journal=journal, dispatcher=dispatcher, clock=clock).run()
+            await Recovery(
+                node_id=settings.node.id, journal=journal, scribe=scribe, dispatcher=dispatcher, clock=clock
+            ).run()
             serving.append(tasks.create_task(inbox.run(), name="inbox"))
             serving.append(tasks.create_task(inbox.make_durable(), name="inbox-debts"))
             await api.start(tasks)

@@ -15,6 +15,8 @@ ALL_ACCOUNTS: Final = "*"
 
 #: The issuer of everything that comes through the operator's socket.
 OPERATOR: Final = "operator"
+#: By whom a lock is set that nobody asked for.
+THE_NODE: Final = "node"
 
 
 class Action(StrEnum):

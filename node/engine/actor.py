@@ -71,7 +71,9 @@ class AccountActor:
             tasks.create_task(self._pursue(), name=f"pursuit:{name}")
 
     def accept(self, command: Command, stopwatch: Stopwatch, *, attempt: int = 0) -> None:
-        """Take a durable command over. Returns at once."""
+        """Take a durable command over, once. Returns at once."""
+        if command.command_id in self._live or command.command_id in self._drills:
+            return
         live = LiveCommand(command, stopwatch, self.context.terms, node_id=self._node_id, attempt=attempt)
         if command.action is Action.LOCK or command.action is Action.UNLOCK:
             self._finish_lock(live)

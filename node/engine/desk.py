@@ -65,7 +65,9 @@ class Desk:
             stored = await self.journal.find(command_id)
         except JournalUnavailable:
             stored = None
-        return stored.document if stored else None
+        kept = self.inbox.scribe.kept(command_id)
+        known = [document for document in (stored and stored.document, kept) if document]
+        return max(known, key=lambda document: int(document["seq"]), default=None)
 
     async def follow(self, command_id: UUID) -> AsyncIterator[Document]:
         """The command's events so far, then the live ones; ends after its ending."""
@@ -75,14 +77,15 @@ class Desk:
                 past = await self.journal.events(command_id)
             except JournalUnavailable:
                 past = []
-            for document in past:
+            kept = self.inbox.scribe.kept(command_id)
+            for document in [*past, kept] if kept else past:
                 seen = int(document["seq"])
                 yield document
                 if CommandState(document["state"]).ended:
                     return
             while True:
                 document = await live.get()
-                if int(document["seq"]) <= seen and not document["unjournaled"]:
+                if int(document["seq"]) <= seen:
                     continue
                 yield document
                 if CommandState(document["state"]).ended:

@@ -81,7 +81,9 @@ class Dispatcher:
                 self._actors[command.account_id].accept(command, own, attempt=attempt)
 
     def adopt_parent(self, command: Command, stopwatch: Stopwatch, children: Mapping[UUID, Document | None]) -> None:
-        """Watch over a ``*`` command, with what is known of its children already."""
+        """Watch over a ``*`` command, once, with what is known of its children already."""
+        if command.command_id in self._parents:
+            return
         self._parents[command.command_id] = Parent(command, stopwatch, children)
         for child_id in children:
             self._parent_of[child_id] = command.command_id

@@ -7,8 +7,8 @@ written in one transaction.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
 from typing import Final
 from uuid import UUID
 
@@ -22,6 +22,8 @@ from node.domain.result import Document, ErrorReport, Findings, Verdict, result_
 from node.engine.authority import Authority
 from node.engine.bus import Bus
 from node.engine.dispatcher import Dispatcher
+from node.engine.incoming import InboxObserver, Incoming, undone
+from node.engine.interim import Acknowledge, Interim, Owed, Remembered
 from node.engine.lock_ledger import LockLedger
 from node.engine.ports import (
     Admission,
@@ -45,32 +47,10 @@ BATCH_MAX: Final = 64
 #: Between two looks whether the journal is back.
 RETRY_S: Final = 0.2
 
+_CONFLICT: Final = Rejection(code=RejectCode.CONFLICT, message="the command id was used for something else")
+_NO_JOURNAL: Final = Rejection(code=RejectCode.NOT_READY, message="the journal cannot be written")
+
 log = structlog.get_logger(__name__)
-
-Acknowledge = Callable[[], Awaitable[None]]
-
-
-@dataclass(slots=True, kw_only=True)
-class Incoming:
-    """One request on its way through the inbox."""
-
-    request: Request
-    stopwatch: Stopwatch
-    reject: Rejection | None = None
-    #: The door refused this copy; the command's id stays free.
-    only_this_copy: bool = False
-    acknowledge: Acknowledge | None = None
-    answer: asyncio.Future[Submission] | None = None
-    commands: tuple[Command, ...] = ()
-
-
-@dataclass(slots=True, kw_only=True)
-class InboxObserver:
-    """What the metrics want to know. Callables that neither block nor raise."""
-
-    accepted: Callable[[Command], None] = lambda _command: None
-    rejected: Callable[[RejectCode], None] = lambda _code: None
-    duplicate: Callable[[], None] = lambda: None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,8 +75,9 @@ class Inbox:
     _queue: asyncio.Queue[Incoming | Delivery] = field(default_factory=asyncio.Queue)
     #: Signed junk of this batch.
     _notes: list[RejectNote] = field(default_factory=list)
-    #: While the journal is down: what was carried out all the same, to be written and acknowledged later.
-    _unjournaled: dict[UUID, tuple[Incoming, Document]] = field(default_factory=dict)
+    _interim: Interim = field(default_factory=Interim)
+    #: Admissions go one after the other: what is owed to the journal goes before what is new.
+    _admitting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def receive(self, deliveries: AsyncIterator[Delivery]) -> None:
         """Feed a transport's deliveries in, for ever."""
@@ -128,22 +109,22 @@ class Inbox:
         """Bring what was carried out without the journal into it, for ever, as it comes back; then acknowledge."""
         while True:
             await asyncio.sleep(RETRY_S)
-            if not self._unjournaled or not self.journal.healthy:
-                continue
-            waiting = [incoming for incoming, _ in self._unjournaled.values()]
+            if self._interim.owed and self.journal.healthy:
+                await self._admit([])
+            if self._interim.doubtful and self.journal.healthy:
+                await self._undo_doubtful()
+
+    async def _undo_doubtful(self) -> None:
+        """An UNLOCK that was refused to its sender must not be found in force later."""
+        for command_id in list(self._interim.doubtful):
             try:
-                await self.journal.admit([self._admission(incoming) for incoming in waiting])
-                stored = await self.journal.locks()
+                stored = await self.journal.find(command_id)
+                if stored is not None and not stored.state.ended:
+                    await self.scribe.note(undone(stored.command, node_id=self.node_id, clock=self.clock))
+                    self.ledger.load(await self.journal.locks())
             except JournalUnavailable:
-                continue
-            self.ledger.load(stored)
-            for incoming in waiting:
-                del self._unjournaled[incoming.request.command_id]
-                for command in incoming.commands:
-                    self.scribe.mark_journaled(command.command_id)
-                if incoming.acknowledge is not None:
-                    await incoming.acknowledge()
-            log.info("commands_made_durable", commands=len(waiting))
+                return
+            self._interim.doubtful.remove(command_id)
 
     def _opened(self, delivery: Delivery) -> Incoming | Acknowledge:
         """Verify a delivery; junk leaves only its acknowledgement."""
@@ -191,22 +172,51 @@ class Inbox:
                 log.warning("rejects_not_journaled", count=len(notes))
 
     async def _admit(self, batch: list[Incoming]) -> None:
-        if not batch:
-            return
-        for incoming in batch:
-            self._judge(incoming)
-        began_ns = self.clock.monotonic_ns()
-        try:
-            outcomes = await self.journal.admit([self._admission(incoming) for incoming in batch])
-        except JournalUnavailable as error:
-            log.error("journal_unavailable", error=str(error), commands=len(batch))  # noqa: TRY400
+        async with self._admitting:
+            owed = list(self._interim.owed.values())
             for incoming in batch:
-                self._without_journal(incoming)
-            return
-        journal_ns = self.clock.monotonic_ns() - began_ns
-        for incoming, outcome in zip(batch, outcomes, strict=True):
-            incoming.stopwatch.journal_ns = journal_ns
-            self._follow(incoming, outcome)
+                self._judge(incoming)
+            admissions = [each.admission for each in owed] + [self._admission(incoming) for incoming in batch]
+            if not admissions:
+                return
+            began_ns = self.clock.monotonic_ns()
+            try:
+                outcomes = await self.journal.admit(admissions)
+            except JournalUnavailable as error:
+                log.error("journal_unavailable", error=str(error), commands=len(admissions))  # noqa: TRY400
+                for incoming in batch:
+                    self._without_journal(incoming)
+                return
+            journal_ns = self.clock.monotonic_ns() - began_ns
+            for incoming, outcome in zip(batch, outcomes[len(owed) :], strict=True):
+                incoming.stopwatch.journal_ns = journal_ns
+                self._follow(incoming, outcome)
+            for each, outcome in zip(owed, outcomes, strict=False):
+                await self._made_durable(each, outcome)
+
+    async def _made_durable(self, owed: Owed, outcome: AdmissionOutcome) -> None:
+        """What was carried out without the journal is in it now, or turned out to have been before."""
+        commands = owed.admission.commands
+        try:
+            on_record = [command for command in commands if await self._may_record(command, outcome)]
+        except JournalUnavailable:
+            return  # still owed: asked again, and then a duplicate
+        if isinstance(outcome, Admitted):
+            self.scribe.saw(outcome.documents)
+            self.scribe.on_recorded()
+        for command in on_record:
+            self.scribe.mark_journaled(command.command_id)
+        del self._interim.owed[commands[0].command_id]
+        log.info("command_made_durable", command_id=str(commands[0].command_id), outcome=type(outcome).__name__)
+        for acknowledge in owed.acknowledgements:
+            await acknowledge()
+
+    async def _may_record(self, command: Command, outcome: AdmissionOutcome) -> bool:
+        """Whether the journal will take further events of a command: not if it has its ending from an earlier run."""
+        if not isinstance(outcome, Duplicate):
+            return isinstance(outcome, Admitted)
+        stored = await self.journal.find(command.command_id)
+        return stored is not None and not stored.state.ended
 
     def _judge(self, incoming: Incoming) -> None:
         """Find the obstacle, if any, and the commands that the request stands for."""
@@ -255,6 +265,7 @@ class Inbox:
         match outcome:
             case Admitted(commands=commands, documents=documents):
                 self.scribe.saw(documents)
+                self._interim.remember(commands[0], documents[0])
                 self._take_effect(incoming, commands, documents)
                 self.scribe.on_recorded()
             case Duplicate(document=document):
@@ -279,7 +290,9 @@ class Inbox:
         incoming.stopwatch.lock_ns = self.clock.monotonic_ns() - began_ns
         self._dispatch(incoming, commands, documents)
 
-    def _dispatch(self, incoming: Incoming, commands: tuple[Command, ...], documents: tuple[Document, ...]) -> None:
+    def _dispatch(
+        self, incoming: Incoming, commands: tuple[Command, ...], documents: tuple[Document, ...], *, attempt: int = 0
+    ) -> None:
         for command, document in zip(commands, documents, strict=True):
             self.bus.publish(command.command_id, document)
             self.observer.accepted(command)
@@ -292,13 +305,17 @@ class Inbox:
                 door=command.door.value,
                 dry_run=command.dry_run,
             )
-        self.dispatcher.dispatch(commands, incoming.stopwatch)
+        self.dispatcher.dispatch(commands, incoming.stopwatch, attempt=attempt)
         self._answer(incoming, documents[0], None)
 
     def _lock_after(self, command: Command) -> AccountLock:
         account_id = command.account_id or UUID(int=0)
+        lock = self.ledger.get(account_id)
+        if command.action is Action.UNLOCK:
+            # The journal has judged its epoch; ours may be ahead of it for a lock that was set without it.
+            command = replace(command, epoch=lock.epoch)
         return after_admission(
-            self.ledger.get(account_id),
+            lock,
             command,
             latch_by_default=self.latch_by_default[account_id],
             at=command.received_at,
@@ -307,13 +324,15 @@ class Inbox:
     def _without_journal(self, incoming: Incoming) -> None:
         """Toward flat: what reduces risk is carried out all the same; what adds risk is not."""
         command = incoming.commands[0]
-        known = self._unjournaled.get(command.command_id)
-        if known is not None:
-            self._answer(incoming, known[1], None, duplicate=True)
-            incoming.acknowledge = None
+        known = None if incoming.only_this_copy else self._interim.recall(command.command_id)
+        if known is not None and known.is_same(command):
+            self._answer_again(incoming, known)
             return
-        if incoming.reject is None and command.action is Action.UNLOCK:
-            incoming.reject = Rejection(code=RejectCode.NOT_READY, message="the journal cannot be written")
+        if known is not None:
+            incoming.reject = _CONFLICT
+        elif incoming.reject is None and command.action is Action.UNLOCK:
+            incoming.reject = _NO_JOURNAL
+            self._interim.doubtful.append(command.command_id)
         if incoming.reject is not None:
             document = self.scribe.numbered(self._rejected(incoming, incoming.reject))
             self.publish(document, command)
@@ -325,18 +344,24 @@ class Inbox:
             if each.account_id is not None:
                 self.ledger.adopt(self._lock_after(each))
             documents.append(self.scribe.numbered(self._accepted(incoming, each)))
+            self.scribe.keep(each.command_id, documents[-1])
             self.publish(documents[-1], each)
-        self._unjournaled[command.command_id] = (
-            Incoming(
-                request=incoming.request,
-                stopwatch=incoming.stopwatch,
-                acknowledge=incoming.acknowledge,
-                commands=incoming.commands,
-            ),
-            documents[0],
-        )
+        self._interim.remember(command, documents[0])
+        self._interim.owe(self._admission(incoming), incoming.acknowledge)
         incoming.acknowledge = None  # the broker keeps it until the journal has it
-        self._dispatch(incoming, incoming.commands, tuple(documents))
+        # After a restart the broker delivers it again, and the journal takes it for new: no order id may come twice.
+        attempt = int(command.received_at.timestamp())
+        self._dispatch(incoming, incoming.commands, tuple(documents), attempt=attempt)
+
+    def _answer_again(self, incoming: Incoming, known: Remembered) -> None:
+        """A duplicate without the journal: what its sender was told; acknowledged once it is on record."""
+        command = incoming.commands[0]
+        self.observer.duplicate()
+        self.publish(known.document, command)
+        self._answer(incoming, known.document, None, duplicate=True)
+        acknowledge = incoming.acknowledge
+        if acknowledge is not None and self._interim.take_acknowledgement(command.command_id, acknowledge):
+            incoming.acknowledge = None
 
     def _accepted(self, incoming: Incoming, command: Command) -> Document:
         return result_document(

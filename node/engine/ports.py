@@ -151,6 +151,8 @@ class LockChange:
     release: UUID | None = None
     #: ...turning it into a latch.
     keep_locked: bool = False
+    #: Latch again, for this reason: an UNLOCK that must not have happened.
+    relatch: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,13 @@ from uuid import UUID
 import structlog
 
 from node.clock import Clock
-from node.domain.command import Command
+from node.domain.command import Action, Command
 from node.domain.latency import Stopwatch
 from node.domain.result import Document, ErrorReport
 from node.engine.dispatcher import Dispatcher
+from node.engine.incoming import undone
 from node.engine.ports import Journal, StoredCommand
+from node.engine.scribe import Scribe
 
 #: Client order ids of one attempt: restarts of a pursuit within one run of the process count on from here.
 ATTEMPT_STRIDE = 1000
@@ -24,7 +26,9 @@ log = structlog.get_logger(__name__)
 class Recovery:
     """Re-enqueues, never executes: what is to be done is planned anew from what the venue shows."""
 
+    node_id: str
     journal: Journal
+    scribe: Scribe
     dispatcher: Dispatcher
     clock: Clock
 
@@ -51,6 +55,11 @@ class Recovery:
         actor = self.dispatcher.actors.get(command.account_id) if command.account_id else None
         if actor is None:
             log.error("unfinished_command_of_unknown_account", command_id=str(command.command_id))
+            return
+        if command.action is Action.UNLOCK and not command.dry_run:
+            # It may have been refused to its sender, and done it was never called.
+            log.error("interrupted_unlock_undone", command_id=str(command.command_id))
+            self.scribe.note(undone(command, node_id=self.node_id, clock=self.clock))
             return
         age = self.clock.now() - command.received_at
         stopwatch = self._stopwatch(command)

@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 
 from node.clock import Clock
-from node.domain.command import Command, CommandState
+from node.domain.command import THE_NODE, Command, CommandState
 from node.domain.lock import AccountLock
 from node.domain.result import Document
 from node.engine.bus import Bus
@@ -44,6 +44,10 @@ class Scribe:
         self._queue: asyncio.Queue[Noted] = asyncio.Queue()
         self._owed: dict[UUID, Event] = {}
         self._unjournaled: set[UUID] = set()
+        #: The newest event of each command of which the journal lacks one.
+        self._kept: dict[UUID, Document] = {}
+        #: One write at a time: an event that is owed must not be written twice.
+        self._writing = asyncio.Lock()
         self._last_seq = 0
         #: Called after each transaction: the outbox has something to send.
         self.on_recorded: Callable[[], None] = lambda: None
@@ -73,6 +77,14 @@ class Scribe:
     def mark_journaled(self, command_id: UUID) -> None:
         """The journal has taken the command over; what it is owed of it follows."""
         self._unjournaled.discard(command_id)
+
+    def keep(self, command_id: UUID, document: Document) -> None:
+        """Remember an event that the journal could not take."""
+        self._kept[command_id] = document
+
+    def kept(self, command_id: UUID) -> Document | None:
+        """The newest event of a command that the journal lacks; None if it has them all."""
+        return self._kept.get(command_id)
 
     def note(self, event: Event) -> asyncio.Future[Document]:
         """Record an event soon; the result is its numbered document."""
@@ -113,6 +125,10 @@ class Scribe:
         return [event for event in self._owed.values() if not self.is_unjournaled(event.command.command_id)]
 
     async def _write(self, batch: list[Noted]) -> None:
+        async with self._writing:
+            await self._write_now(batch)
+
+    async def _write_now(self, batch: list[Noted]) -> None:
         debts = self._payable()
         journaled = [item for item in batch if not self.is_unjournaled(item[0].command.command_id)]
         aside = [item for item in batch if self.is_unjournaled(item[0].command.command_id)]
@@ -130,6 +146,7 @@ class Scribe:
         self.saw(documents)
         for event in debts:
             self._owed.pop(event.command.command_id, None)
+            self._kept.pop(event.command.command_id, None)
         if debts:
             log.info("journal_caught_up", events=len(debts))
         for (event, future), document in zip(journaled, documents[len(debts) :], strict=True):
@@ -141,6 +158,7 @@ class Scribe:
         # Only the newest state is owed: it says all that the older ones said.
         self._owed[event.command.command_id] = event
         document = self.numbered({**event.document(self._apply(event)), "unjournaled": True})
+        self.keep(event.command.command_id, document)
         log.error("event_unjournaled", command_id=str(event.command.command_id), state=event.state.value)
         self.on_unjournaled(document, event.command)
         return document
@@ -148,10 +166,13 @@ class Scribe:
     def _apply(self, event: Event) -> AccountLock | None:
         """Put the lock change of an ending into effect; the lock as it is then."""
         change = event.lock_change
-        if change is None or change.release is None:
+        if change is None:
             return None if event.command.account_id is None else self._ledger.get(event.command.account_id)
         lock = self._ledger.get(change.account_id)
-        lock = lock.release(change.release, keep_locked=change.keep_locked, at=self._clock.now())
+        if change.release is not None:
+            lock = lock.release(change.release, keep_locked=change.keep_locked, at=self._clock.now())
+        if change.relatch is not None:
+            lock = lock.latch(by=THE_NODE, reason=change.relatch, at=self._clock.now())
         self._ledger.adopt(lock)
         return lock
 

@@ -21,6 +21,8 @@ from node.errors import VenueError, VenueUnavailable
 
 #: What a venue may say about a sale that no better price will cure.
 FINAL_REFUSALS: Final = frozenset({Refusal.TOO_SMALL})
+#: How often a balance that no order holds any more is looked at again before it counts as unsellable.
+LOCKED_LOOKS_MAX: Final = 5
 #: A request may reach the venue this long after it was signed (Binance: recvWindow, 10 s by ccxt's default).
 #: Until then "no such order" may still become untrue.
 LATE_ARRIVAL_NS: Final = 10_000_000_000
@@ -39,6 +41,7 @@ class SpotWorker(SliceWorker):
         self._ambiguous: dict[str, tuple[SellSpot, int]] = {}
         self._levels: dict[str, int] = {}
         self._refused: dict[str, Refusal] = {}
+        self._locked_looks = 0
         #: Sales that the venue took, with the balance before.
         self._sold_from: dict[str, Decimal] = {}
 
@@ -73,9 +76,20 @@ class SpotWorker(SliceWorker):
         proof = await self._quiet_proof()
         if (proof.orders, proof.balances) != (before.orders, before.balances):
             self._idle_rounds = 0
+        if goal.flatten and self._pursuit.may_sell() and self._waits_for_locked(proof):
+            await self._pause()
+            return
         await self._consider(goal, proof)
         if self._ambiguous:
             await self._pause()
+
+    def _waits_for_locked(self, proof: SliceSnapshot) -> bool:
+        """What cancelled orders held is given free with a delay on some venues: look again a few times."""
+        held = [balance for balance in to_sell(proof.balances or (), self._account.flatten) if balance.locked > 0]
+        if not held or proof.orders:
+            return False
+        self._locked_looks += 1
+        return self._locked_looks <= LOCKED_LOOKS_MAX
 
     async def _quotes(self, balances: tuple[Balance, ...], terms: FlattenTerms) -> dict[str, Quote]:
         markets = self._venue.rules(self.name).values()

@@ -139,7 +139,7 @@ class LiveCommand:
     def _findings(self, state: CommandState, assessment: Assessment | None, venue: Venue) -> Findings:
         aim = self.aim(venue)
         found = Findings(
-            verdict=Verdict.UNKNOWN,
+            verdict=Verdict.DRILL_FAILED if self.command.dry_run else Verdict.UNKNOWN,
             rounds=self.rounds,
             orders=replace(self.counts),
             scope=self.slices(venue),

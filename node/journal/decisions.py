@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from node.clock import Clock
-from node.domain.command import TRANSITIONS, Action, Command, CommandState, RejectCode
+from node.domain.command import THE_NODE, TRANSITIONS, Action, Command, CommandState, RejectCode
 from node.domain.lock import AccountLock, StaleEpoch, after_admission
 from node.domain.result import Document, ErrorReport, result_document
 from node.engine.ports import Admission, AdmissionOutcome, Admitted, Duplicate, Event, Refused, Rejection, RejectNote
@@ -151,6 +151,9 @@ class Draft:
         change = event.lock_change
         if change is not None and change.release is not None:
             self._release(change.account_id, change.release, keep_locked=change.keep_locked)
+        if change is not None and change.relatch is not None:
+            latched = self.ledger.lock(change.account_id).latch(by=THE_NODE, reason=change.relatch, at=self.at)
+            self.ledger.locks[change.account_id] = latched
         if event.state.ended and account_id is not None:
             self._release(account_id, command.command_id, keep_locked=True)
         lock = None if account_id is None else self.ledger.lock(account_id)

@@ -14,7 +14,7 @@ from node.domain.steps import StepResult
 from node.engine.account import AccountTerms
 from node.engine.actor import AccountActor
 from node.engine.desk import Desk
-from node.engine.inbox import InboxObserver
+from node.engine.incoming import InboxObserver
 from node.engine.lock_ledger import LockLedger
 from node.engine.outbox import Outbox
 from node.observe.metrics import Metrics

@@ -202,7 +202,7 @@ async def engine(
     ]
     try:
         if recover:
-            await Recovery(journal=journal, dispatcher=dispatcher, clock=clock).run()
+            await Recovery(node_id=NODE_ID, journal=journal, scribe=scribe, dispatcher=dispatcher, clock=clock).run()
         yield running
     finally:
         for task in tasks:
