@@ -13,7 +13,7 @@ from node.domain.command import Action
 from node.domain.flatten import FlattenTerms, Holding, to_sell
 from node.domain.plan import LegMemory, Memory, Scope
 from node.domain.result import BalanceReport, ErrorReport, PositionReport, Residue, Verdict, net_exposure
-from node.domain.snapshot import Balance, PositionSide, SliceSnapshot
+from node.domain.snapshot import Balance, Position, PositionSide, SliceSnapshot
 from node.domain.steps import Refusal
 
 PositionKey = tuple[str, PositionSide]
@@ -55,6 +55,10 @@ class Aim:
     unknown_symbols: tuple[str, ...] = ()
     #: Whether it knows all of its markets yet; until then it may still come to know them.
     symbols_certain: bool = True
+    #: Monotonic: a proof that began before the command was received says nothing of it.
+    proofs_from_ns: int = 0
+    #: Monotonic: nor does one that ended longer ago than this.
+    proofs_until_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +81,7 @@ class Assessment:
 
 def assess(aim: Aim, states: Sequence[SliceState]) -> Assessment:
     """Judge one command's part by the states of the slices in its scope."""
-    quiet_since_ns = max((state.last_step_ended_ns for state in states), default=0)
-    valid = {state.slice: _valid_proof(state, quiet_since_ns) for state in states}
+    valid = _valid_proofs(aim, states)
     positions = [report for state in states for report in _positions(aim, state, valid[state.slice])]
     balances = [report for state in states for report in _balances(aim, state, valid[state.slice])]
     finished = [_finished(aim, state, valid[state.slice]) for state in states]
@@ -88,7 +91,7 @@ def assess(aim: Aim, states: Sequence[SliceState]) -> Assessment:
     settled = aim.symbols_certain or not aim.unknown_symbols
     hopeless = unreachable and settled and all(done or lost for done, lost in zip(finished, stuck, strict=True))
     proofs = tuple(proof for proof in valid.values() if proof is not None)
-    residue = _residue(aim, balances)
+    residue = _residue(aim, positions, balances)
     exposure = net_exposure(
         (position for proof in proofs for position in proof.positions),
         (balance for proof in proofs for balance in proof.balances or ()),
@@ -107,23 +110,35 @@ def assess(aim: Aim, states: Sequence[SliceState]) -> Assessment:
     )
 
 
-def stale_proofs(states: Sequence[SliceState]) -> list[str]:
-    """The slices whose proof began before the last step anywhere had ended: to be read again."""
-    quiet_since_ns = max((state.last_step_ended_ns for state in states), default=0)
-    return [state.slice for state in states if state.proof and _valid_proof(state, quiet_since_ns) is None]
+def to_renew(aim: Aim, states: Sequence[SliceState]) -> list[str]:
+    """The slices whose proof is too old, or was overtaken by a step elsewhere; none while any has work left.
+
+    Proving one slice again and again beside another that is stuck would cost requests and show nothing.
+    """
+    if not all(_finished(aim, state, _causal(state.proof)) or state.denied for state in states):
+        return []
+    valid = _valid_proofs(aim, states)
+    return [state.slice for state in states if state.proof and valid[state.slice] is None]
 
 
-def _valid_proof(state: SliceState, quiet_since_ns: int) -> SliceSnapshot | None:
-    proof = state.proof
-    if proof is None or not proof.causal or proof.orders is None or proof.started_ns < quiet_since_ns:
-        return None
-    return proof
+def _valid_proofs(aim: Aim, states: Sequence[SliceState]) -> dict[str, SliceSnapshot | None]:
+    """Per slice the proof, if it may be relied on: begun after the last step anywhere, and not too long ago."""
+    since_ns = max((aim.proofs_from_ns, *(state.last_step_ended_ns for state in states)))
+    proofs = {state.slice: _causal(state.proof) for state in states}
+    return {
+        name: proof if proof and proof.started_ns >= since_ns and proof.ended_ns >= aim.proofs_until_ns else None
+        for name, proof in proofs.items()
+    }
+
+
+def _causal(proof: SliceSnapshot | None) -> SliceSnapshot | None:
+    return proof if proof is not None and proof.causal and proof.orders is not None else None
 
 
 def _finished(aim: Aim, state: SliceState, proof: SliceSnapshot | None) -> bool:
     if proof is None:
         return False
-    if any(aim.scope.covers(position.symbol) for position in proof.positions):
+    if any(aim.scope.covers(each.symbol) and not _residual(state, each.key) for each in proof.positions):
         return False
     if any(aim.scope.covers(order.symbol) for order in proof.orders or ()):
         return False
@@ -135,12 +150,17 @@ def _finished(aim: Aim, state: SliceState, proof: SliceSnapshot | None) -> bool:
     return not any(_still_sellable(holding, state) for holding in state.holdings)
 
 
+def _residual(state: SliceState, key: PositionKey) -> bool:
+    return state.memory.get(key, LegMemory()).residual
+
+
 def _still_sellable(holding: Holding, state: SliceState) -> bool:
     return holding.sale is not None and holding.balance.asset not in state.refused_assets
 
 
 def _positions(aim: Aim, state: SliceState, proof: SliceSnapshot | None) -> Iterable[PositionReport]:
-    now = {position.key: position.contracts for position in proof.positions} if proof else {}
+    held = {position.key: position for position in proof.positions} if proof else {}
+    now = {key: position.contracts for key, position in held.items()}
     for key in sorted(state.before_positions.keys() | now.keys()):
         symbol, side = key
         if not aim.scope.covers(symbol):
@@ -151,15 +171,18 @@ def _positions(aim: Aim, state: SliceState, proof: SliceSnapshot | None) -> Iter
             side=side,
             before=state.before_positions.get(key, Decimal(0)),
             after=now.get(key, Decimal(0)) if proof else None,
-            verdict=_position_verdict(state, key, open_still=key in now, read=proof is not None),
+            verdict=_position_verdict(aim, state, key, held.get(key), read=proof is not None),
         )
 
 
-def _position_verdict(state: SliceState, key: PositionKey, *, open_still: bool, read: bool) -> Residue:
+def _position_verdict(aim: Aim, state: SliceState, key: PositionKey, held: Position | None, *, read: bool) -> Residue:
     if not read:
         return Residue.REFUSED if state.denied else Residue.UNKNOWN
-    if not open_still:
+    if held is None:
         return Residue.FLAT
+    if _residual(state, key):
+        value = None if not held.mark_price or held.base_exposure is None else abs(held.base_exposure) * held.mark_price
+        return Residue.DUST if value is not None and value < aim.terms.min_value else Residue.UNSELLABLE
     match state.memory.get(key, LegMemory()).last_refusal:
         case None:
             return Residue.UNKNOWN  # still being closed
@@ -212,11 +235,12 @@ def _balance_verdict(
     return Residue.UNSELLABLE
 
 
-def _residue(aim: Aim, balances: Iterable[BalanceReport]) -> set[Residue]:
+def _residue(aim: Aim, positions: Iterable[PositionReport], balances: Iterable[BalanceReport]) -> set[Residue]:
+    left = {report.verdict for report in positions} - {Residue.FLAT}
     if aim.action is not Action.FLATTEN:
-        return set()
+        return left
     found = {report.verdict for report in balances} - {Residue.FLAT, Residue.HELD}
-    return found | ({Residue.UNSELLABLE} if any(report.debt for report in balances) else set())
+    return left | found | ({Residue.UNSELLABLE} if any(report.debt for report in balances) else set())
 
 
 def _verdict(aim: Aim, *, complete: bool, residue: set[Residue], read: bool) -> Verdict:

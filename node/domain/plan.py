@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from typing import Final
 
-from node.domain.snapshot import MarketRules, OpenOrder, Position, PositionSide, Side, SliceSnapshot
+from node.domain.snapshot import MarketKind, MarketRules, OpenOrder, Position, PositionSide, Side, SliceSnapshot
 from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, OrderIds, Outcome, Refusal, Step, StepResult
 
 #: Steps of one stage leave together; the next stage follows when all of them have ended.
@@ -22,6 +22,10 @@ Chain = tuple[Stage, ...]
 
 #: Price protection where a market order is refused, as multiples of the account's max_slippage.
 SLIPPAGE_WIDENING = (Decimal(1), Decimal(2), Decimal(4))
+#: After so many refusals for its size a leg is residue.
+TOO_SMALL_FOR_GOOD = 3
+#: A refusal for quantity halves the chunks down to this part of the position, no further.
+CHUNKS_MAX = 16
 #: However wide the configured slippage, never worse than this part of the mark price.
 SLIPPAGE_MAX = Decimal("0.20")
 #: Tokens with 18 decimals come in billions: the usual 28 digits would round such a balance, perhaps upwards.
@@ -56,6 +60,13 @@ class LegMemory:
     #: The venue refused a larger chunk.
     chunk_max: Decimal | None = None
     last_refusal: Refusal | None = None
+    #: How often in a row the venue said that it is too little to be closed.
+    too_small: int = 0
+
+    @property
+    def residual(self) -> bool:
+        """Nothing more can be done about it: it stays, and is named."""
+        return self.too_small >= TOO_SMALL_FOR_GOOD
 
 
 Memory = Mapping[tuple[str, PositionSide], LegMemory]
@@ -88,7 +99,11 @@ def plan_slice(
     With ``fresh`` false (a warm view) only steps that the venue itself bounds are planned: reduce-only closes and
     the cancelling of orders that could add exposure, by id.
     """
-    positions = [position for position in snapshot.positions if scope.covers(position.symbol)]
+    positions = [
+        position
+        for position in snapshot.positions
+        if scope.covers(position.symbol) and not memory.get(position.key, LegMemory()).residual
+    ]
     orders = [order for order in snapshot.orders or () if scope.covers(order.symbol)]
     by_symbol: dict[str, list[OpenOrder]] = defaultdict(list)
     for order in orders:
@@ -104,8 +119,8 @@ def plan_slice(
         chains.append((in_the_way, closes) if in_the_way else (closes,))
     for symbol, resting in sorted(by_symbol.items()):
         steps: Stage
-        if symbol not in held and fresh:
-            steps = tuple(_sweep(resting))
+        if symbol not in held and fresh and _spot(rules.get(symbol)):
+            steps = tuple(_sweep(resting))  # nothing there can protect anything
         else:
             steps = tuple(_cancels(_unprotected(resting, [p for p in positions if p.symbol == symbol], fresh=fresh)))
         if steps:
@@ -120,6 +135,10 @@ def _unprotected(orders: Iterable[OpenOrder], positions: list[Position], *, fres
         for order in orders
         if not order.protective or (fresh and not any(_protects(order, position) for position in positions))
     ]
+
+
+def _spot(market: MarketRules | None) -> bool:
+    return market is not None and market.kind is MarketKind.SPOT
 
 
 def _protects(order: OpenOrder, position: Position) -> bool:
@@ -249,9 +268,13 @@ def learn(
         if Refusal.NOTHING_TO_REDUCE in refusals:
             leg = replace(leg, protective_in_the_way=True)
         if Refusal.PRICE_BAND in refusals or _nothing_filled(position, closes):
-            leg = replace(leg, price_level=leg.price_level + 1)
+            # After the widest limit at market again: the band moves with the market, and so must we.
+            leg = replace(leg, price_level=(leg.price_level + 1) % (len(SLIPPAGE_WIDENING) + 1))
         if Refusal.QUANTITY in refusals:
-            leg = replace(leg, chunk_max=max(step.contracts for _, step in closes) / 2)
+            half = max(step.contracts for _, step in closes) / 2
+            leg = replace(leg, chunk_max=max(half, position.contracts / CHUNKS_MAX))
+        if closes:
+            leg = replace(leg, too_small=leg.too_small + 1 if refusals == {Refusal.TOO_SMALL} else 0)
         if refusals:
             leg = replace(leg, last_refusal=sorted(refusals)[0])
         learnt[position.key] = leg

@@ -47,7 +47,7 @@ def without_cancelled(snapshot: SliceSnapshot, results: list[StepResult]) -> Sli
     return replace(snapshot, orders=orders)
 
 
-def size(snapshot: SliceSnapshot) -> tuple[Decimal, int]:
-    """Contracts, then orders: less than before is progress."""
-    contracts = sum((position.contracts for position in snapshot.positions), Decimal(0))
-    return contracts, len(snapshot.orders or ())
+def size(snapshot: SliceSnapshot, scope: Scope) -> tuple[Decimal, int]:
+    """Contracts, then orders, of a scope: less than before is progress."""
+    held = (position.contracts for position in snapshot.positions if scope.covers(position.symbol))
+    return sum(held, Decimal(0)), sum(scope.covers(order.symbol) for order in snapshot.orders or ())

@@ -13,10 +13,12 @@ from node.domain.command import Action, Command, CommandState
 from node.domain.latency import Stopwatch
 from node.domain.result import ErrorReport, Findings, Verdict
 from node.engine.drill import Drill
-from node.engine.pursuit import REPORT_AGAIN_MAX_S, AccountContext, Pursuit
+from node.engine.pursuit import AccountContext, Pursuit
 from node.engine.tracker import LiveCommand
 from node.errors import VenueError
 
+#: How long a command waits for an account that is just being armed.
+ARMING_HEAD_START_S: Final = 1.0
 ARM_AGAIN_MIN_S: Final = 0.5
 ARM_AGAIN_MAX_S: Final = 30.0
 
@@ -148,7 +150,7 @@ class AccountActor:
         self.armed.set()
         self._arming_tried.set()
         if self._pursuit is not None:
-            self._pursuit.widened()
+            self._pursuit.markets_loaded()
         log.info("account_armed", account=name, slices=self.context.venue.slices)
         return True
 
@@ -177,18 +179,14 @@ class AccountActor:
                     self._work.set()
 
     async def _wait_until_tried(self) -> bool:
-        """Wait until arming has succeeded or failed once: one part of a venue being away must not keep us from the
-        others, and a slice that cannot be read says so itself. False: no command is left.
+        """Give arming a moment, no more: one part of a venue being away must not keep us from the others, and a
+        slice that cannot be read says so itself. False: no command is left.
         """
-        wait_s = self.context.terms.execution.deadline_s
-        while self._live and not self._arming_tried.is_set():
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._arming_tried.wait()
-            except TimeoutError:
-                wait_s = min(wait_s * 2, REPORT_AGAIN_MAX_S)
-                for live in list(self._live.values()):
-                    await self._note(live, CommandState.INCOMPLETE, self._unarmed_error())
+        try:
+            async with asyncio.timeout(ARMING_HEAD_START_S):
+                await self._arming_tried.wait()
+        except TimeoutError:
+            pass
         return bool(self._live)
 
     def _unarmed_error(self) -> ErrorReport:
@@ -222,6 +220,11 @@ class AccountActor:
             self._conclude(live, CommandState.FAILED, Verdict.DRILL_FAILED, error)
         except TimeoutError:
             error = ErrorReport(code="TIMEOUT", message="not finished within the deadline")
+            self._conclude(live, CommandState.FAILED, Verdict.DRILL_FAILED, error)
+        except Exception:
+            # The supervisor: a fault of ours in a drill must not take the account with it.
+            log.exception("drill_crashed", account=self.context.terms.name)
+            error = ErrorReport(code="INTERNAL", message="the drill met a fault in the node itself: see its log")
             self._conclude(live, CommandState.FAILED, Verdict.DRILL_FAILED, error)
         else:
             passed = findings.verdict is Verdict.DRILL_PASSED

@@ -70,6 +70,7 @@ class Drill:
             snapshot = await self.context.venue.read_slice(name)
         except VenueError as error:
             self._fault(error.code, str(error), slice_name=name)
+            self.context.view.note_failure(name, error)
             return None
         self.context.view.note(snapshot)
         return snapshot

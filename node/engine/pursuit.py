@@ -11,9 +11,10 @@ from uuid import UUID
 import structlog
 
 from node.clock import Clock
-from node.domain.assess import Aim, Assessment, assess, stale_proofs
+from node.domain.assess import Aim, Assessment, assess, to_renew
 from node.domain.command import CommandState
 from node.domain.result import Document, ErrorReport
+from node.domain.snapshot import SliceSnapshot
 from node.domain.steps import OrderIds, StepResult
 from node.engine.account import AccountTerms
 from node.engine.ports import Venue
@@ -26,6 +27,8 @@ from node.engine.view import AccountView
 
 #: How long a slice's proof waits for other slices to finish: their later steps would make it worthless.
 QUIET_WITHIN_S: Final = 0.3
+#: An older proof is renewed before anything is said of it, or sold because of it.
+PROOF_MAX_AGE_NS: Final = 5_000_000_000
 #: How long reads of slices without positions wait for the orders of the others: signing them is what takes time.
 HEAD_START_S: Final = 0.02
 #: Reports of an unfinished command come in growing intervals.
@@ -157,11 +160,23 @@ class Pursuit:
     def may_sell(self) -> bool:
         """Spot sales begin when positions are proven gone: a balance may be the other leg's hedge, or its margin."""
         venue = self._context.venue
-        states = [self._workers[name].state() for name in venue.derivative_slices if self.goal(name) is not None]
-        proofs = [state.proof for state in states]
-        return all(proof is not None and not proof.positions for proof in proofs)
+        workers = [self._workers[name] for name in venue.derivative_slices if self.goal(name) is not None]
+        proofs = [worker.state().proof for worker in workers]
+        if not all(proof is not None and not proof.positions for proof in proofs):
+            return False
+        oldest_ns = self._context.clock.monotonic_ns() - PROOF_MAX_AGE_NS
+        stale = [worker for worker, proof in zip(workers, proofs, strict=True) if proof and proof.ended_ns < oldest_ns]
+        for worker in stale:
+            worker.recheck()
+        return not stale
 
     # What the actor asks of it
+
+    def markets_loaded(self) -> None:
+        """Symbols have their names now: whatever was read before is read again."""
+        for worker in self._workers.values():
+            worker.recheck()
+        self.widened()
 
     def widened(self) -> None:
         """The live commands have changed."""
@@ -182,9 +197,24 @@ class Pursuit:
         self._closing = {name for name in self._workers if self._has_something_to_close(name)}
         if not self._closing:
             self._orders_out.set()
+        context.view.listeners.append(self._somebody_read)
+        try:
+            await self._run()
+        finally:
+            context.view.listeners.remove(self._somebody_read)
+
+    def _somebody_read(self, snapshot: SliceSnapshot) -> None:
+        worker = self._workers.get(snapshot.slice)
+        if worker is not None:
+            worker.surprised(snapshot)
+
+    async def _run(self) -> None:
+        context = self._context
         async with asyncio.TaskGroup() as tasks:
-            for name, worker in self._workers.items():
+            serving = [
                 tasks.create_task(worker.run(), name=f"slice:{context.terms.name}:{name}")
+                for name, worker in self._workers.items()
+            ]
             reminders: dict[UUID, asyncio.Task[None]] = {}
             while self._live:
                 for command_id, live in self._live.items():
@@ -199,6 +229,8 @@ class Pursuit:
             self._judged.set()
             for worker in self._workers.values():
                 worker.stop()
+            for task in serving:
+                task.cancel()  # what is being read now serves nobody
             for reminder in reminders.values():
                 reminder.cancel()
 
@@ -218,7 +250,7 @@ class Pursuit:
             elif assessment.hopeless:
                 self._end(live, CommandState.FAILED, assessment)
             else:
-                for name in stale_proofs([states[name] for name in names]):
+                for name in to_renew(self._aim(live), [states[name] for name in names]):
                     self._workers[name].recheck()
         for worker in self._workers.values():
             worker.wake()
@@ -236,11 +268,18 @@ class Pursuit:
             settle_s = self._context.terms.execution.settle_s
             live.settled_from_ns = now_ns + int(settle_s * 1e9)
             asyncio.get_running_loop().call_later(settle_s, self._prove_again, live)
+        elif self._last_step_ended_ns() > live.settled_from_ns - int(self._context.terms.execution.settle_s * 1e9):
+            live.settled_from_ns = None  # something was there again: settling begins anew
+            self._complete(live, assessment)
         elif all(proof.started_ns >= live.settled_from_ns for proof in assessment.evidence):
             self._end(live, CommandState.DONE, assessment)
 
+    def _last_step_ended_ns(self) -> int:
+        return max(worker.state().last_step_ended_ns for worker in self._workers.values())
+
     def _aim(self, live: LiveCommand) -> Aim:
-        return live.aim(self._context.venue, symbols_certain=self._symbols_certain())
+        recently_ns = self._context.clock.monotonic_ns() - PROOF_MAX_AGE_NS
+        return live.aim(self._context.venue, symbols_certain=self._symbols_certain(), proofs_until_ns=recently_ns)
 
     def _prove_again(self, live: LiveCommand) -> None:
         for name in live.slices(self._context.venue):

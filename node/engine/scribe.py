@@ -147,6 +147,8 @@ class Scribe:
         for event in debts:
             self._owed.pop(event.command.command_id, None)
             self._kept.pop(event.command.command_id, None)
+            if event.lock_change is not None and event.lock_change.relatch is None:
+                self._apply(event)
         if debts:
             log.info("journal_caught_up", events=len(debts))
         for (event, future), document in zip(journaled, documents[len(debts) :], strict=True):
@@ -157,19 +159,20 @@ class Scribe:
     def _without_journal(self, event: Event) -> Document:
         # Only the newest state is owed: it says all that the older ones said.
         self._owed[event.command.command_id] = event
-        document = self.numbered({**event.document(self._apply(event)), "unjournaled": True})
+        # What locks is in force at once; what unlocks waits for the record, or a restart would find it locked again.
+        document = self.numbered({**event.document(self._apply(event, releasing=False)), "unjournaled": True})
         self.keep(event.command.command_id, document)
         log.error("event_unjournaled", command_id=str(event.command.command_id), state=event.state.value)
         self.on_unjournaled(document, event.command)
         return document
 
-    def _apply(self, event: Event) -> AccountLock | None:
+    def _apply(self, event: Event, *, releasing: bool = True) -> AccountLock | None:
         """Put the lock change of an ending into effect; the lock as it is then."""
         change = event.lock_change
         if change is None:
             return None if event.command.account_id is None else self._ledger.get(event.command.account_id)
         lock = self._ledger.get(change.account_id)
-        if change.release is not None:
+        if change.release is not None and (releasing or change.keep_locked):
             lock = lock.release(change.release, keep_locked=change.keep_locked, at=self._clock.now())
         if change.relatch is not None:
             lock = lock.latch(by=THE_NODE, reason=change.relatch, at=self._clock.now())

@@ -30,9 +30,11 @@ PATIENCE_S: Final = 2.0
 #: Waiting after a round without progress: doubled each time, with full jitter on the upper half.
 PAUSE_MIN_S: Final = 0.05
 PAUSE_MAX_S: Final = 5.0
-#: A key that is refused this often over this long is refused for good.
+#: While nothing moves, everything is read every so many rounds; positions alone in between.
+FULL_LOOK_EVERY: Final = 5
+#: A key that is refused this often over this long is refused for good: venues refuse good keys for seconds.
 DENIALS_FOR_GOOD: Final = 3
-DENIED_FOR_GOOD_AFTER_NS: Final = 2_000_000_000
+DENIED_FOR_GOOD_AFTER_NS: Final = 30_000_000_000
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +70,10 @@ class SliceWorker:
         self._holdings: tuple[Holding, ...] = ()
         self._last_step_ended_ns = 0
         self._in_flight: set[asyncio.Task[None]] = set()
+        #: What has ended and is not learnt from yet; also from stragglers of earlier rounds.
+        self._ended: list[StepResult] = []
+        #: Whether the orders are known as of the last whole read; otherwise only positions can be acted upon.
+        self._whole = True
         self._before_positions: dict[PositionKey, Decimal] = {}
         self._before_balances: dict[str, Decimal] = {}
         self._denials = 0
@@ -106,14 +112,33 @@ class SliceWorker:
         self._reprove = True
         self._wake.set()
 
+    def surprised(self, snapshot: SliceSnapshot) -> None:
+        """Somebody has read this slice: if there is something again where nothing was, go back to work."""
+        goal, proof = self._pursuit.goal(self.name), self._proof
+        if goal is None or proof is None or snapshot.started_ns <= proof.ended_ns:
+            return
+        if clear(proof, goal.scope) and not clear(snapshot, goal.scope):
+            self.recheck()
+
     def stop(self) -> None:
         """End after the round under way."""
         self._stopping = True
         self.wake(hurry=True)
 
     async def run(self) -> None:
-        """Pursue until stopped. Returns when nothing is in flight any more."""
-        await self._pursuit.orders_first(self.name)
+        """Pursue until stopped. Returns when nothing is in flight any more: reads are given up, steps never."""
+        try:
+            await self._pursuit.orders_first(self.name)
+            await self._pursue()
+        except asyncio.CancelledError:
+            if not self._stopping:
+                for task in self._in_flight:
+                    task.cancel()  # the process ends: the next one plans anew from what the venue shows
+                raise
+        if self._in_flight:
+            await asyncio.wait(self._in_flight)
+
+    async def _pursue(self) -> None:
         while not self._stopping:
             goal = self._pursuit.goal(self.name)
             if goal is None or (self._proof is not None and self._satisfied(goal) and not self._reprove):
@@ -128,8 +153,6 @@ class SliceWorker:
                     await self._round(goal)
             except VenueError as error:
                 await self._troubled(error)
-        if self._in_flight:
-            await asyncio.wait(self._in_flight)
 
     def _satisfied(self, goal: SliceGoal) -> bool:
         """Whether the proof still answers the goal."""
@@ -140,20 +163,20 @@ class SliceWorker:
         self._rounds += 1
         self._size_at_start = (Decimal(0), 0)
         self._pursuit.round_begun(self.name, self._rounds)
-        results: list[StepResult] = []
         snapshot, self._working = self._working, None
         warm = self._view.warm(self.name) if self._rounds == 1 else None
         if snapshot is None and warm is not None:
-            snapshot = await self._begin_warm(goal, warm, results)
+            snapshot = await self._begin_warm(goal, warm)
         else:
             snapshot = snapshot or await self._read_all()
-            self._first_sight(snapshot)
-            await self._carry_out(await self._plan(goal, snapshot), results)
+            self._first_sight(goal, snapshot)
+            await self._carry_out(await self._plan(goal, snapshot))
+        results, self._ended = self._ended, []
         await self._look_again(goal, snapshot, results)
 
-    async def _begin_warm(self, goal: SliceGoal, warm: SliceSnapshot, results: list[StepResult]) -> SliceSnapshot:
+    async def _begin_warm(self, goal: SliceGoal, warm: SliceSnapshot) -> SliceSnapshot:
         """Start from the warm view, with a fresh read beside it that adds what the view did not show."""
-        self._first_sight(warm)
+        self._first_sight(goal, warm)
         plan = plan_slice(
             warm, goal.scope, self._venue.rules(self.name), ids=self._ids(goal), memory=self._memory,
             max_slippage=self._account.execution.max_slippage, fresh=False,
@@ -162,16 +185,16 @@ class SliceWorker:
 
         async def add_what_is_new() -> SliceSnapshot:
             fresh = await self._read_all()
-            self._first_sight(fresh)
+            self._first_sight(goal, fresh)
             full = await self._plan(goal, fresh)
             rest = tuple(
                 chain for chain in full.chains if not any(target(step) in touched for stage in chain for step in stage)
             )
-            await self._carry_out(Plan(chains=rest), results)
+            await self._carry_out(Plan(chains=rest))
             return fresh
 
         # What closes leaves first; the read follows it onto the wire.
-        closing = await self._launch(plan, results)
+        closing = await self._launch(plan)
         beside = _beside(add_what_is_new(), f"fresh-read:{self.name}")
         try:
             await self._wait_for(closing)
@@ -187,33 +210,40 @@ class SliceWorker:
             ids=self._ids(goal),
             memory=self._memory,
             max_slippage=self._account.execution.max_slippage,
-            fresh=True,
+            fresh=self._whole,
         )
 
     async def _look_again(self, goal: SliceGoal, before: SliceSnapshot, results: list[StepResult]) -> None:
         """Read what the round has left, and decide between another round and the proof."""
         known = without_cancelled(before, results)
         nothing_known = not any(goal.scope.covers(order.symbol) for order in known.orders or ())
-        proof = _beside(self._quiet_proof(), f"proof:{self.name}") if nothing_known else None
+        # Where nothing moves, the proof waits for the positions: it would be read in vain.
+        hopeful = nothing_known and self._idle_rounds == 0
+        proof = _beside(self._quiet_proof(), f"proof:{self.name}") if hopeful else None
         try:
             if results or not nothing_known:
                 seen = await self._read_positions(known)
                 self._memory = learn(self._memory, results, seen)
-                if proof is None or any(goal.scope.covers(position.symbol) for position in seen.positions):
+                if not nothing_known or self._still_closable(goal, seen):
                     self._working = seen
                     if any(clear(seen, part) for part in goal.parts if part != goal.scope):
-                        await self._prove_a_part()
-                    await self._after_round(seen, results)
+                        await self._show_a_part(await self._read_proof())
+                    await self._after_round(goal, seen, results)
                     return
-            if proof is not None:
-                await self._consider(goal, await proof)
+            await self._consider(goal, await (proof or self._quiet_proof()))
         finally:
             if proof is not None:
                 proof.cancel()
 
-    async def _prove_a_part(self) -> None:
-        """One of several commands has nothing left here: it must not wait for the others."""
-        self._proof, self._proof_goal = await self._read_proof(), None
+    def _still_closable(self, goal: SliceGoal, seen: SliceSnapshot) -> bool:
+        return any(
+            goal.scope.covers(position.symbol) and not self._memory.get(position.key, LegMemory()).residual
+            for position in seen.positions
+        )
+
+    async def _show_a_part(self, proof: SliceSnapshot) -> None:
+        """One of several commands may have nothing left here: it must not wait for the others."""
+        self._proof, self._proof_goal = proof, None
         await self._pursuit.judged()
 
     async def _consider(self, goal: SliceGoal, proof: SliceSnapshot) -> None:
@@ -224,6 +254,8 @@ class SliceWorker:
             self._idle_rounds += 1
             if self._denied:
                 self._tell_what_is_left(proof)
+            elif len(goal.parts) > 1:
+                await self._show_a_part(proof)
             if self._idle_rounds > 1:
                 await self._pause()  # the venue says done, and shows the contrary
             return
@@ -237,14 +269,15 @@ class SliceWorker:
         self._denied = self._given_up = False
         self._pursuit.changed()
 
-    async def _after_round(self, seen: SliceSnapshot, results: list[StepResult]) -> None:
-        """Go on at once after progress; otherwise wait, look at everything, and say why."""
+    async def _after_round(self, goal: SliceGoal, seen: SliceSnapshot, results: list[StepResult]) -> None:
+        """Go on at once after progress; otherwise wait, now and then look at everything, and say why."""
         self._note_refusals(results)
-        if size(seen) < self._size_at_start:
+        if size(seen, goal.scope) < self._size_at_start:
             self._idle_rounds = 0
             return
         self._idle_rounds += 1
-        self._working = None
+        if self._idle_rounds % FULL_LOOK_EVERY == 0 or not self._whole:
+            self._working = None
         if self._denied:
             self._tell_what_is_left(await self._read_proof())
         self._pursuit.changed()
@@ -270,10 +303,11 @@ class SliceWorker:
         refusals = {result.refusal for result in refused}
         if Refusal.PERMISSION in refusals:
             self._denied = True
+        elif any(result.outcome is Outcome.DONE for result in results):
+            self._denials = 0
+            self._denied = self._given_up = False
         elif Refusal.DENIED in refusals:
             self._note_denial()
-        elif results:
-            self._denials = 0
 
     def _note_denial(self) -> None:
         now = self._clock.monotonic_ns()
@@ -287,6 +321,7 @@ class SliceWorker:
         """A read failed: nothing is known until one succeeds."""
         log.warning("slice_trouble", slice=self.name, code=error.code, error=str(error))
         self._trouble = ErrorReport(code=error.code, message=str(error), slice=self.name)
+        self._view.note_failure(self.name, error)
         self._working = None
         self._idle_rounds += 1
         if isinstance(error, VenueDenied):
@@ -308,18 +343,18 @@ class SliceWorker:
         except TimeoutError:
             pass
 
-    async def _carry_out(self, plan: Plan, results: list[StepResult]) -> None:
+    async def _carry_out(self, plan: Plan) -> None:
         """Let all chains leave together; stop waiting for stragglers after a while, but never forget them."""
-        await self._wait_for(await self._launch(plan, results))
+        await self._wait_for(await self._launch(plan))
 
-    async def _launch(self, plan: Plan, results: list[StepResult]) -> set[asyncio.Task[None]]:
+    async def _launch(self, plan: Plan) -> set[asyncio.Task[None]]:
         """Put every chain on its way, in the plan's order."""
         launched: set[asyncio.Task[None]] = set()
         if plan.chains:
             self._proof = None
             self._pursuit.busy(self.name)
         for number, chain in enumerate(plan.chains):
-            task = asyncio.create_task(self._chain(chain, results), name=f"chain:{self.name}:{number}")
+            task = asyncio.create_task(self._chain(chain), name=f"chain:{self.name}:{number}")
             launched.add(task)
             self._in_flight.add(task)
             task.add_done_callback(self._in_flight.discard)
@@ -332,25 +367,41 @@ class SliceWorker:
         if chains:
             await asyncio.wait(chains, timeout=PATIENCE_S)
 
-    async def _chain(self, chain: Chain, results: list[StepResult]) -> None:
+    async def _chain(self, chain: Chain) -> None:
         for stage in chain:
             if len(stage) == 1:
-                await self._step(stage[0], results)  # no task of its own: its bytes wait for every turn of the loop
+                await self._step(stage[0])  # no task of its own: its bytes wait for every turn of the loop
                 continue
-            await asyncio.gather(*(self._step(step, results) for step in stage))
+            await asyncio.gather(*(self._step(step) for step in stage))
 
-    async def _step(self, step: Step, results: list[StepResult]) -> StepResult:
+    async def _step(self, step: Step) -> StepResult:
         result = await self._venue.execute(step)
         self._last_step_ended_ns = max(self._last_step_ended_ns, self._clock.monotonic_ns())
-        results.append(result)
+        self._ended.append(result)
         self._pursuit.account_for(result)
         return result
 
     async def _read_all(self) -> SliceSnapshot:
-        return self._noted(await self._venue.read_slice(self.name))
+        """Everything; where only positions can be read, those, with the orders last known: they can be closed."""
+        try:
+            snapshot = self._noted(await self._venue.read_slice(self.name))
+        except VenueDenied:
+            raise
+        except VenueError as error:
+            if self.spot:
+                raise
+            self._trouble = ErrorReport(code=error.code, message=str(error), slice=self.name)
+            seen, last = self._noted(await self._venue.read_positions(self.name)), self._view.last(self.name)
+            self._view.note_failure(self.name, error)
+            self._whole = False
+            return replace(seen, orders=(last and last.snapshot.orders) or (), balances=None)
+        self._whole = True
+        return snapshot
 
     async def _read_proof(self) -> SliceSnapshot:
-        return self._noted(await self._venue.read_proof(self.name))
+        proof = self._noted(await self._venue.read_proof(self.name))
+        self._whole = True
+        return proof
 
     async def _quiet_proof(self) -> SliceSnapshot:
         """A proof that no other slice's steps are likely to overtake."""
@@ -366,9 +417,9 @@ class SliceWorker:
         self._view.note(snapshot)
         return snapshot
 
-    def _first_sight(self, snapshot: SliceSnapshot) -> None:
+    def _first_sight(self, goal: SliceGoal, snapshot: SliceSnapshot) -> None:
         self._pursuit.snapshot_taken(self.name, snapshot.ended_ns)
-        self._size_at_start = max(self._size_at_start, size(snapshot))
+        self._size_at_start = max(self._size_at_start, size(snapshot, goal.scope))
         for position in snapshot.positions:
             self._before_positions.setdefault(position.key, position.contracts)
         if snapshot.balances is not None and not self._before_balances:

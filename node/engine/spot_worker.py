@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
@@ -15,12 +16,14 @@ from node.domain.steps import Outcome, Refusal, SellSpot, Step, StepResult
 from node.engine.account import AccountTerms
 from node.engine.ports import Venue
 from node.engine.slice_goal import Pursuer, SliceGoal
-from node.engine.slice_worker import SliceWorker
+from node.engine.slice_worker import PAUSE_MAX_S, SliceWorker
 from node.engine.view import AccountView
 from node.errors import VenueError, VenueUnavailable
 
 #: What a venue may say about a sale that no better price will cure.
 FINAL_REFUSALS: Final = frozenset({Refusal.TOO_SMALL})
+#: How often an ambiguous sale is asked after in one round: some 20 s, longer than a request can be late.
+CERTAINTY_LOOKS: Final = 8
 #: How often a balance that no order holds any more is looked at again before it counts as unsellable.
 LOCKED_LOOKS_MAX: Final = 5
 #: A request may reach the venue this long after it was signed (Binance: recvWindow, 10 s by ccxt's default).
@@ -73,6 +76,7 @@ class SpotWorker(SliceWorker):
 
     async def _look_again(self, goal: SliceGoal, before: SliceSnapshot, results: list[StepResult]) -> None:
         self._note_refusals(results)
+        await self._await_certainty()
         proof = await self._quiet_proof()
         if (proof.orders, proof.balances) != (before.orders, before.balances):
             self._idle_rounds = 0
@@ -80,8 +84,15 @@ class SpotWorker(SliceWorker):
             await self._pause()
             return
         await self._consider(goal, proof)
-        if self._ambiguous:
-            await self._pause()
+
+    async def _await_certainty(self) -> None:
+        """Ask after ambiguous sales, ever more rarely, for a while; nothing else is read for them meanwhile."""
+        for look in range(CERTAINTY_LOOKS):
+            if not self._ambiguous or self._stopping:
+                return
+            await self._resolve()
+            if self._ambiguous:
+                await asyncio.sleep(min(0.25 * 2**look, PAUSE_MAX_S))
 
     def _waits_for_locked(self, proof: SliceSnapshot) -> bool:
         """What cancelled orders held is given free with a delay on some venues: look again a few times."""
@@ -97,16 +108,18 @@ class SpotWorker(SliceWorker):
         symbols = {market.symbol for route in routes if route for market in route.hops}
         return await self._venue.quotes(symbols) if symbols else {}
 
-    async def _step(self, step: Step, results: list[StepResult]) -> StepResult:
+    async def _step(self, step: Step) -> StepResult:
         if not isinstance(step, SellSpot):
-            return await super()._step(step, results)
+            return await super()._step(step)
         # Unknown from the moment it leaves: were we interrupted here, it must not be sold again.
         self._ambiguous[step.asset] = (step, self._clock.monotonic_ns())
-        result = await super()._step(step, results)
+        result = await super()._step(step)
         if result.outcome is Outcome.AMBIGUOUS:
             self._ambiguous[step.asset] = (step, self._clock.monotonic_ns())
             return result
-        del self._ambiguous[step.asset]
+        unknown = self._ambiguous.get(step.asset)
+        if unknown is not None and unknown[0].client_order_id == step.client_order_id:
+            del self._ambiguous[step.asset]
         if result.outcome is Outcome.DONE:
             totals = {holding.balance.asset: holding.balance.total for holding in self._holdings}
             self._sold_from[step.asset] = totals.get(step.asset, Decimal(-1))

@@ -57,7 +57,7 @@ class LiveCommand:
         wanted = {venue.slice_of(symbol) for symbol in self.command.symbols}
         return tuple(name for name in venue.slices if name in wanted)
 
-    def aim(self, venue: Venue, *, symbols_certain: bool = True) -> Aim:
+    def aim(self, venue: Venue, *, symbols_certain: bool = True, proofs_until_ns: int = 0) -> Aim:
         """What the assessment holds the venue's answers against."""
         whole = not self.command.symbols
         return Aim(
@@ -68,6 +68,8 @@ class LiveCommand:
             unverified=venue.unverified,
             unknown_symbols=tuple(symbol for symbol in self.command.symbols if venue.slice_of(symbol) is None),
             symbols_certain=symbols_certain,
+            proofs_from_ns=self.stopwatch.received_ns,
+            proofs_until_ns=proofs_until_ns,
         )
 
     def account_for(self, result: StepResult) -> None:

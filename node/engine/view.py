@@ -28,6 +28,9 @@ READS_BESIDE: Final = 5
 SOCKETS_MIN: Final = 5
 SOCKETS_MAX: Final = 32
 
+#: When a slice was read whole that never was.
+NEVER: Final = -UNREAD_AFTER_NS
+
 log = structlog.get_logger(__name__)
 
 
@@ -50,10 +53,23 @@ class AccountView:
         self._background = background
         self._seen: dict[str, Seen] = {}
         self.troubles: dict[str, VenueError] = {}
+        #: Called with every read that anybody made of this account.
+        self.listeners: list[Callable[[SliceSnapshot], None]] = []
 
     def note(self, snapshot: SliceSnapshot) -> None:
         """Take over a read that somebody made."""
         self.troubles.pop(snapshot.slice, None)
+        self._keep(snapshot)
+        for listener in self.listeners:
+            listener(snapshot)
+
+    def note_failure(self, slice_name: str, error: VenueError) -> None:
+        """The newest read of a slice failed, whoever made it: until one succeeds it counts as unread."""
+        if slice_name not in self.troubles:
+            log.warning("slice_unreadable", slice=slice_name, code=error.code, error=str(error))
+        self.troubles[slice_name] = error
+
+    def _keep(self, snapshot: SliceSnapshot) -> None:
         held = self._seen.get(snapshot.slice)
         if snapshot.orders is not None:
             if held is None or snapshot.started_ns >= held.positions_at_ns:
@@ -63,7 +79,14 @@ class AccountView:
             elif snapshot.started_ns > held.full_at_ns:  # its positions alone have been overtaken
                 merged = replace(held.snapshot, orders=snapshot.orders, balances=snapshot.balances, causal=False)
                 self._seen[snapshot.slice] = replace(held, snapshot=merged, full_at_ns=snapshot.started_ns)
-        elif held is not None and snapshot.started_ns >= held.positions_at_ns:
+        elif held is None:
+            # Better than nothing: positions can be closed although nothing else could be read yet.
+            self._seen[snapshot.slice] = Seen(
+                snapshot=replace(snapshot, orders=(), balances=()),
+                positions_at_ns=snapshot.started_ns,
+                full_at_ns=NEVER,
+            )
+        elif snapshot.started_ns >= held.positions_at_ns:
             merged = replace(snapshot, orders=held.snapshot.orders, balances=held.snapshot.balances, causal=False)
             self._seen[snapshot.slice] = Seen(
                 snapshot=merged, positions_at_ns=snapshot.started_ns, full_at_ns=held.full_at_ns
@@ -86,12 +109,12 @@ class AccountView:
         return None if seen is None else (self._clock.monotonic_ns() - seen.positions_at_ns) / 1e9
 
     def unread(self) -> list[str]:
-        """Slices that were not read whole for long: orders unseen for a minute may be anything."""
+        """Slices not read whole for long, or whose newest read failed: what is there now may be anything."""
         now = self._clock.monotonic_ns()
         return [
             name
             for name in self._venue.slices
-            if name not in self._seen or now - self._seen[name].full_at_ns > UNREAD_AFTER_NS
+            if name in self.troubles or name not in self._seen or now - self._seen[name].full_at_ns > UNREAD_AFTER_NS
         ]
 
     def sockets_wanted(self) -> int:
@@ -140,6 +163,4 @@ class AccountView:
             else:
                 self.note(await self._venue.read_slice(name))
         except VenueError as error:
-            if name not in self.troubles:
-                log.warning("slice_unreadable", slice=name, code=error.code, error=str(error))
-            self.troubles[name] = error
+            self.note_failure(name, error)

@@ -95,6 +95,11 @@ class FakeVenue:
     #: Raised by the reads of a slice while set.
     unreadable: dict[str, VenueError] = field(default_factory=dict)
     arm_error: VenueError | None = None
+    #: Raised by every read but that of positions.
+    orders_unreadable: VenueError | None = None
+    #: Reads wait for it.
+    reading: asyncio.Event = field(default_factory=asyncio.Event)
+    step_takes_s: float = 0.0
     interfere: Interference = lambda _step: None
     #: Called after every step that took effect.
     afterwards: Callable[[Step], None] = lambda _step: None
@@ -110,6 +115,7 @@ class FakeVenue:
 
     def __post_init__(self) -> None:
         self.answering.set()
+        self.reading.set()
         self.probing.set()
         for symbol in [*(each.symbol for each in self.positions), *(each.symbol for each in self.orders)]:
             self.markets.setdefault(symbol, rules(symbol))
@@ -149,8 +155,11 @@ class FakeVenue:
         self.calls[f"read_{what}:{name}"] += 1
         started_ns = monotonic_ns()
         await asyncio.sleep(0)
+        await self.reading.wait()
         if name in self.unreadable:
             raise self.unreadable[name]
+        if self.orders_unreadable is not None and what != "positions":
+            raise self.orders_unreadable
         return SliceSnapshot(
             slice=name,
             positions=tuple(each for each in self.positions if each.slice == name),
@@ -174,7 +183,7 @@ class FakeVenue:
         self.steps.append(step)
         sent_ns = monotonic_ns()
         await self.answering.wait()
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.step_takes_s)
         ending = self.interfere(step)
         if ending is None:
             self.apply(step)

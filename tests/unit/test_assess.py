@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from node.domain.assess import Aim, Assessment, SliceState, assess, stale_proofs
+from node.domain.assess import Aim, Assessment, SliceState, assess, to_renew
 from node.domain.command import Action
 from node.domain.flatten import FlattenTerms, Holding
 from node.domain.plan import LegMemory, Scope
@@ -85,7 +85,7 @@ class TestProof:
         """A close here can have opened an order there: nothing may be in flight anywhere."""
         states = [flat(SPOT, proof=proof(SPOT, started_ns=40)), flat(LINEAR, last_step_ended_ns=50)]
         assert not assess(aim(), states).complete
-        assert stale_proofs(states) == [SPOT]
+        assert to_renew(aim(), states) == [SPOT]
 
     def test_a_proof_that_begins_as_the_last_step_ends_counts(self) -> None:
         """The instant belongs to the read."""

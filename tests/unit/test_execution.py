@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
+
+import pytest
 
 from node.domain.command import Action, CommandState
 from node.domain.snapshot import Balance, PositionSide, Side
@@ -177,6 +180,131 @@ class TestCloseAll:
         prices = [step.limit_price for step in venue.steps if isinstance(step, ClosePosition)]
         assert document["verdict"] == "flat"
         assert prices == [None, Decimal("95.00"), Decimal("90.00")]
+
+
+class TestStaleProofs:
+    async def test_a_position_that_is_opened_again_while_another_slice_is_stuck_is_closed_again(self) -> None:
+        """A proof of the one slice does not last until the other is readable."""
+        venue = book()
+        async with engine(venue) as node:
+            await node.armed()
+            venue.unreadable[SPOT] = VenueUnavailable("gone")
+            submission = await node.submit(Action.CLOSE_ALL)
+            await node.until_state(submission.document["command_id"], CommandState.RUNNING)
+            while venue.positions:  # noqa: ASYNC110  (the fake venue has no event for it)
+                await asyncio.sleep(0.01)
+            venue.positions.append(position(BTC, "3"))
+            view = node.dispatcher.actors[ACCOUNT].context.view
+            view.note(await venue.read_positions(LINEAR))  # as the poll does every two seconds
+            async with asyncio.timeout(5):
+                while venue.positions:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            venue.unreadable.clear()
+            assert (await node.ending(submission.document["command_id"]))["verdict"] == "flat"
+
+    async def test_a_command_is_not_proven_by_reads_from_before_it_came(self) -> None:
+        """A second command beside a live one has its own reads."""
+        venue = book()
+        async with engine(venue) as node:
+            await node.armed()
+            venue.unreadable[SPOT] = VenueUnavailable("gone")
+            stuck = await node.submit(Action.CLOSE_ALL)
+            await node.until_state(stuck.document["command_id"], CommandState.RUNNING)
+            while venue.positions:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            venue.positions.append(position(BTC, "3"))
+            narrow = await node.carried_out(Action.CLOSE_ALL, symbols=(BTC,))
+            assert narrow["verdict"] == "flat"
+            assert venue.positions == []
+
+
+class TestStuck:
+    async def test_a_half_readable_slice_is_still_closed(self) -> None:
+        """Positions can be read, nothing else: they are closed, and the command stays unknown."""
+        venue = book()
+        venue.orders_unreadable = VenueUnavailable("the trigger book is away")
+        async with engine(venue, execution=ExecutionTerms(deadline_s=0.2)) as node:
+            submission = await node.submit(Action.CLOSE_ALL)
+            told = await node.until_state(submission.document["command_id"], CommandState.INCOMPLETE)
+            assert told["verdict"] == "unknown"
+            assert venue.positions == []
+
+    async def test_a_market_that_comes_back_into_its_band_is_closed_at_market_again(self) -> None:
+        """Three refusals for the price must not make the position unclosable."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
+        refusals = iter(range(3))
+
+        def band(step: Step) -> StepResult | None:
+            if not isinstance(step, ClosePosition):
+                return None
+            closed_by_band = next(refusals, None) is not None or step.limit_price is not None
+            return refused(step, Refusal.PRICE_BAND) if closed_by_band else None
+
+        venue.interfere = band
+        async with engine(venue, execution=ExecutionTerms(deadline_s=30)) as node:
+            document = await node.carried_out(Action.CLOSE_ALL)
+        assert document["verdict"] == "flat"
+
+    async def test_a_venue_that_always_refuses_the_quantity_is_not_flooded(self) -> None:
+        """Chunks are halved a few times, no further."""
+        venue = FakeVenue(positions=[position(BTC, "64")])
+        venue.interfere = lambda step: refused(step, Refusal.QUANTITY) if isinstance(step, ClosePosition) else None
+        async with engine(venue, execution=ExecutionTerms(deadline_s=1.5)) as node:
+            submission = await node.submit(Action.CLOSE_ALL)
+            await node.until_state(submission.document["command_id"], CommandState.INCOMPLETE)
+            assert venue.calls["ClosePosition"] < 150
+            await node.desk.abort(UUID(submission.document["command_id"]), by="test", reason=None)
+
+    async def test_a_position_too_small_to_be_closed_is_named_as_dust(self) -> None:
+        """The command ends; what is left is in the result."""
+        venue = FakeVenue(positions=[position(BTC, "0.01")])
+        venue.interfere = lambda step: refused(step, Refusal.TOO_SMALL) if isinstance(step, ClosePosition) else None
+        async with engine(venue) as node:
+            document = await node.carried_out(Action.CLOSE_ALL)
+        assert document["verdict"] == "flat_with_residue"
+        assert [each["verdict"] for each in document["positions"]] == ["dust"]
+
+    async def test_an_answer_that_comes_late_is_still_learnt_from(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A refusal after the round has looked away changes the next round all the same."""
+        monkeypatch.setattr("node.engine.slice_worker.PATIENCE_S", 0.02)
+        venue = FakeVenue(positions=[position(BTC, "2")])
+        venue.step_takes_s = 0.05
+
+        def band(step: Step) -> StepResult | None:
+            at_market = isinstance(step, ClosePosition) and step.limit_price is None
+            return refused(step, Refusal.PRICE_BAND) if at_market else None
+
+        venue.interfere = band
+        async with engine(venue) as node:
+            document = await node.carried_out(Action.CLOSE_ALL)
+        assert document["verdict"] == "flat"
+
+    async def test_a_narrow_command_ends_beside_an_order_that_cannot_be_cancelled(self) -> None:
+        """Of spot as of derivatives."""
+        venue = FakeVenue(orders=[order("SOL/USDT", "stays"), order("ETH/USDT", "goes")])
+        venue.interfere = lambda step: (
+            StepResult(step=step, outcome=Outcome.DONE)
+            if isinstance(step, CancelOrders | CancelSymbol) and step.symbol == "SOL/USDT"
+            else None
+        )
+        async with engine(venue) as node:
+            wide = await node.submit(Action.CLOSE_ALL)
+            narrow = await node.carried_out(Action.CLOSE_ALL, symbols=("ETH/USDT",))
+            assert narrow["verdict"] == "flat"
+            await node.desk.abort(UUID(wide.document["command_id"]), by="test", reason=None)
+
+    async def test_a_new_command_does_not_wait_for_reads_of_an_aborted_one(self) -> None:
+        """What hangs serves nobody any more."""
+        venue = book()
+        async with engine(venue) as node:
+            await node.armed()
+            venue.reading.clear()
+            first = await node.submit(Action.CLOSE_ALL, symbols=("SOL/USDT",))
+            await asyncio.sleep(0.1)
+            await node.desk.abort(UUID(first.document["command_id"]), by="test", reason=None)
+            venue.reading.set()
+            assert (await node.carried_out(Action.CLOSE_ALL))["verdict"] == "flat"
 
 
 class TestUnknown:
@@ -403,6 +531,21 @@ class TestHold:
             assert document["lock"] == {"locked": False, "epoch": 2}
             assert not node.ledger.get(ACCOUNT).locked
             assert node.venue.calls["read_proof:linear"] >= 2
+
+    async def test_settles_anew_when_something_was_open_again(self) -> None:
+        """The second proof must be as far from the last step as from the first proof."""
+        venue = book()
+        terms = ExecutionTerms(deadline_s=5, settle_s=0.3)
+        async with engine(venue, execution=terms) as node:
+            closing = await node.submit(Action.CLOSE_ALL, latch=False)
+            while venue.positions or venue.calls["read_proof:linear"] == 0:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.2)
+            venue.positions.append(position(BTC, "1"))
+            document = await node.ending(closing.document["command_id"])
+            assert document["verdict"] == "flat"
+            assert document["lock"]["locked"] is False
+            assert document["latency_ms"]["total"] > 550
 
     async def test_becomes_a_latch_where_more_is_left_than_dust(self) -> None:
         """An account stays locked if it could not be proven flat."""

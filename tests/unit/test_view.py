@@ -88,10 +88,23 @@ class TestWarm:
         assert view.last(LINEAR) is not None
         assert view.age_s(LINEAR) == (WARM_MAX_NS + 1) / 1e9
 
-    def test_positions_alone_do_not_make_a_view(self, view: AccountView, clock: HandClock) -> None:
-        """Nothing is known of the orders."""
+    def test_positions_alone_can_be_closed_but_leave_the_slice_unread(
+        self, view: AccountView, clock: HandClock
+    ) -> None:
+        """Nothing is known of the orders: enough to begin with, not enough to unlock."""
         view.note(positions_only(clock, position(BTC, "1")))
-        assert view.warm(LINEAR) is None
+        warm = view.warm(LINEAR)
+        assert warm is not None
+        assert [each.symbol for each in warm.positions] == [BTC]
+        assert LINEAR in view.unread()
+
+    def test_a_slice_whose_newest_read_failed_is_unread(self, view: AccountView, clock: HandClock) -> None:
+        """However young the read before: what is there now may be anything."""
+        view.note(full(clock, position(BTC, "1"), order(BTC, "entry")))
+        view.note_failure(LINEAR, VenueUnavailable("gone"))
+        assert LINEAR in view.unread()
+        view.note(full(clock, position(BTC, "1")))
+        assert LINEAR not in view.unread()
 
 
 class TestMerging:
