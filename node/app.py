@@ -6,7 +6,7 @@ import asyncio
 import gc
 import signal
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -27,7 +27,7 @@ from node.engine.lock_mirror import LockMirror
 from node.engine.outbox import Outbox, encode
 from node.engine.recovery import Recovery
 from node.engine.scribe import Scribe
-from node.errors import TransportRefused, TransportUnavailable
+from node.errors import ConfigError, JournalUnavailable, TransportRefused, TransportUnavailable
 from node.journal.directory import StateDirectory
 from node.journal.store import SqliteJournal
 from node.observe.health import Health, LoopMonitor
@@ -43,6 +43,7 @@ from node.venues import factory
 from node.venues.pool import Pools
 
 STATUS_EVERY_S: Final = 15.0
+JOURNAL_PROBE_EVERY_S: Final = 2.0
 #: After it, what is in flight is left to the next start.
 STOP_WITHIN_S: Final = 10.0
 
@@ -55,7 +56,15 @@ def run(settings: Settings, secrets: Secrets) -> int:
     Raises:
         ConfigError, StateDirectoryBusy, JournalUnavailable: nothing was started.
     """
-    with StateDirectory(settings.node.state_dir):
+    with ExitStack() as stack:
+        for name, path, shared in (
+            ("state_dir", settings.node.state_dir, False),
+            ("runtime_dir", settings.node.runtime_dir, True),
+        ):
+            try:
+                stack.enter_context(StateDirectory(path, shared=shared))
+            except OSError as error:
+                raise ConfigError([f"node.{name}: {path}: {error.strerror or error}"]) from None
         asyncio.run(_serve(settings, secrets))
     return 0
 
@@ -148,13 +157,13 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
         bus = Bus()
         accounts = [account.id for account in settings.accounts]
         ledger = LockLedger(accounts, node_id=settings.node.id, boot_id=boot_id(), clock=clock)
-        ledger.load(await journal.locks())
         files = LockFileDirectory(settings.locks_dir)
-        files.prepare()
+        # A run without a journal may have locked more than it could write down.
+        await journal.raise_locks([lock for each in accounts if (lock := files.shown(each, at=clock.now()))])
+        ledger.load(await journal.locks())
         transport = wiring.transport(settings, secrets, topics, metrics)
         mirror = LockMirror(ledger, files, bus, transport, topics.lock)
         ledger.add_listener(mirror.changed)
-        mirror.show_all()
 
         pools = Pools()
         stack.push_async_callback(pools.close)
@@ -185,6 +194,7 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
             },
             observer=telemetry.inbox_observer(),
             publish=outbox.publish_directly,
+            reply_only=outbox.reply_only,
         )
         health = Health()
         health.register("journal", lambda: None if journal.healthy else "cannot be written")
@@ -219,6 +229,10 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
         if metrics_server is not None:
             metrics_server.start()
             stack.callback(metrics_server.close)
+        api.bind()
+        # From here on nothing can be in the way of starting: only now do we speak for the accounts.
+        files.prepare()
+        mirror.show_all()
         node = Node(
             settings=settings,
             desk=desk,
@@ -240,6 +254,7 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
                 "lock-topics": mirror.publish(),
                 "outbox": outbox.run(),
                 "loop-monitor": loop_monitor.run(),
+                "journal-probe": _probe(journal),
                 "telemetry": telemetry.run(desk=desk, outbox=outbox, actors=actors, ledger=ledger, clock=clock),
                 **{f"actor:{actor.context.terms.name}": actor.run() for actor in actors},
             }
@@ -269,6 +284,16 @@ async def _announce(node: Node) -> None:
         await node.transport.wait_connected()
         await node.announce("online")
         await asyncio.sleep(STATUS_EVERY_S)
+
+
+async def _probe(journal: SqliteJournal) -> None:
+    """Learn of a full disk or a lost file before a command does; and keep the log of writes short."""
+    while True:
+        await asyncio.sleep(JOURNAL_PROBE_EVERY_S)
+        try:
+            await journal.probe()
+        except JournalUnavailable as error:
+            log.warning("journal_probe_failed", error=str(error))
 
 
 async def _freeze(actors: Iterable[AccountActor]) -> None:

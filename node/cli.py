@@ -225,6 +225,8 @@ def _send(options: Options, output: Output) -> int:
 
     if (options.epoch is None) is (options.action == Action.UNLOCK):
         raise Trouble("USAGE", "--epoch goes with UNLOCK, and UNLOCK with --epoch")
+    if options.action == Action.UNLOCK and (options.dry_run or options.symbols or options.latch is not None):
+        raise Trouble("USAGE", "UNLOCK takes --epoch and --reason: it has no drill, no symbols and no latch")
     order = Order(
         command_id=options.id or uuid4(),
         action=options.action,

@@ -322,6 +322,8 @@ def _places(settings: Settings) -> list[str]:
     faults: list[str] = []
     if settings.http and settings.metrics and settings.http.listen == settings.metrics.listen:
         faults.append("metrics.listen: the same as http.listen")
+    if settings.node.runtime_dir.absolute() == settings.node.state_dir.absolute():
+        faults.append("node.runtime_dir: is the state_dir: the one is for everybody, the other is private")
     if len(str(settings.operator_socket).encode()) > UNIX_PATH_LENGTH_MAX:
         faults.append(f"node.runtime_dir: too long for a socket: at most {UNIX_PATH_LENGTH_MAX} bytes with its name")
     return faults

@@ -31,7 +31,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No credential and no configuration of the machine reaches a test."""
-    for name in ("CREDENTIALS_DIRECTORY", "SOVEREIGN_NODE_CONFIG", "NOTIFY_SOCKET"):
+    for name in (
+        "BINANCE_KEY",
+        "BINANCE_SECRET",
+        "MQTT_PASSWORD",
+        "CREDENTIALS_DIRECTORY",
+        "SOVEREIGN_NODE_CONFIG",
+        "NOTIFY_SOCKET",
+    ):
         monkeypatch.delenv(name, raising=False)
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):

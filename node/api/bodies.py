@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from node.domain.command import Action
 
@@ -12,7 +12,14 @@ SYMBOLS_MAX: Final = 200
 _SYMBOL_LENGTH_MAX: Final = 64
 _REASON_LENGTH_MAX: Final = 256
 
-Reason = Annotated[str, Field(min_length=1, max_length=_REASON_LENGTH_MAX)]
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("a reason has no control characters: people read it on terminals")
+    return value
+
+
+Reason = Annotated[str, Field(min_length=1, max_length=_REASON_LENGTH_MAX), AfterValidator(_printable)]
 #: A UUID; at the operator's socket also an account's name.
 AccountName = Annotated[str, Field(min_length=1, max_length=64)]
 Symbol = Annotated[str, Field(min_length=1, max_length=_SYMBOL_LENGTH_MAX)]

@@ -85,11 +85,11 @@ class ApiServer:
         self._stop_deadline_s = stop_deadline_s
         self._running: list[_Running] = []
 
-    async def start(self, tasks: asyncio.TaskGroup) -> None:
-        """Bind every listener, then serve; returns once all of them accept connections.
+    def bind(self) -> None:
+        """Take every address, serve none yet.
 
         Raises:
-            ConfigError: an address is taken or not ours, or a certificate cannot be used. Nothing is served then.
+            ConfigError: an address is taken or not ours, or a certificate cannot be used. None is held then.
         """
         try:
             for listener in self._listeners:
@@ -98,6 +98,15 @@ class ApiServer:
         except ConfigError:
             self._release()
             raise
+
+    async def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Serve; returns once all listeners accept connections. Binds first what is not bound yet.
+
+        Raises:
+            ConfigError: as ``bind``.
+        """
+        if not self._running:
+            self.bind()
         for running in self._running:
             serving = running.server.serve(sockets=[running.bound])
             running.task = tasks.create_task(serving, name=f"api-{_place(running.listener)}")

@@ -56,7 +56,10 @@ def paragraph(document: Document) -> str:
     for name in ("not_covered", "unverified"):
         if document.get(name):
             lines.append(f"  {name.replace('_', ' ')}: {', '.join(map(str, document[name]))}")
-    lines += [f"  {error['code']}: {error['message']}" for error in document.get("errors") or ()]
+    lines += [
+        f"  {error['code']}: {' '.join(filter(None, (error.get('slice'), error.get('symbol'), error['message'])))}"
+        for error in document.get("errors") or ()
+    ]
     lines += [f"  {child.get('account_id')}  {line(child)}" for child in document.get("children") or ()]
     return "\n".join(lines)
 

@@ -47,6 +47,9 @@ BATCH_MAX: Final = 64
 #: Between two looks whether the journal is back.
 RETRY_S: Final = 0.2
 
+#: Between two log lines about junk; all of it is counted.
+JUNK_LOG_EVERY_NS: Final = 1_000_000_000
+
 _CONFLICT: Final = Rejection(code=RejectCode.CONFLICT, message="the command id was used for something else")
 _NO_JOURNAL: Final = Rejection(code=RejectCode.NOT_READY, message="the journal cannot be written")
 
@@ -72,7 +75,11 @@ class Inbox:
     observer: InboxObserver = field(default_factory=InboxObserver)
     #: Called with the documents of rejects that have no row in the journal.
     publish: Callable[[Document, Command], None] = lambda _document, _command: None
+    #: The same, to the sender of one copy and nobody else.
+    reply_only: Callable[[Document, Command], None] = lambda _document, _command: None
     _queue: asyncio.Queue[Incoming | Delivery] = field(default_factory=asyncio.Queue)
+    _junk_quiet_until_ns: int = 0
+    _junk_unlogged: int = 0
     #: Signed junk of this batch.
     _notes: list[RejectNote] = field(default_factory=list)
     _interim: Interim = field(default_factory=Interim)
@@ -126,6 +133,22 @@ class Inbox:
                 return
             self._interim.doubtful.remove(command_id)
 
+    def _log_junk(self, junk: Junk, delivery: Delivery) -> None:
+        """One line a second at most: a flood must not drown the log, nor cost the time of the next good command."""
+        now_ns = self.clock.monotonic_ns()
+        if now_ns < self._junk_quiet_until_ns:
+            self._junk_unlogged += 1
+            return
+        log.warning(
+            "junk_refused",
+            code=junk.code.value,
+            reason=junk.message,
+            topic=delivery.topic,
+            issuer=junk.issuer,
+            unlogged_before=self._junk_unlogged,
+        )
+        self._junk_quiet_until_ns, self._junk_unlogged = now_ns + JUNK_LOG_EVERY_NS, 0
+
     def _opened(self, delivery: Delivery) -> Incoming | Acknowledge:
         """Verify a delivery; junk leaves only its acknowledgement."""
         began_ns = self.clock.monotonic_ns()
@@ -134,13 +157,7 @@ class Inbox:
         stopwatch.verify_ns = self.clock.monotonic_ns() - began_ns
         if isinstance(verified, Junk):
             self.observer.rejected(verified.code)
-            log.warning(
-                "junk_refused",
-                code=verified.code.value,
-                reason=verified.message,
-                topic=delivery.topic,
-                issuer=verified.issuer,
-            )
+            self._log_junk(verified, delivery)
             if verified.issuer is not None:
                 rejection = Rejection(code=verified.code, message=verified.message)
                 self._notes.append(
@@ -276,7 +293,7 @@ class Inbox:
             case Refused(rejection=rejection, document=document):
                 self.scribe.saw((document,))
                 if incoming.only_this_copy or rejection.code is RejectCode.CONFLICT:
-                    self.publish(document, incoming.commands[0])  # the id's own events are another command's
+                    self.reply_only(document, incoming.commands[0])  # the id's own events are another command's
                 else:
                     self.bus.publish(incoming.request.command_id, document)
                     self.scribe.on_recorded()

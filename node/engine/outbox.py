@@ -43,12 +43,19 @@ class Outbox:
         self._work = asyncio.Event()
         self._work.set()
         self._direct: deque[OutboxMessage] = deque(maxlen=BACKLOG_MAX)
+        self._replies: deque[tuple[Document, ReplyTo]] = deque(maxlen=BACKLOG_MAX)
         #: Events that wait, as of the last look.
         self.depth = 0
 
     def notify(self) -> None:
         """The journal has new events."""
         self._work.set()
+
+    def reply_only(self, document: Document, command: Command) -> None:
+        """Answer a sender about a copy of its own: whoever follows the command's events must not read it as theirs."""
+        if command.reply_to is not None:
+            self._replies.append((document, command.reply_to))
+            self._work.set()
 
     def publish_directly(self, document: Document, command: Command) -> None:
         """Send an event that the journal does not have."""
@@ -76,6 +83,11 @@ class Outbox:
         while self._direct:
             await self._send(self._direct[0])
             self._direct.popleft()
+        while self._replies:
+            document, reply_to = self._replies[0]
+            if self._transport is not None:
+                await self._publish(reply_to.topic, encode(document), reply_to.correlation_data)
+            self._replies.popleft()
         while messages := await self._journal.pending(BATCH_MAX):
             self.depth = len(messages)
             await asyncio.gather(*(self._send(message) for message in messages))

@@ -205,6 +205,12 @@ class Journal(Protocol):
     async def admit(self, admissions: Sequence[Admission]) -> list[AdmissionOutcome]:
         """Decide and store: commands, lock changes, events and outbox rows, all in one transaction."""
 
+    async def raise_locks(self, locks: Sequence[AccountLock]) -> None:
+        """Take over locks that an earlier run had in force without a record: higher epochs, and locked, only."""
+
+    async def probe(self) -> None:
+        """One tiny durable write: whether a command could be stored now."""
+
     async def note_rejects(self, notes: Sequence[RejectNote]) -> None:
         """Store rejects of known issuers that are no commands at all."""
 

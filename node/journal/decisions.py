@@ -221,6 +221,11 @@ class Draft:
             documents.append(self._begin(command, CommandState.REJECTED, admission, lock=lock, errors=errors))
         return Refused(rejection=rejection, document=documents[0])
 
+    def raise_lock(self, lock: AccountLock) -> None:
+        """Take over a lock that an earlier run had in force without a record; never a lower epoch or an open one."""
+        if lock.locked and lock.epoch > self.ledger.lock(lock.account_id).epoch:
+            self.ledger.locks[lock.account_id] = lock
+
     def note(self, note: RejectNote) -> int:
         """Store a reject without a command; its number."""
         self.ledger.seq += 1

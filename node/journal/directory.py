@@ -12,7 +12,7 @@ from node.errors import StateDirectoryBusy
 
 
 class StateDirectory:
-    """Owns ``path`` while entered: makes it private (0700) and holds an exclusive lock on ``path/lock``.
+    """Owns ``path`` while entered: an exclusive lock on ``path/lock``; private (0700) unless ``shared``.
 
     The kernel drops the lock with the process, however that ends: there is never a stale one to clean up.
 
@@ -21,13 +21,14 @@ class StateDirectory:
         OSError: it cannot be created or made private.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
         self.path = path
+        self._shared = shared
         self._descriptor: int | None = None
 
     def __enter__(self) -> Self:
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.path.stat().st_mode & 0o077:
+        self.path.mkdir(mode=0o755 if self._shared else 0o700, parents=True, exist_ok=True)
+        if not self._shared and self.path.stat().st_mode & 0o077:
             self.path.chmod(0o700)
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:

@@ -120,6 +120,15 @@ class MemoryJournal:
         self._in_doubt -= endings
         return documents
 
+    async def raise_locks(self, locks: Sequence[AccountLock]) -> None:
+        """Take over locks that an earlier run had in force without a record: higher epochs, and locked, only."""
+        failure = self._called("raise_locks", writes=True)
+        draft = Draft(self._ledger, node_id=self._node_id, clock=self._clock)
+        for lock in locks:
+            draft.raise_lock(lock)
+        self._apply(draft)
+        _raise(failure)
+
     async def note_rejects(self, notes: Sequence[RejectNote]) -> None:
         """Keep rejects of known issuers that are no commands at all."""
         failure = self._called("note_rejects", writes=True)

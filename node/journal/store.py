@@ -118,6 +118,18 @@ class SqliteJournal:
 
         return (await self._database.transact("admit", work, self._adopt))[1]
 
+    async def raise_locks(self, locks: Sequence[AccountLock]) -> None:
+        """Take over locks that an earlier run had in force without a record: higher epochs, and locked, only."""
+
+        async def work(connection: aiosqlite.Connection) -> tuple[Draft, None]:
+            draft = Draft(self._ledger, node_id=self._node_id, clock=self._clock)
+            for lock in locks:
+                draft.raise_lock(lock)
+            await _write(connection, draft)
+            return draft, None
+
+        await self._database.transact("raise_locks", work, self._adopt)
+
     async def note_rejects(self, notes: Sequence[RejectNote]) -> None:
         """Store rejects of known issuers that are no commands at all."""
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from node.domain.result import Document
+from node.domain.command import THE_NODE
+from node.domain.lock import AccountLock
+from node.domain.result import LOCK_SCHEMA, Document
 
 _FILE_MODE: Final = 0o644
 _DIRECTORY_MODE: Final = 0o755
@@ -30,6 +33,19 @@ class LockFileDirectory:
     def path_of(self, account_id: UUID) -> Path:
         """Where an account's document is."""
         return self._directory / f"{account_id}.json"
+
+    def shown(self, account_id: UUID, *, at: datetime) -> AccountLock | None:
+        """The lock as an earlier run has left it in the account's file; None unless it says locked."""
+        try:
+            document = json.loads(self.path_of(account_id).read_bytes())
+            if document["schema"] != LOCK_SCHEMA or document["locked"] is not True:
+                return None
+            reason = f"{document['reason'] or 'locked'} (as its file said; there was no record)"
+            return AccountLock(
+                account_id=account_id, epoch=int(document["epoch"]), latched=True, since=at, by=THE_NODE, reason=reason
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def write(self, account_id: UUID, document: Document) -> None:
         """Replace the account's file. Not synced: after a crash of the host every lease has run out anyway."""

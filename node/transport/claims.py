@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from node.domain.command import ALL_ACCOUNTS, Action
 
@@ -54,6 +54,13 @@ class Parameters(BaseModel):
     dry_run: bool = False
     reason: Annotated[str | None, Field(max_length=256)] = None
     epoch: Annotated[int | None, Field(ge=0, lt=2**63)] = None
+
+    @field_validator("reason")
+    @classmethod
+    def _printable(cls, value: str | None) -> str | None:
+        if value is not None and not value.isprintable():
+            raise ValueError("a reason has no control characters: people read it on terminals")
+        return value
 
     @model_validator(mode="before")
     @classmethod

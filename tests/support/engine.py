@@ -158,6 +158,7 @@ async def engine(
             actor.context.terms.account_id: actor.context.terms.execution.latch_by_default for actor in actors
         },
         publish=lambda document, _command: published.append(document),
+        reply_only=lambda document, _command: published.append(document),
     )
     desk = Desk(
         node_id=NODE_ID,

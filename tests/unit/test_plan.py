@@ -94,13 +94,15 @@ class TestOrders:
         assert swept(planned) == set()
 
     def test_protective_orders_go_once_their_position_is_gone(self) -> None:
-        """Then the whole symbol is swept, in both books, with what may rest there unseen."""
+        """By their ids, in both books: what the engine places meanwhile may protect a position of now."""
         planned = plan(stop(), order(BTC, "target", Side.SELL, reduce_only=True))
-        assert swept(planned) == {(BTC, True), (BTC, False)}
+        assert cancelled(planned) == {stop().order_id, "target"}
+        assert swept(planned) == set()
 
-    def test_a_sweep_tells_how_many_orders_were_seen(self) -> None:
-        """For the count of the result."""
-        planned = plan(order(BTC, "a"), order(BTC, "b"))
+    def test_a_spot_symbol_is_swept_whole(self) -> None:
+        """Nothing on spot protects a position; what rests there unseen goes too, and the count is of what was seen."""
+        planned = plan(order("SOL/USDT", "a"), order("SOL/USDT", "b"))
+        assert swept(planned) == {("SOL/USDT", False)}
         assert [step.seen for step in planned.steps if isinstance(step, CancelSymbol)] == [2]
 
     def test_a_reduce_only_order_that_protects_nothing_goes_although_the_symbol_is_held(self) -> None:
