@@ -17,7 +17,7 @@ from node.domain.flatten import Holding
 from node.domain.plan import Chain, LegMemory, Plan, learn, plan_slice
 from node.domain.result import ErrorReport
 from node.domain.round import clear, size, target, without_cancelled
-from node.domain.snapshot import SliceSnapshot
+from node.domain.snapshot import OpenOrder, SliceSnapshot
 from node.domain.steps import OrderIds, Outcome, Refusal, Step, StepResult
 from node.engine.account import AccountTerms
 from node.engine.ports import Venue
@@ -74,6 +74,8 @@ class SliceWorker:
         self._ended: list[StepResult] = []
         #: Whether the orders are known as of the last whole read; otherwise only positions can be acted upon.
         self._whole = True
+        #: The orders that the last round has left; None before it.
+        self._known_orders: tuple[OpenOrder, ...] | None = None
         self._before_positions: dict[PositionKey, Decimal] = {}
         self._before_balances: dict[str, Decimal] = {}
         self._denials = 0
@@ -216,6 +218,7 @@ class SliceWorker:
     async def _look_again(self, goal: SliceGoal, before: SliceSnapshot, results: list[StepResult]) -> None:
         """Read what the round has left, and decide between another round and the proof."""
         known = without_cancelled(before, results)
+        self._known_orders = known.orders
         nothing_known = not any(goal.scope.covers(order.symbol) for order in known.orders or ())
         # Where nothing moves, the proof waits for the positions: it would be read in vain.
         hopeful = nothing_known and self._idle_rounds == 0
@@ -394,7 +397,8 @@ class SliceWorker:
             seen, last = self._noted(await self._venue.read_positions(self.name)), self._view.last(self.name)
             self._view.note_failure(self.name, error)
             self._whole = False
-            return replace(seen, orders=(last and last.snapshot.orders) or (), balances=None)
+            orders = self._known_orders if self._known_orders is not None else last and last.snapshot.orders
+            return replace(seen, orders=orders or (), balances=None)
         self._whole = True
         return snapshot
 

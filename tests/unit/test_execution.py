@@ -229,6 +229,7 @@ class TestStuck:
             told = await node.until_state(submission.document["command_id"], CommandState.INCOMPLETE)
             assert told["verdict"] == "unknown"
             assert venue.positions == []
+            assert venue.calls["CancelOrders"] < 10, "what is cancelled is not cancelled again and again"
 
     async def test_a_market_that_comes_back_into_its_band_is_closed_at_market_again(self) -> None:
         """Three refusals for the price must not make the position unclosable."""
