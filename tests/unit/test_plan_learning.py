@@ -120,3 +120,12 @@ def test_refused_cancels_teach_nothing_about_a_leg() -> None:
     """They are read again, not remembered."""
     step = CancelOrders(slice=LINEAR, symbol=BTC, market_id="BTCUSDT", order_ids=("1",), trigger=False)
     assert leg(StepResult(step=step, outcome=Outcome.REFUSED, refusal=Refusal.UNKNOWN_ORDER)) == LegMemory()
+
+
+def test_chunks_are_halved_down_to_a_sixteenth_of_the_position_and_no_further() -> None:
+    """A venue that refuses every quantity is not flooded with ever more orders."""
+    memory = LegMemory()
+    for _ in range(10):
+        tried = str(memory.chunk_max or 64)
+        memory = leg(close(tried, refusal=Refusal.QUANTITY), before=memory, still=position(BTC, "64"))
+    assert memory.chunk_max == 4
