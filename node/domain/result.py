@@ -55,7 +55,7 @@ class Residue(StrEnum):
     MARKET_CLOSED = "market_closed"
     REFUSED = "refused"
     UNKNOWN = "unknown"
-    #: Balances only, not for the command to sell: kept by configuration, or CLOSE_ALL's business not.
+    #: Balances only: not the command's to sell, because it is kept by configuration or because CLOSE_ALL sells nothing.
     HELD = "held"
     #: Balances only: in a derivatives wallet, where it cannot be sold.
     COLLATERAL = "collateral"

@@ -149,10 +149,6 @@ class Desk:
             history.append(document["latency_ms"]["proof"])
             del history[:-HISTORY]
 
-    def unlock_obstacle(self, account_id: UUID, force: bool) -> Rejection | None:
-        """Why an UNLOCK is not possible now: it adds risk, so everything must be healthy and proven first."""
-        return unlock_obstacle(self.dispatcher.actors, self.journal, account_id, force=force)
-
     def _account(self, actor: AccountActor) -> Document:
         terms, venue, view = actor.context.terms, actor.context.venue, actor.context.view
         lock = self.ledger.get(terms.account_id)
