@@ -125,6 +125,7 @@ class Node:
             "version": __version__,
             "accounts": [
                 {key: account[key] for key in ("id", "name", "state", "lock", "last_drill_at")}
+                | {"guard": {key: account["guard"][key] for key in ("active", "interval_s", "spaced", "alerts")}}
                 for account in self.desk.accounts()
             ],
         }
@@ -169,13 +170,26 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
         stack.push_async_callback(pools.close)
         scribe = Scribe(journal, ledger, bus, clock)
         telemetry = Telemetry(metrics, names={account.id: account.name for account in settings.accounts})
+        outbox = Outbox(journal, transport, wiring.router(topics))
+        on_guard = wiring.guard_observer(topics, outbox, telemetry)
         actors: list[AccountActor] = []
         for account in settings.accounts:
             venue = factory.build(wiring.revealed_options(account, settings, secrets), pools, clock=clock)
             stack.push_async_callback(venue.close)
-            actors.append(wiring.actor(account, settings, venue, scribe, clock, telemetry))
+            actors.append(
+                wiring.actor(
+                    account,
+                    settings,
+                    venue,
+                    scribe=scribe,
+                    clock=clock,
+                    ledger=ledger,
+                    journal=journal,
+                    telemetry=telemetry,
+                    on_guard=on_guard,
+                )
+            )
         dispatcher = Dispatcher(actors, scribe, clock, node_id=settings.node.id)
-        outbox = Outbox(journal, transport, wiring.router(topics))
         inbox = Inbox(
             node_id=settings.node.id,
             journal=journal,
@@ -219,6 +233,8 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
             },
             started_at=started_at,
         )
+        await desk.recall()
+        schedule = wiring.drill_schedule(settings, actors, inbox, clock, desk.drilled_at)
         scribe.on_recorded = outbox.notify
         scribe.on_unjournaled = outbox.publish_directly
         scribe.on_event = wiring.observers(dispatcher, desk, telemetry)
@@ -264,6 +280,8 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
             ).run()
             serving.append(tasks.create_task(inbox.run(), name="inbox"))
             serving.append(tasks.create_task(inbox.make_durable(), name="inbox-debts"))
+            if schedule is not None:
+                serving.append(tasks.create_task(schedule.run(), name="drill-schedule"))
             await api.start(tasks)
             if transport is not None:
                 serving.append(tasks.create_task(transport.run(), name="mqtt"))

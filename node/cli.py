@@ -23,6 +23,7 @@ from node.commands.operator_client import (
 )
 from node.commands.output import ExitStatus, Output, Trouble
 from node.domain.command import Action
+from node.domain.guard_mode import GuardMode
 from node.errors import ConfigError, SovereignError
 
 Options = argparse.Namespace
@@ -156,6 +157,15 @@ def _add_operator_commands(commands: _Commands[_Parser]) -> None:
     unlock.add_argument("--force", action="store_true", help="although slices are unread; needs --reason")
     drill = _add(commands, "drill", "carry out CLOSE_ALL in full, except that nothing is placed or cancelled", _drill)
     drill.add_argument("account", metavar="ACCOUNT", help="id or name, or * for all")
+    guard = _add(commands, "guard", "set what is done about new exposure on a locked account", _guard)
+    guard.add_argument("account", metavar="ACCOUNT", help="id or name")
+    guard.add_argument(
+        "mode",
+        choices=[*(mode.value for mode in GuardMode), "configured"],
+        metavar="MODE",
+        help="off, cancel (orders that add exposure), revert (also close what exceeds the baseline), or configured",
+    )
+    _add_socket(guard)
     abort = _add(commands, "abort", "end a live command as failed; the lock stays", _abort)
     abort.add_argument("command_id", type=_uuid, metavar="COMMAND_ID")
     for parser in (unlock, drill, abort):
@@ -292,6 +302,12 @@ def _drill(options: Options, output: Output) -> int:
         reason=options.reason,
     )
     return send(_client(options), order, output, wait=True, timeout_s=options.timeout)
+
+
+def _guard(options: Options, output: Output) -> int:
+    from node.commands.query import set_guard
+
+    return set_guard(_client(options), options.account, options.mode, output)
 
 
 def _abort(options: Options, output: Output) -> int:

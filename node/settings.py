@@ -10,7 +10,7 @@ import tomllib
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import (
@@ -24,7 +24,8 @@ from pydantic import (
     model_validator,
 )
 
-from node.domain.command import ALL_ACCOUNTS, OPERATOR, Action
+from node.domain.command import ALL_ACCOUNTS, OPERATOR, THE_NODE, Action
+from node.domain.guard_mode import GuardMode, GuardModes
 from node.domain.permission import Permission
 from node.errors import ConfigError
 from node.settings_fields import (
@@ -42,7 +43,7 @@ from node.settings_fields import (
 )
 
 #: Sections of the contract that later versions give a meaning.
-RESERVED_SECTIONS: Final = ("operator", "notify", "backup", "drill", "signals", "retention")
+RESERVED_SECTIONS: Final = ("operator", "notify", "backup", "signals", "retention")
 
 #: What the kernel takes for the address of a Unix socket, less the terminating zero.
 UNIX_PATH_LENGTH_MAX: Final = 107
@@ -70,14 +71,6 @@ class LockOnClose(StrEnum):
 
     LATCH = "latch"  # locked until UNLOCK
     HOLD = "hold"  # unlocked again after the second proof
-
-
-class GuardMode(StrEnum):
-    """What is done about new exposure on a locked account."""
-
-    OFF = "off"
-    CANCEL = "cancel"  # orders that add exposure
-    REVERT = "revert"  # also close what exceeds the baseline
 
 
 class _Section(BaseModel):
@@ -196,6 +189,11 @@ class ExecutionSettings(_Section):
     max_slippage: Fraction = Decimal("0.05")
     resume_within_s: SecondsOrNone = 900.0
 
+    @property
+    def guard(self) -> GuardModes:
+        """Both modes of the guard."""
+        return GuardModes(after_lock=self.guard_after_lock, after_close=self.guard_after_close)
+
 
 class ExecutionOverrides(_Section):
     """[accounts.execution]: the keys of [execution] that differ for one account."""
@@ -207,6 +205,16 @@ class ExecutionOverrides(_Section):
     guard_after_close: GuardMode | None = None
     max_slippage: Fraction | None = None
     resume_within_s: SecondsOrNone | None = None
+
+
+class DrillSettings(_Section):
+    """[drill]: rehearsals that nobody has to think of; without the section there are none."""
+
+    #: From one drill of an account to its next, also across restarts.
+    every_s: Annotated[float, Strict(), Field(ge=60, le=31 * 86_400, allow_inf_nan=False)]
+    action: Literal[Action.CLOSE_ALL, Action.FLATTEN] = Action.CLOSE_ALL
+    #: Ids or names of accounts, or ``*`` for all.
+    accounts: Annotated[tuple[str, ...], Field(min_length=1)] = (ALL_ACCOUNTS,)
 
 
 class AccountSettings(_Section):
@@ -249,6 +257,7 @@ class Settings(_Section):
     issuers: tuple[IssuerSettings, ...] = ()
     accounts: tuple[AccountSettings, ...] = ()
     execution: ExecutionSettings = ExecutionSettings()
+    drill: DrillSettings | None = None
 
     @model_validator(mode="after")
     def _cross_checked(self) -> Self:
@@ -274,11 +283,11 @@ class Settings(_Section):
                 return account
         return None
 
-    def accounts_of(self, issuer: IssuerSettings) -> tuple[UUID, ...]:
-        """The accounts that an issuer may command, in the file's order."""
-        if ALL_ACCOUNTS in issuer.accounts:
+    def accounts_of(self, section: IssuerSettings | DrillSettings) -> tuple[UUID, ...]:
+        """The accounts that an issuer may command, or that are drilled, in the file's order."""
+        if ALL_ACCOUNTS in section.accounts:
             return tuple(account.id for account in self.accounts)
-        named = {found.id for name in issuer.accounts if (found := self.account(name)) is not None}
+        named = {found.id for name in section.accounts if (found := self.account(name)) is not None}
         return tuple(account.id for account in self.accounts if account.id in named)
 
 
@@ -310,12 +319,20 @@ def _dangling(settings: Settings) -> list[str]:
         if account.name.lower() in ids:
             faults.append(f"accounts[{index}].name: is the id of an account")
     for index, issuer in enumerate(settings.issuers):
-        if issuer.id == OPERATOR:
-            faults.append(f"issuers[{index}].id: {OPERATOR!r} is the local operator's own name")
-        for position, name in enumerate(issuer.accounts):
-            if name != ALL_ACCOUNTS and settings.account(name) is None:
-                faults.append(f"issuers[{index}].accounts[{position}]: no such account: {name}")
+        if issuer.id in (OPERATOR, THE_NODE):
+            faults.append(f"issuers[{index}].id: {issuer.id!r} is a name of the node's own")
+        faults += _unknown_accounts(settings, f"issuers[{index}]", issuer.accounts)
+    if settings.drill is not None:
+        faults += _unknown_accounts(settings, "drill", settings.drill.accounts)
     return faults
+
+
+def _unknown_accounts(settings: Settings, place: str, names: tuple[str, ...]) -> list[str]:
+    return [
+        f"{place}.accounts[{position}]: no such account: {name}"
+        for position, name in enumerate(names)
+        if name != ALL_ACCOUNTS and settings.account(name) is None
+    ]
 
 
 def _places(settings: Settings) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from statistics import median
 from typing import Final
 from uuid import UUID
@@ -22,8 +22,11 @@ from node.engine.actor import AccountActor
 from node.engine.authority import Authority, Issuer
 from node.engine.desk import Desk
 from node.engine.dispatcher import Dispatcher
-from node.engine.outbox import Router, encode
-from node.engine.ports import Venue
+from node.engine.drill_schedule import DrillSchedule
+from node.engine.inbox import Inbox
+from node.engine.lock_ledger import LockLedger
+from node.engine.outbox import Outbox, Router, encode
+from node.engine.ports import Journal, Venue
 from node.engine.pursuit import AccountContext
 from node.engine.scribe import Scribe
 from node.engine.view import AccountView
@@ -150,7 +153,16 @@ def revealed_options(account: AccountSettings, settings: Settings, secrets: Secr
 
 
 def actor(
-    account: AccountSettings, settings: Settings, venue: Venue, scribe: Scribe, clock: Clock, telemetry: Telemetry
+    account: AccountSettings,
+    settings: Settings,
+    venue: Venue,
+    *,
+    scribe: Scribe,
+    clock: Clock,
+    ledger: LockLedger,
+    journal: Journal,
+    telemetry: Telemetry,
+    on_guard: Callable[[AccountTerms, Document], None],
 ) -> AccountActor:
     """One account's actor with its terms."""
     execution = account.execution_with(settings.execution)
@@ -166,6 +178,7 @@ def actor(
             settle_s=execution.settle_s,
             max_slippage=execution.max_slippage,
             resume_within=timedelta(seconds=execution.resume_within_s),
+            guard=execution.guard,
         ),
         flatten=FlattenTerms(
             base_currency=account.base_currency,
@@ -180,9 +193,40 @@ def actor(
         view=AccountView(venue, clock, background),
         scribe=scribe,
         clock=clock,
+        ledger=ledger,
+        journal=journal,
+        on_guard=on_guard,
         on_step=telemetry.step,
     )
     return AccountActor(context, node_id=settings.node.id)
+
+
+def guard_observer(topics: Topics, outbox: Outbox, telemetry: Telemetry) -> Callable[[AccountTerms, Document], None]:
+    """Tell the broker and the metrics of each intervention of a guard."""
+
+    def observe(terms: AccountTerms, document: Document) -> None:
+        outbox.publish_notice(topics.guard_event(terms.account_id), document)
+        telemetry.guarded(terms, document)
+
+    return observe
+
+
+def drill_schedule(
+    settings: Settings, actors: list[AccountActor], inbox: Inbox, clock: Clock, drilled_at: Mapping[UUID, datetime]
+) -> DrillSchedule | None:
+    """Rehearsals by configuration; None where none are wanted."""
+    if settings.drill is None:
+        return None
+    wanted = settings.accounts_of(settings.drill)
+    by_id = {actor.context.terms.account_id: actor for actor in actors}
+    return DrillSchedule(
+        every=timedelta(seconds=settings.drill.every_s),
+        action=settings.drill.action,
+        actors={account_id: by_id[account_id] for account_id in wanted},
+        inbox=inbox,
+        clock=clock,
+        drilled_at=drilled_at,
+    )
 
 
 def router(topics: Topics) -> Router:

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from node.domain.command import Action
+from node.domain.guard_mode import GuardMode
 
 SYMBOLS_MAX: Final = 200
 _SYMBOL_LENGTH_MAX: Final = 64
@@ -63,6 +64,12 @@ class UnlockBody(_Body):
         if self.force and self.reason is None:
             raise ValueError("reason: needed with force")
         return self
+
+
+class GuardBody(_Body):
+    """``POST …/accounts/{account_id}/guard``; ``configured`` ends what was set before."""
+
+    mode: GuardMode | Literal["configured"]
 
 
 class AbortBody(_Body):

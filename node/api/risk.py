@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Depends, Header
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from node.api.bodies import AbortBody, KillBody, UnlockBody
+from node.api.bodies import AbortBody, GuardBody, KillBody, UnlockBody
 from node.api.errors import ApiError
 from node.api.principal import Authenticator, Principal
 from node.api.streams import event_stream, last_event_seq
@@ -73,9 +73,9 @@ def risk_router(desk: CommandDesk, authenticate: Authenticator, stopping: asynci
 def operator_router(desk: CommandDesk, authenticate: Authenticator) -> APIRouter:
     """Routes that only the operator has: what adds risk, and what ends a command."""
     known = Annotated[Principal, Depends(authenticate)]
-    router = APIRouter(prefix="/api/v1/b2b/risk", tags=["operator"])
+    router = APIRouter(prefix="/api/v1/b2b", tags=["operator"])
 
-    @router.post("/unlock")
+    @router.post("/risk/unlock")
     async def unlock(body: UnlockBody, principal: known, idempotency_key: IdempotencyKey = None) -> JSONResponse:
         """Allow new risk again, if the epoch is the lock's own."""
         request = CommandRequest(
@@ -90,7 +90,7 @@ def operator_router(desk: CommandDesk, authenticate: Authenticator) -> APIRouter
         )
         return await _submit(desk, request)
 
-    @router.post("/commands/{command_id}/abort")
+    @router.post("/risk/commands/{command_id}/abort")
     async def abort(command_id: UUID, principal: known, body: AbortBody | None = None) -> JSONResponse:
         """End a live command as failed. The lock stays."""
         reason = body.reason if body is not None else None
@@ -99,6 +99,15 @@ def operator_router(desk: CommandDesk, authenticate: Authenticator) -> APIRouter
             await _existing(desk, command_id)
             raise ApiError("CONFLICT", HTTPStatus.CONFLICT, "the command has ended already")
         return _accepted(submission, estimated_ms=submission.latency_ms)
+
+    @router.post("/accounts/{account_id}/guard")
+    async def guard(account_id: str, body: GuardBody, _principal: known) -> dict[str, Any]:
+        """Set what is done about new exposure while the account is locked, until the next word."""
+        found = desk.account_of(account_id)
+        if found is None:
+            raise ApiError.not_found("no such account")
+        mode = None if body.mode == "configured" else body.mode
+        return {"account_id": str(found), "guard": desk.set_guard(found, mode)}
 
     return router
 

@@ -10,10 +10,11 @@ from typing import Final
 
 from node.commands.output import ExitStatus, Output
 from node.domain.command import Action
+from node.domain.guard_mode import GuardMode
 from node.domain.permission import Permission
 from node.errors import ConfigError
 from node.secrets import Secrets, references
-from node.settings import GuardMode, Settings, Subscription, load
+from node.settings import Settings, Subscription, load
 
 _OTHERS: Final = 0o077
 
@@ -107,9 +108,10 @@ def _account_warnings(settings: Settings) -> Iterator[str]:
         names = (account.exchange, *sorted(reference.credential for reference in account.credentials.values()))
         if known.setdefault(names, index) != index:
             yield f"{place}.credentials: the same as accounts[{known[names]}]'s: each will undo the other's work"
-    executions = [account.execution_with(settings.execution) for account in settings.accounts]
-    if any({e.guard_after_lock, e.guard_after_close} != {GuardMode.OFF} for e in executions):
-        yield "execution.guard_after_lock, guard_after_close: the guard is not in this version: nothing watches a lock"
+    for index, account in enumerate(settings.accounts):
+        guard = account.execution_with(settings.execution).guard
+        if guard.after_lock is GuardMode.OFF or guard.after_close is GuardMode.OFF:
+            yield f"accounts[{index}].execution: a guard is off: nothing undoes what is opened while it is locked"
 
 
 def _exposed_credentials(settings: Settings) -> Iterator[str]:

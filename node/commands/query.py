@@ -29,6 +29,17 @@ def ping(client: OperatorClient, output: Output) -> ExitStatus:
     return ExitStatus.DONE
 
 
+def set_guard(client: OperatorClient, account: str, mode: str, output: Output) -> ExitStatus:
+    """Set the guard's mode of one account and print what it does now."""
+    try:
+        answer = client.call("POST", f"/api/v1/b2b/accounts/{quote(account, safe='')}/guard", {"mode": mode})
+    except ConnectionLost as error:
+        raise Trouble("CONNECTION_LOST", f"the daemon does not answer: {error}") from None
+    document = answer.or_trouble()
+    output.result(document, _guard_text(document["guard"]))
+    return ExitStatus.DONE
+
+
 def watch(client: OperatorClient, subject: str | None, output: Output) -> ExitStatus:
     """Print what happens: of a command until its ending, of an account's lock or the whole node for ever."""
     if subject is None:
@@ -112,11 +123,20 @@ def _accounts(document: Document) -> list[Document]:
 def _status_text(document: Document) -> str:
     lines = [f"{document.get('node_id', 'node')}: {'ready' if document.get('ready') else 'NOT READY'}"]
     lines += [f"  {reason}" for reason in document.get("reasons") or ()]
-    lines += [
-        f"  {account.get('name')}  {account.get('id')}  {account.get('state')}  {_lock_text(account.get('lock') or {})}"
-        for account in _accounts(document)
-    ]
+    for account in _accounts(document):
+        lock = _lock_text(account.get("lock") or {})
+        lines.append(f"  {account.get('name')}  {account.get('id')}  {account.get('state')}  {lock}")
+        if (guard := account.get("guard")) and guard.get("active"):
+            lines.append(f"    {_guard_text(guard)}")
+        lines += [f"    {reason}" for reason in account.get("reasons") or ()]
     return "\n".join(lines)
+
+
+def _guard_text(guard: Document) -> str:
+    watching = "watching" if guard.get("active") else "standing by"
+    told = f"guard {watching}: after LOCK {guard.get('after_lock')}, after a close {guard.get('after_close')}"
+    interventions = f"; {guard['interventions']} interventions" if guard.get("interventions") else ""
+    return told + interventions
 
 
 def _lock_text(lock: Document) -> str:

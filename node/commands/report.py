@@ -6,6 +6,9 @@ from node.commands.output import Document, ExitStatus
 
 _ENDINGS = {"done": ExitStatus.DONE, "rejected": ExitStatus.REJECTED, "failed": ExitStatus.FAILED}
 
+#: Verdicts of commands that close: what direction is left belongs to the answer, also if it is none.
+_EXPOSED = ("flat", "flat_with_residue", "not_flat", "unknown", "drill_passed", "drill_failed")
+
 
 def ended(document: Document) -> bool:
     """Whether nothing more will happen."""
@@ -52,7 +55,17 @@ def paragraph(document: Document) -> str:
         for balance in document.get("balances") or ()
         if balance["verdict"] != "flat"
     ]
-    lines += [f"  left: {item['asset']} {item['value']}" for item in document.get("net_exposure") or ()]
+    lines += [
+        f"  would be left: {left['slice']} {left['name']} {left['quantity']} {left['verdict']}"
+        for left in document.get("left_over") or ()
+    ]
+    if document.get("predicted_ms") is not None:
+        lines.append(f"  a real command would take about {document['predicted_ms']:.0f} ms")
+    exposed = [f"{item['asset']} {item['value']}" for item in document.get("net_exposure") or ()]
+    if document.get("verdict") in _EXPOSED:
+        lines.append(
+            f"  net exposure {'after it' if document.get('dry_run') else 'left'}: {', '.join(exposed) or 'none'}"
+        )
     for name in ("not_covered", "unverified"):
         if document.get(name):
             lines.append(f"  {name.replace('_', ' ')}: {', '.join(map(str, document[name]))}")

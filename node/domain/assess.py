@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from node.domain.command import Action
-from node.domain.flatten import FlattenTerms, Holding, to_sell
+from node.domain.flatten import FlattenTerms, Holding, to_settle
 from node.domain.plan import LegMemory, Memory, Scope
 from node.domain.result import BalanceReport, ErrorReport, PositionReport, Residue, Verdict, net_exposure
 from node.domain.snapshot import Balance, Position, PositionSide, SliceSnapshot
@@ -28,6 +28,8 @@ class SliceState:
     spot: bool = False
     #: The newest complete read in causal order; None while there is none.
     proof: SliceSnapshot | None = None
+    #: The newest read of positions, whatever else it showed: no proof, but worth telling while there is none.
+    seen: SliceSnapshot | None = None
     #: Spot under FLATTEN: what the proof's balances are worth, and whether they can still be sold.
     holdings: tuple[Holding, ...] = ()
     #: Monotonic: when the newest step here ended; 0 without any.
@@ -35,6 +37,8 @@ class SliceState:
     memory: Memory = field(default_factory=dict)
     #: Assets whose sale the venue refuses at every price allowed.
     refused_assets: frozenset[str] = frozenset()
+    #: Assets whose market takes no orders now.
+    closed_assets: frozenset[str] = frozenset()
     #: The key, its rights or our own permission level forbid what is needed here: only a person can help.
     denied: bool = False
     before_positions: Mapping[PositionKey, Decimal] = field(default_factory=dict)
@@ -91,16 +95,23 @@ def assess(aim: Aim, states: Sequence[SliceState]) -> Assessment:
     settled = aim.symbols_certain or not aim.unknown_symbols
     hopeless = unreachable and settled and all(done or lost for done, lost in zip(finished, stuck, strict=True))
     proofs = tuple(proof for proof in valid.values() if proof is not None)
+    shown = [valid[state.slice] or _seen(aim, state) for state in states]
+    open_still = any(aim.scope.covers(each.symbol) for seen in shown if seen for each in seen.positions)
     residue = _residue(aim, positions, balances)
     exposure = net_exposure(
-        (position for proof in proofs for position in proof.positions),
+        (position for seen in shown if seen for position in seen.positions),
         (balance for proof in proofs for balance in proof.balances or ()),
         aim.terms.base_currency,
     )
     return Assessment(
         complete=complete,
         hopeless=hopeless,
-        verdict=_verdict(aim, complete=complete, residue=residue, read=len(proofs) == len(states)),
+        verdict=_verdict(
+            aim,
+            complete=complete,
+            residue=residue,
+            known_open=len(proofs) == len(states) or (all(shown) and open_still),
+        ),
         may_release=complete and not aim.not_covered and not aim.unverified and residue <= {Residue.DUST},
         positions=tuple(positions),
         balances=tuple(balances),
@@ -135,6 +146,10 @@ def _causal(proof: SliceSnapshot | None) -> SliceSnapshot | None:
     return proof if proof is not None and proof.causal and proof.orders is not None else None
 
 
+def _seen(aim: Aim, state: SliceState) -> SliceSnapshot | None:
+    return state.seen if state.seen is not None and state.seen.started_ns >= aim.proofs_from_ns else None
+
+
 def _finished(aim: Aim, state: SliceState, proof: SliceSnapshot | None) -> bool:
     if proof is None:
         return False
@@ -145,21 +160,18 @@ def _finished(aim: Aim, state: SliceState, proof: SliceSnapshot | None) -> bool:
     if aim.action is not Action.FLATTEN or not state.spot:
         return True
     judged = {holding.balance.asset for holding in state.holdings}
-    if any(balance.asset not in judged for balance in to_sell(proof.balances or (), aim.terms)):
+    if any(balance.asset not in judged for balance in to_settle(proof.balances or (), aim.terms)):
         return False
-    return not any(_still_sellable(holding, state) for holding in state.holdings)
+    return not any(holding.step is not None for holding in state.holdings)
 
 
 def _residual(state: SliceState, key: PositionKey) -> bool:
     return state.memory.get(key, LegMemory()).residual
 
 
-def _still_sellable(holding: Holding, state: SliceState) -> bool:
-    return holding.sale is not None and holding.balance.asset not in state.refused_assets
-
-
 def _positions(aim: Aim, state: SliceState, proof: SliceSnapshot | None) -> Iterable[PositionReport]:
-    held = {position.key: position for position in proof.positions} if proof else {}
+    shown = proof or _seen(aim, state)
+    held = {position.key: position for position in shown.positions} if shown else {}
     now = {key: position.contracts for key, position in held.items()}
     for key in sorted(state.before_positions.keys() | now.keys()):
         symbol, side = key
@@ -170,16 +182,16 @@ def _positions(aim: Aim, state: SliceState, proof: SliceSnapshot | None) -> Iter
             symbol=symbol,
             side=side,
             before=state.before_positions.get(key, Decimal(0)),
-            after=now.get(key, Decimal(0)) if proof else None,
-            verdict=_position_verdict(aim, state, key, held.get(key), read=proof is not None),
+            after=now.get(key, Decimal(0)) if shown else None,
+            verdict=_position_verdict(aim, state, key, held.get(key), proven=proof is not None),
         )
 
 
-def _position_verdict(aim: Aim, state: SliceState, key: PositionKey, held: Position | None, *, read: bool) -> Residue:
-    if not read:
-        return Residue.REFUSED if state.denied else Residue.UNKNOWN
+def _position_verdict(aim: Aim, state: SliceState, key: PositionKey, held: Position | None, *, proven: bool) -> Residue:
     if held is None:
-        return Residue.FLAT
+        if proven:
+            return Residue.FLAT
+        return Residue.REFUSED if state.denied else Residue.UNKNOWN  # seen to be gone is not proven
     if _residual(state, key):
         value = None if not held.mark_price or held.base_exposure is None else abs(held.base_exposure) * held.mark_price
         return Residue.DUST if value is not None and value < aim.terms.min_value else Residue.UNSELLABLE
@@ -218,34 +230,34 @@ def _balance_verdict(
 ) -> Residue:
     if after is None:
         return Residue.UNKNOWN
-    if after == 0 and not (balance and balance.debt):
+    owed = balance is not None and balance.debt > 0
+    if after == 0 and not owed:
         return Residue.FLAT
-    if aim.action is not Action.FLATTEN or asset in aim.terms.keep:
+    if aim.action is not Action.FLATTEN or (asset in aim.terms.keep and not owed):
         return Residue.HELD
     if not state.spot:
         return Residue.COLLATERAL
     if asset in state.refused_assets:
         return Residue.REFUSED
-    if after == 0 or asset == aim.terms.base_currency:
-        return Residue.UNSELLABLE  # listed for its debt only
-    if holding is None or holding.sale is not None:
-        return Residue.UNKNOWN
-    if holding.value is not None and holding.value < aim.terms.min_value:
-        return Residue.DUST
-    return Residue.UNSELLABLE
+    if holding is None or holding.step is not None:
+        return Residue.MARKET_CLOSED if asset in state.closed_assets else Residue.UNKNOWN
+    # What is owed weighs like what is held: both must be small, and known to be small.
+    worth = [holding.value] if after and asset != aim.terms.base_currency else []
+    worth += [holding.debt_value] if owed else []
+    known = [value for value in worth if value is not None]
+    return Residue.DUST if len(known) == len(worth) and sum(known) < aim.terms.min_value else Residue.UNSELLABLE
 
 
 def _residue(aim: Aim, positions: Iterable[PositionReport], balances: Iterable[BalanceReport]) -> set[Residue]:
     left = {report.verdict for report in positions} - {Residue.FLAT}
     if aim.action is not Action.FLATTEN:
         return left
-    found = {report.verdict for report in balances} - {Residue.FLAT, Residue.HELD}
-    return left | found | ({Residue.UNSELLABLE} if any(report.debt for report in balances) else set())
+    return left | ({report.verdict for report in balances} - {Residue.FLAT, Residue.HELD})
 
 
-def _verdict(aim: Aim, *, complete: bool, residue: set[Residue], read: bool) -> Verdict:
+def _verdict(aim: Aim, *, complete: bool, residue: set[Residue], known_open: bool) -> Verdict:
     if not complete:
-        return Verdict.NOT_FLAT if read and not aim.unknown_symbols else Verdict.UNKNOWN
+        return Verdict.NOT_FLAT if known_open and not aim.unknown_symbols else Verdict.UNKNOWN
     if residue or aim.not_covered or aim.unverified:
         return Verdict.FLAT_WITH_RESIDUE
     return Verdict.FLAT

@@ -15,7 +15,7 @@ ALL_ACCOUNTS: Final = "*"
 
 #: The issuer of everything that comes through the operator's socket.
 OPERATOR: Final = "operator"
-#: By whom a lock is set that nobody asked for.
+#: By whom a lock is set that nobody asked for, and a drill ordered that the schedule wants.
 THE_NODE: Final = "node"
 
 
@@ -90,7 +90,7 @@ class Door(StrEnum):
     MQTT = "mqtt"
     OPERATOR = "operator"
     HTTP = "http"
-    DIRECT = "direct"
+    DIRECT = "direct"  # in the process itself: break-glass, and scheduled drills
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

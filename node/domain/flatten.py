@@ -1,17 +1,25 @@
-"""From balances to sales: what FLATTEN sells, by which route, and what cannot be sold. Pure."""
+"""From balances to base currency: what FLATTEN sells, converts and repays, and what has to stay. Pure.
+
+Sales first, by the venue's order books; then what no order can sell, by its convert service; debts last of all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Final
 
 from node.domain.plan import protection_price, round_to
-from node.domain.snapshot import Balance, MarketKind, MarketRules, Side
-from node.domain.steps import OrderIds, SellSpot
+from node.domain.snapshot import Balance, MarketKind, MarketRules, OpenOrder, Side
+from node.domain.steps import BalanceStep, BuyToRepay, ConvertAsset, OrderIds, RepayDebt, SellSpot
 
-#: In which currency a second hop is looked for first: the deepest books on every venue.
-BRIDGES = ("BTC", "USDT", "USDC", "ETH", "FDUSD", "BNB", "EUR", "USD")
+#: Over which currency a second hop goes: the deepest books on every venue, best known first.
+BRIDGES: Final = ("BTC", "USDT", "USDC", "ETH", "FDUSD", "BNB", "EUR", "USD")
+#: Venues keep balances and debts to eight decimals.
+AMOUNT_STEP: Final = Decimal("0.00000001")
+#: A purchase pays its fee in what is bought, and the debt has to be covered all the same.
+FEE_MARGIN: Final = Decimal("0.002")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,100 +51,272 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holding:
-    """A balance that should become base currency, and what can be done about it."""
+    """A balance that should become base currency, or a debt, and what can be done about it now."""
 
     balance: Balance
     route: Route | None
-    #: In base currency, at a fresh price; None where it cannot be priced.
+    #: Of everything held, in base currency, at a fresh price; None where it cannot be priced.
     value: Decimal | None
-    sale: SellSpot | None
+    #: Of what is owed, likewise.
+    debt_value: Decimal | None = None
+    step: BalanceStep | None = None
 
 
-def route_of(asset: str, terms: FlattenTerms, markets: Iterable[MarketRules]) -> Route | None:
-    """The shortest way of selling *asset* into base currency: direct, else over one bridge that is not kept."""
-    spot = {(rule.base, rule.quote): rule for rule in markets if rule.kind is MarketKind.SPOT and rule.trading}
-    direct = spot.get((asset, terms.base_currency))
-    if direct:
-        return Route(hops=(direct,))
+#: Spot markets that trade, by what is sold in them and for what.
+Pairs = Mapping[tuple[str, str], MarketRules]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpotMarket:
+    """The spot side of a venue at one moment, as far as flattening needs it."""
+
+    pairs: Pairs
+    quotes: Mapping[str, Quote]
+    #: Whether the venue has a convert service for this wallet.
+    converts: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What earlier rounds taught about assets."""
+
+    #: How often an asset's price protection was too narrow.
+    levels: Mapping[str, int]
+    #: Assets of which nothing more is sold or bought.
+    refused: Collection[str] = ()
+    #: Assets that the convert service was asked for: once is enough.
+    converted: Collection[str] = ()
+    #: Assets whose debts the venue would not take back.
+    unrepayable: Collection[str] = ()
+
+
+NO_PAST: Final = Past(levels={})
+
+
+def spot_pairs(markets: Iterable[MarketRules]) -> Pairs:
+    """The markets that balances can be sold in."""
+    return {(rule.base, rule.quote): rule for rule in markets if rule.kind is MarketKind.SPOT and rule.trading}
+
+
+def routes_of(asset: str, terms: FlattenTerms, pairs: Pairs) -> tuple[Route, ...]:
+    """The ways of selling *asset* into base currency: direct, then over each bridge that is not kept."""
+    direct = pairs.get((asset, terms.base_currency))
+    found = [Route(hops=(direct,))] if direct else []
     for bridge in BRIDGES:
-        first, second = spot.get((asset, bridge)), spot.get((bridge, terms.base_currency))
+        first, second = pairs.get((asset, bridge)), pairs.get((bridge, terms.base_currency))
         if first and second and bridge not in terms.keep:
-            return Route(hops=(first, second))
-    return None
+            found.append(Route(hops=(first, second)))
+    return tuple(found)
 
 
-def to_sell(balances: Iterable[Balance], terms: FlattenTerms) -> list[Balance]:
-    """The balances that FLATTEN is about: neither base currency nor kept, and not empty."""
+def to_settle(balances: Iterable[Balance], terms: FlattenTerms) -> list[Balance]:
+    """The balances that FLATTEN is about: what is neither base currency nor kept, and whatever is owed."""
     return [
         balance
         for balance in balances
-        if balance.asset != terms.base_currency and balance.asset not in terms.keep and balance.total > 0
+        if balance.debt > 0
+        or (balance.asset != terms.base_currency and balance.asset not in terms.keep and balance.total > 0)
     ]
 
 
-def plan_sales(
-    balances: Iterable[Balance],
+def symbols_to_price(balances: Iterable[Balance], terms: FlattenTerms, pairs: Pairs) -> set[str]:
+    """The markets whose prices a plan for *balances* needs."""
+    symbols: set[str] = set()
+    for balance in to_settle(balances, terms):
+        symbols |= {market.symbol for route in routes_of(balance.asset, terms, pairs) for market in route.hops}
+        inverted = pairs.get((terms.base_currency, balance.asset))
+        symbols |= {inverted.symbol} if inverted else set()
+    return symbols
+
+
+def plan_flatten(
+    balances: Sequence[Balance],
+    resting: Iterable[OpenOrder],
     terms: FlattenTerms,
-    markets: Mapping[str, MarketRules],
-    quotes: Mapping[str, Quote],
+    market: SpotMarket,
     *,
     ids: OrderIds,
-    levels: Mapping[str, int],
+    past: Past = NO_PAST,
 ) -> list[Holding]:
-    """What to do with every balance that should go.
+    """What to do with every balance that should go, and every debt.
 
-    At most one sale an asset: the next one needs a fresh read. ``levels`` says per asset how often its price
-    protection was too narrow.
+    At most one step an asset: the next one needs a fresh read. Nothing is sold that is owed in the same coin, nor what
+    a resting order could still trade. Debts wait until nothing is left to be sold.
     """
-    return [
-        _holding(balance, route_of(balance.asset, terms, markets.values()), terms, quotes, ids, levels)
-        for balance in to_sell(balances, terms)
-    ]
+    traded = {coin for order in resting for coin in order.symbol.split("/")}
+    settled = [_valued(balance, terms, market) for balance in to_settle(balances, terms)]
+
+    def leaving(holding: Holding) -> Holding:
+        asset = holding.balance.asset
+        wanted = asset != terms.base_currency and asset not in terms.keep and asset not in traded
+        step = _sale_or_conversion(holding, terms, market, ids, past) if wanted else None
+        return replace(holding, step=step)
+
+    planned = [leaving(holding) for holding in settled]
+    if any(holding.step for holding in planned) or traded & {holding.balance.asset for holding in settled}:
+        return planned
+    return list(_with_repayments(planned, balances, terms, market, ids, past))
 
 
-def _holding(
-    balance: Balance,
-    route: Route | None,
-    terms: FlattenTerms,
-    quotes: Mapping[str, Quote],
-    ids: OrderIds,
-    levels: Mapping[str, int],
-) -> Holding:
-    value = _value(balance.total, route, quotes)
-    if route is None or value is None:
-        return Holding(balance=balance, route=route, value=value, sale=None)
-    market = route.hops[0]
-    slippage = terms.max_slippage * 2 ** levels.get(balance.asset, 0)
-    price = protection_price(quotes[market.symbol].bid, Side.SELL, slippage, market.price_tick)
-    quantity = min(balance.free, market.limit_quantity_max or balance.free)
-    quantity = round_to(quantity, market.quantity_step, up=False)
-    if not _sellable(quantity, price, market):
-        return Holding(balance=balance, route=route, value=value, sale=None)
-    sale = SellSpot(
+def _valued(balance: Balance, terms: FlattenTerms, market: SpotMarket) -> Holding:
+    routes = routes_of(balance.asset, terms, market.pairs)
+    # A market without a bid is no way out: the next best that has one is.
+    priced = next((route for route in routes if _price(route, market.quotes)), None)
+    price = _price(priced, market.quotes) if priced else _inverted_price(balance.asset, terms, market)
+    if balance.asset == terms.base_currency:
+        price = Decimal(1)
+    return Holding(
+        balance=balance,
+        route=priced or (routes[0] if routes else None),
+        value=None if price is None else balance.total * price,
+        debt_value=None if price is None else balance.debt * price,
+    )
+
+
+def _sale_or_conversion(
+    holding: Holding, terms: FlattenTerms, market: SpotMarket, ids: OrderIds, past: Past
+) -> SellSpot | ConvertAsset | None:
+    asset = holding.balance.asset
+    if asset in past.refused or holding.value is None:
+        return None
+    return _sale(holding, terms, market, ids, past) or _conversion(holding, terms, market, past)
+
+
+def _sale(holding: Holding, terms: FlattenTerms, market: SpotMarket, ids: OrderIds, past: Past) -> SellSpot | None:
+    balance = holding.balance
+    if holding.route is None or holding.route.hops[0].symbol not in market.quotes:
+        return None
+    rules = holding.route.hops[0]
+    price = protection_price(
+        market.quotes[rules.symbol].bid, Side.SELL, _slippage(balance.asset, terms, past), rules.price_tick
+    )
+    quantity = _whole(_spare(balance), rules)
+    if not _acceptable(quantity, price, rules):
+        return None
+    return SellSpot(
         slice=balance.slice,
-        symbol=market.symbol,
-        market_id=market.market_id,
+        symbol=rules.symbol,
+        market_id=rules.market_id,
         asset=balance.asset,
         quantity=quantity,
         limit_price=price,
-        client_order_id=ids.client_order_id(balance.slice, market.symbol, "sale", 0),
+        client_order_id=ids.client_order_id(balance.slice, rules.symbol, "sale", 0),
     )
-    return Holding(balance=balance, route=route, value=value, sale=sale)
 
 
-def _sellable(quantity: Decimal, price: Decimal, market: MarketRules) -> bool:
-    if quantity <= 0 or price <= 0 or (market.quantity_min and quantity < market.quantity_min):
-        return False
-    return not market.notional_min or quantity * price >= market.notional_min
-
-
-def _value(quantity: Decimal, route: Route | None, quotes: Mapping[str, Quote]) -> Decimal | None:
-    if route is None:
+def _conversion(holding: Holding, terms: FlattenTerms, market: SpotMarket, past: Past) -> ConvertAsset | None:
+    """Of what no order can sell; only at a price that can be held against the market's."""
+    balance = holding.balance
+    quantity = round_to(_spare(balance), AMOUNT_STEP, up=False)
+    possible = market.converts and balance.asset not in past.converted and balance.locked == 0
+    if not possible or quantity <= 0 or not holding.value:
         return None
-    value = quantity
+    worth = holding.value * quantity / balance.total
+    return ConvertAsset(
+        slice=balance.slice,
+        asset=balance.asset,
+        into=terms.base_currency,
+        quantity=quantity,
+        least_received=round_to(worth * (1 - terms.max_slippage), AMOUNT_STEP, up=True),
+    )
+
+
+def _with_repayments(
+    holdings: Iterable[Holding],
+    balances: Iterable[Balance],
+    terms: FlattenTerms,
+    market: SpotMarket,
+    ids: OrderIds,
+    past: Past,
+) -> Iterator[Holding]:
+    """Debts in other coins first: base currency is what they are bought with."""
+    found = list(holdings)
+    base = next((balance for balance in balances if balance.asset == terms.base_currency), None)
+    budget = base.free if base else Decimal(0)
+    steps: dict[str, BalanceStep | None] = {}
+    for holding in found:
+        asset = holding.balance.asset
+        if holding.balance.debt <= 0 or asset == terms.base_currency or asset in past.unrepayable:
+            continue
+        steps[asset] = _repayment(holding.balance)
+        if steps[asset] is None and asset not in past.refused:
+            purchase = _purchase(holding, budget, terms, market, ids, past)
+            budget -= purchase.quantity * purchase.limit_price if purchase else 0
+            steps[asset] = purchase
+    if not any(steps.values()) and base and base.debt > 0 and base.asset not in past.unrepayable:
+        steps[base.asset] = _repayment(base)
+    for holding in found:
+        yield replace(holding, step=holding.step or steps.get(holding.balance.asset))
+
+
+def _repayment(balance: Balance) -> RepayDebt | None:
+    amount = round_to(min(balance.free, balance.debt), AMOUNT_STEP, up=False)
+    return RepayDebt(slice=balance.slice, asset=balance.asset, amount=amount) if amount > 0 else None
+
+
+def _purchase(
+    holding: Holding, budget: Decimal, terms: FlattenTerms, market: SpotMarket, ids: OrderIds, past: Past
+) -> BuyToRepay | None:
+    balance = holding.balance
+    rules = market.pairs.get((balance.asset, terms.base_currency))
+    quote = market.quotes.get(rules.symbol) if rules else None
+    if rules is None or quote is None or quote.ask <= 0:
+        return None
+    price = protection_price(quote.ask, Side.BUY, _slippage(balance.asset, terms, past), rules.price_tick)
+    if price <= 0:
+        return None
+    wanted = round_to(balance.debt * (1 + FEE_MARGIN), rules.quantity_step, up=True)
+    quantity = _whole(min(wanted, budget / price), rules)
+    if not _acceptable(quantity, price, rules):
+        return None
+    return BuyToRepay(
+        slice=balance.slice,
+        symbol=rules.symbol,
+        market_id=rules.market_id,
+        asset=balance.asset,
+        quantity=quantity,
+        limit_price=price,
+        client_order_id=ids.client_order_id(balance.slice, rules.symbol, "cover", 0),
+    )
+
+
+def _spare(balance: Balance) -> Decimal:
+    """What may leave: what is free, less what is owed in the same coin and will be given back."""
+    return max(balance.free - balance.debt, Decimal(0))
+
+
+def _whole(quantity: Decimal, rules: MarketRules) -> Decimal:
+    """At most the venue's maxima, a multiple of its step."""
+    maxima = [limit for limit in (rules.market_quantity_max, rules.limit_quantity_max) if limit]
+    return round_to(min([quantity, *maxima]), rules.quantity_step, up=False)
+
+
+def _acceptable(quantity: Decimal, price: Decimal, rules: MarketRules) -> bool:
+    if quantity <= 0 or price <= 0 or (rules.quantity_min and quantity < rules.quantity_min):
+        return False
+    return not rules.notional_min or quantity * price >= rules.notional_min
+
+
+def _slippage(asset: str, terms: FlattenTerms, past: Past) -> Decimal:
+    widened: Decimal = terms.max_slippage * 2 ** past.levels.get(asset, 0)
+    return widened
+
+
+def _price(route: Route, quotes: Mapping[str, Quote]) -> Decimal | None:
+    """Base currency for one unit, at the bids; None where a bid is missing."""
+    price = Decimal(1)
     for market in route.hops:
         quote = quotes.get(market.symbol)
         if quote is None or quote.bid <= 0:
             return None
-        value *= quote.bid
-    return value
+        price *= quote.bid
+    return price
+
+
+def _inverted_price(asset: str, terms: FlattenTerms, market: SpotMarket) -> Decimal | None:
+    """Base currency for one unit of what base currency is quoted in (USDT, if USDC is base): it cannot be sold for
+    base, only used to buy it; but it has a price, and the convert service takes it.
+    """
+    rules = market.pairs.get((terms.base_currency, asset))
+    quote = market.quotes.get(rules.symbol) if rules else None
+    return Decimal(1) / quote.ask if quote and quote.ask > 0 else None

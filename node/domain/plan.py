@@ -112,17 +112,17 @@ def plan_slice(
     chains: list[Chain] = []
     for position in positions:
         leg = memory.get(position.key, LegMemory())
-        closes = _closes(position, rules.get(position.symbol), leg, ids, max_slippage)
+        closes = closes_of(position, rules.get(position.symbol), leg, ids, max_slippage)
         yields = fresh and leg.protective_in_the_way
         blockers = _protective_of(position, by_symbol[position.symbol]) if yields else []
-        in_the_way = tuple(_cancels(blockers))
+        in_the_way = tuple(cancels(blockers))
         chains.append((in_the_way, closes) if in_the_way else (closes,))
     for symbol, resting in sorted(by_symbol.items()):
         steps: Stage
         if symbol not in held and fresh and _spot(rules.get(symbol)):
             steps = tuple(_sweep(resting))  # nothing there can protect anything
         else:
-            steps = tuple(_cancels(_unprotected(resting, [p for p in positions if p.symbol == symbol], fresh=fresh)))
+            steps = tuple(cancels(_unprotected(resting, [p for p in positions if p.symbol == symbol], fresh=fresh)))
         if steps:
             chains.append((steps,))
     return Plan(chains=tuple(chain for chain in chains if any(chain)))
@@ -154,7 +154,7 @@ def _protective_of(position: Position, orders: Iterable[OpenOrder]) -> list[Open
     return [order for order in orders if _protects(order, position) and not order.trigger]
 
 
-def _cancels(orders: Iterable[OpenOrder]) -> Iterable[CancelOrders]:
+def cancels(orders: Iterable[OpenOrder]) -> Iterable[CancelOrders]:
     """One step a book and symbol, naming the orders."""
     books: dict[tuple[str, bool], list[OpenOrder]] = defaultdict(list)
     for order in orders:
@@ -182,9 +182,11 @@ def _sweep(orders: Iterable[OpenOrder]) -> Iterable[CancelSymbol]:
         )
 
 
-def _closes(
-    position: Position, rules: MarketRules | None, leg: LegMemory, ids: OrderIds, max_slippage: Decimal
+def closes_of(
+    position: Position, rules: MarketRules | None, leg: LegMemory | None, ids: OrderIds, max_slippage: Decimal
 ) -> Stage:
+    """The orders that close a position, each within the venue's maximum, together its whole size."""
+    leg = leg or LegMemory()
     price = _limit_price(position, rules, leg.price_level, max_slippage)
     largest = rules and (rules.limit_quantity_max if price is not None else rules.market_quantity_max)
     limits = [limit for limit in (largest, leg.chunk_max) if limit]

@@ -86,6 +86,18 @@ class BalanceReport:
     verdict: Residue
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOver:
+    """Of a drill: what a real command would leave behind."""
+
+    slice: str
+    #: A position's symbol, or a balance's asset.
+    name: str
+    #: Contracts, or units; a debt is negative.
+    quantity: Decimal
+    verdict: Residue
+
+
 @dataclass(slots=True, kw_only=True)
 class OrderCounts:
     """What was asked of the venue, in orders."""
@@ -125,6 +137,8 @@ class Findings:
     predicted_ms: float | None = None
     #: Drills: how many closes, cancels and sales a real command would begin with.
     planned: tuple[tuple[str, int], ...] = ()
+    #: Drills: what a real command would leave.
+    left_over: tuple[LeftOver, ...] = ()
 
 
 def decimal_text(value: Decimal) -> str:
@@ -204,6 +218,7 @@ def result_document(
         document["predicted_ms"] = round(found.predicted_ms, 3)
     if found.planned:
         document["planned"] = dict(found.planned)
+        document["left_over"] = [_left_over(each) for each in found.left_over]
     if children is not None:
         document["children"] = list(children)
     return document
@@ -231,6 +246,11 @@ def _balance(report: BalanceReport) -> Document:
     if report.debt:
         document["debt"] = decimal_text(report.debt)
     return document
+
+
+def _left_over(left: LeftOver) -> Document:
+    quantity = decimal_text(left.quantity)
+    return {"slice": left.slice, "name": left.name, "quantity": quantity, "verdict": left.verdict.value}
 
 
 def _evidence(snapshot: SliceSnapshot) -> Document:

@@ -18,7 +18,7 @@ def target(step: Step) -> tuple[object, ...]:
         case CancelOrders() | CancelSymbol():
             return ("cancel", step.symbol, step.trigger)
         case _:
-            return ("sell", step.asset)
+            return ("settle", step.asset)
 
 
 def clear(snapshot: SliceSnapshot, scope: Scope) -> bool:

@@ -12,6 +12,7 @@ class MarketKind(StrEnum):
     """What is traded."""
 
     SPOT = "spot"
+    MARGIN = "margin"  # spot markets, traded from a wallet that can owe
     LINEAR = "linear"  # margined and settled in the quote
     INVERSE = "inverse"  # margined and settled in the base
 

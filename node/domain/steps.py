@@ -64,7 +64,56 @@ class SellSpot:
     client_order_id: str
 
 
-Step = CancelOrders | CancelSymbol | ClosePosition | SellSpot
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuyToRepay:
+    """Buy what is owed and not there, immediate-or-cancel: the only purchase that this program ever makes on spot."""
+
+    slice: str
+    symbol: str
+    market_id: str
+    asset: str
+    quantity: Decimal
+    limit_price: Decimal
+    client_order_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepayDebt:
+    """Give borrowed units back. Never of nothing: some venues take a zero for "everything, converted"."""
+
+    slice: str
+    asset: str
+    #: Positive.
+    amount: Decimal
+
+    @property
+    def symbol(self) -> str:
+        """What reports name: there is no market in it."""
+        return self.asset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertAsset:
+    """Hand a residue that no order can sell to the venue's own convert service."""
+
+    slice: str
+    asset: str
+    into: str
+    quantity: Decimal
+    #: In units of ``into``: a worse quote is not accepted.
+    least_received: Decimal
+
+    @property
+    def symbol(self) -> str:
+        """What reports name: there is no market in it."""
+        return self.asset
+
+
+#: Orders that no venue bounds: an ambiguous one is looked up by its client order id before the next.
+SpotOrder = SellSpot | BuyToRepay
+#: What FLATTEN does with balances.
+BalanceStep = SellSpot | BuyToRepay | RepayDebt | ConvertAsset
+Step = CancelOrders | CancelSymbol | ClosePosition | BalanceStep
 
 
 class Outcome(StrEnum):

@@ -8,6 +8,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from node.domain.flatten import FlattenTerms
+from node.domain.guard_mode import GuardModes
 from node.domain.permission import Permission
 
 
@@ -22,6 +23,8 @@ class ExecutionTerms:
     #: Between the two proofs that a hold needs to lift.
     settle_s: float = 3.0
     max_slippage: Decimal = Decimal("0.05")
+    #: What is done about new exposure while the account is locked.
+    guard: GuardModes = field(default_factory=GuardModes)
     #: An older unfinished command is not resumed after a restart.
     resume_within: timedelta = timedelta(seconds=900)
 

@@ -11,8 +11,10 @@ import structlog
 
 from node.domain.command import Action, Command, CommandState
 from node.domain.latency import Stopwatch
+from node.domain.lock import AccountLock
 from node.domain.result import ErrorReport, Findings, Verdict
 from node.engine.drill import Drill
+from node.engine.guard import Guard, GuardLinks
 from node.engine.pursuit import AccountContext, Pursuit
 from node.engine.tracker import LiveCommand
 from node.errors import VenueError
@@ -42,6 +44,22 @@ class AccountActor:
         self.arm_error: VenueError | None = None
         self._node_id = node_id
         self._live: dict[UUID, LiveCommand] = {}
+        self.guard = Guard(
+            context.terms,
+            context.venue,
+            context.view,
+            context.clock,
+            GuardLinks(
+                node_id=node_id,
+                lock=lambda: context.ledger.get(context.terms.account_id),
+                goal_live=lambda: bool(self._live),
+                keep=lambda document: context.journal.keep_guard(context.terms.account_id, document),
+                tell=lambda document: context.on_guard(context.terms, document),
+                idle=self._guard_idle,
+                on_step=context.on_step,
+            ),
+        )
+        context.ledger.add_listener(self._lock_changed)
         self._drills: dict[UUID, asyncio.Task[None]] = {}
         self._pursuit: Pursuit | None = None
         self._work = asyncio.Event()
@@ -71,6 +89,7 @@ class AccountActor:
             name = self.context.terms.name
             tasks.create_task(self._watch(), name=f"view:{name}")
             tasks.create_task(self._pursue(), name=f"pursuit:{name}")
+            tasks.create_task(self._stand_guard(), name=f"guard:{name}")
 
     def accept(self, command: Command, stopwatch: Stopwatch, *, attempt: int = 0) -> None:
         """Take a durable command over, once. Returns at once."""
@@ -99,6 +118,7 @@ class AccountActor:
             await self._pursuit.abort(live, error)
         else:
             del self._live[command_id]
+            self.guard.command_ended(live.scope, live.slices(self.context.venue), CommandState.FAILED, ())
             await self._note(live, CommandState.FAILED, error)
             self._hurry.set()
         return True
@@ -164,7 +184,7 @@ class AccountActor:
                 continue
             if not await self._wait_until_tried():
                 continue
-            self._pursuit = Pursuit(self.context, self._live, symbols_certain=self.armed.is_set)
+            self._pursuit = Pursuit(self.context, self._live, self.guard, symbols_certain=self.armed.is_set)
             try:
                 await self._pursuit.run()
             except Exception:
@@ -177,6 +197,26 @@ class AccountActor:
                 self._pursuit = None
                 if self._live:
                     self._work.set()
+
+    # Guarding
+
+    async def _stand_guard(self) -> None:
+        await self._arming_tried.wait()
+        while True:
+            try:
+                await self.guard.run()
+            except Exception:
+                # The supervisor: a fault of ours in the guard must not take the account with it.
+                log.exception("guard_crashed", account=self.context.terms.name)
+                await asyncio.sleep(ARM_AGAIN_MIN_S)
+
+    def _guard_idle(self) -> None:
+        if self._pursuit is not None:
+            self._pursuit.widened()
+
+    def _lock_changed(self, lock: AccountLock) -> None:
+        if lock.account_id == self.context.terms.account_id:
+            self.guard.lock_changed(lock)
 
     async def _wait_until_tried(self) -> bool:
         """Give arming a moment, no more: one part of a venue being away must not keep us from the others, and a

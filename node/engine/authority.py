@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from node.domain.command import OPERATOR, Action, RejectCode, Request
+from node.domain.command import OPERATOR, THE_NODE, Action, RejectCode, Request
 from node.engine.ports import Rejection
 
 #: How far the sender's clock and ours may differ.
@@ -36,6 +36,8 @@ class Issuer:
 
 #: The person at the socket may do everything.
 THE_OPERATOR: Final = Issuer(id=OPERATOR, actions=frozenset(Action), accounts=None)
+#: The schedule of drills: it may rehearse, nothing else.
+THE_SCHEDULE: Final = Issuer(id=THE_NODE, actions=frozenset({Action.CLOSE_ALL, Action.FLATTEN}), accounts=None)
 
 
 class Authority:
@@ -48,7 +50,8 @@ class Authority:
         *,
         venue_offset: Callable[[], timedelta | None] = lambda: None,
     ) -> None:
-        self._issuers: Mapping[str, Issuer] = {issuer.id: issuer for issuer in (*issuers, THE_OPERATOR)}
+        known = (*issuers, THE_OPERATOR, THE_SCHEDULE)
+        self._issuers: Mapping[str, Issuer] = {issuer.id: issuer for issuer in known}
         self._accounts = tuple(accounts)
         #: Venues' clock less ours.
         self._venue_offset = venue_offset
@@ -64,6 +67,8 @@ class Authority:
         issuer = self._issuers.get(request.issuer)
         if issuer is None:
             return Rejection(code=RejectCode.UNKNOWN_ISSUER, message="nobody known by that name")
+        if issuer is THE_SCHEDULE and not request.dry_run:
+            return Rejection(code=RejectCode.FORBIDDEN, message="the schedule may order drills only")
         if request.action not in issuer.actions:
             return Rejection(code=RejectCode.FORBIDDEN, message=f"{issuer.id} may not {request.action}")
         if not self.accounts_of(request):

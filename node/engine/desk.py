@@ -10,6 +10,7 @@ from uuid import UUID
 
 from node.clock import Clock
 from node.domain.command import Action, CommandState, RejectCode, Request
+from node.domain.guard_mode import GuardMode
 from node.domain.result import Document, decimal_text, instant_text
 from node.engine.actor import AccountActor, AccountState
 from node.engine.bus import Bus
@@ -91,6 +92,24 @@ class Desk:
                 if CommandState(document["state"]).ended:
                     return
 
+    def set_guard(self, account_id: UUID, mode: GuardMode | None) -> Document:
+        """Set what the guard of an account does, until the next word; None: as configured. What it does now."""
+        guard = self.dispatcher.actors[account_id].guard
+        guard.set_mode(mode)
+        return guard.document()
+
+    async def recall(self) -> None:
+        """Remember the drills and guards of earlier runs.
+
+        Raises:
+            JournalUnavailable: nothing was learnt.
+        """
+        for document in (await self.journal.last_drills()).values():
+            self._learn_drill(document, at=datetime.fromisoformat(document["at"]))
+        kept = await self.journal.guards()
+        for account_id, actor in self.dispatcher.actors.items():
+            actor.guard.load(kept.get(account_id))
+
     def account_of(self, name_or_id: str) -> UUID | None:
         """Resolve an account by id or configured name."""
         for account_id, actor in self.dispatcher.actors.items():
@@ -141,13 +160,17 @@ class Desk:
             return
         account_id = UUID(document["account_id"])
         if document["dry_run"]:
-            if "predicted_ms" in document:
-                self._predicted[account_id] = document["predicted_ms"]
-                self.drilled_at[account_id] = self.clock.now()
+            self._learn_drill(document, at=self.clock.now())
         elif Action(document["action"]).closes and document["latency_ms"]["proof"] is not None:
             history = self._history.setdefault(account_id, [])
             history.append(document["latency_ms"]["proof"])
             del history[:-HISTORY]
+
+    def _learn_drill(self, document: Document, *, at: datetime) -> None:
+        if "predicted_ms" in document:
+            account_id = UUID(document["account_id"])
+            self._predicted[account_id] = document["predicted_ms"]
+            self.drilled_at[account_id] = at
 
     def _account(self, actor: AccountActor) -> Document:
         terms, venue, view = actor.context.terms, actor.context.venue, actor.context.view
@@ -168,6 +191,7 @@ class Desk:
             "round_trip_ms": venue.round_trip_ms(),
             "clock_offset_ms": venue.clock_offset_ms(),
             "last_drill_at": drilled_at and instant_text(drilled_at),
+            "guard": actor.guard.document(),
             "unread": view.unread() if actor.armed.is_set() else list(venue.slices),
         }
 
@@ -215,4 +239,5 @@ def unlock_obstacle(
 
 def _troubles(actor: AccountActor) -> list[str]:
     found = [f"{actor.arm_error.code}: {actor.arm_error}"] if actor.arm_error else []
+    found += actor.guard.document()["alerts"]
     return found + [f"{name}: {error.code}: {error}" for name, error in actor.context.view.troubles.items()]

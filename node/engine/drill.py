@@ -4,38 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Final
 
-from node.domain.command import Action
-from node.domain.flatten import FlattenTerms, plan_sales, route_of, to_sell
+from node.domain.flatten import Holding, SpotMarket, plan_flatten, spot_pairs, symbols_to_price
+from node.domain.forecast import Forecast, SliceForecast, forecast
 from node.domain.plan import plan_slice
-from node.domain.result import (
-    BalanceReport,
-    ErrorReport,
-    Findings,
-    PositionReport,
-    Residue,
-    Verdict,
-    net_exposure,
-)
+from node.domain.result import BalanceReport, ErrorReport, Findings, PositionReport, Residue, Verdict
 from node.domain.snapshot import SliceSnapshot
 from node.domain.steps import ClosePosition, OrderIds, Outcome, StepResult
 from node.engine.pursuit import AccountContext
 from node.engine.tracker import LiveCommand
 from node.errors import VenueError
 
-#: One for the orders, and three for the proof: triggers, orders, positions, one after the other.
-ROUND_TRIPS: Final = 4
-
 
 @dataclass(slots=True, kw_only=True)
 class Drill:
-    """Reads everything, plans, probes the right to trade; tells what a real command would meet."""
+    """Reads everything as a proof does, plans, holds the plan against the venue's limits, probes the right to trade;
+    tells what a real command would meet, how long it would take, and what it would leave.
+    """
 
     live: LiveCommand
     context: AccountContext
     errors: list[ErrorReport] = field(default_factory=list)
     planned: dict[str, int] = field(default_factory=lambda: {"closes": 0, "cancels": 0, "sales": 0})
+    #: The most sales one after the other that an asset needs.
+    hops: int = 0
+    proof_ms: float = 0.0
 
     async def carry_out(self) -> Findings:
         """Never raises for what the venue does: what cannot be read or shown fails the drill."""
@@ -44,20 +37,24 @@ class Drill:
         snapshots = [read for read in reads if read is not None]
         if snapshots:
             self.live.stopwatch.snapshot_taken(max(snapshot.ended_ns for snapshot in snapshots))
+            self.proof_ms = max(snapshot.ended_ns - snapshot.started_ns for snapshot in snapshots) / 1e6
         for symbol in self.live.aim(self.context.venue).unknown_symbols:
             self._fault("UNKNOWN_SYMBOL", "this venue does not know the symbol", symbol=symbol)
-        for snapshot in snapshots:
-            self._plan(snapshot)
-            if self.live.flattens and snapshot.slice not in self.context.venue.derivative_slices:
-                await self._plan_sales(snapshot)
-        return self._findings(snapshots)
+        parts = [await self._plan(snapshot) for snapshot in snapshots]
+        foreseen = forecast(self.live.command.action, self.live.scope, self.context.terms.flatten, parts)
+        self.errors += foreseen.faults
+        return self._findings(snapshots, foreseen)
 
     async def _probe(self) -> None:
         level = self.context.terms.permission
         if not level.closes:
             self._fault("PERMISSION", f"this node's permission for the account is only {level}")
             return
-        result: StepResult = await self.context.venue.probe()
+        try:
+            result: StepResult = await self.context.venue.probe()
+        except VenueError as error:
+            self._fault(error.code, f"the right to trade could not be shown: {error}")
+            return
         if result.sent_ns is not None:
             self.live.stopwatch.order_sent(result.sent_ns)
             self.live.stopwatch.order_ended(result.ended_ns)
@@ -67,7 +64,7 @@ class Drill:
 
     async def _read(self, name: str) -> SliceSnapshot | None:
         try:
-            snapshot = await self.context.venue.read_slice(name)
+            snapshot = await self.context.venue.read_proof(name)
         except VenueError as error:
             self._fault(error.code, str(error), slice_name=name)
             self.context.view.note_failure(name, error)
@@ -75,11 +72,12 @@ class Drill:
         self.context.view.note(snapshot)
         return snapshot
 
-    def _plan(self, snapshot: SliceSnapshot) -> None:
+    async def _plan(self, snapshot: SliceSnapshot) -> SliceForecast:
+        rules = self.context.venue.rules(snapshot.slice)
         plan = plan_slice(
             snapshot,
             self.live.scope,
-            self.context.venue.rules(snapshot.slice),
+            rules,
             ids=self._ids(),
             memory={},
             max_slippage=self.context.terms.execution.max_slippage,
@@ -88,26 +86,29 @@ class Drill:
         closes = [step for step in plan.steps if isinstance(step, ClosePosition)]
         self.planned["closes"] += len(closes)
         self.planned["cancels"] += len(plan.steps) - len(closes)
-        closed = {(step.symbol, step.side) for step in closes}
-        for position in snapshot.positions:
-            if self.live.scope.covers(position.symbol) and position.key not in closed:
-                self._fault("UNPLANNED", "no close could be planned", slice_name=snapshot.slice, symbol=position.symbol)
+        holdings = None
+        if self.live.flattens and snapshot.slice not in self.context.venue.derivative_slices:
+            holdings = await self._plan_sales(snapshot)
+        return SliceForecast(snapshot=snapshot, rules=rules, closes=closes, holdings=holdings)
 
-    async def _plan_sales(self, snapshot: SliceSnapshot) -> None:
-        terms: FlattenTerms = self.context.terms.flatten
-        markets = self.context.venue.rules(snapshot.slice)
-        wanted = to_sell(snapshot.balances or (), terms)
-        routes = [route_of(balance.asset, terms, markets.values()) for balance in wanted]
-        symbols = {market.symbol for route in routes if route for market in route.hops}
+    async def _plan_sales(self, snapshot: SliceSnapshot) -> list[Holding]:
+        venue, terms, balances = self.context.venue, self.context.terms.flatten, snapshot.balances or ()
+        pairs = spot_pairs(venue.rules(snapshot.slice).values())
+        symbols = symbols_to_price(balances, terms, pairs)
         try:
-            quotes = await self.context.venue.quotes(symbols) if symbols else {}
+            quotes = await venue.quotes(symbols) if symbols else {}
         except VenueError as error:
             self._fault(error.code, str(error), slice_name=snapshot.slice)
-            return
-        for holding in plan_sales(wanted, terms, markets, quotes, ids=self._ids(), levels={}):
-            self.planned["sales"] += holding.sale is not None
+            return []
+        market = SpotMarket(pairs=pairs, quotes=quotes, converts=venue.converts(snapshot.slice))
+        # Resting orders are cancelled before anything is sold: what they hold will be there.
+        holdings = plan_flatten(balances, (), terms, market, ids=self._ids())
+        for holding in holdings:
+            self.planned["sales"] += holding.step is not None
+            self.hops = max(self.hops, len(holding.route.hops) if holding.step and holding.route else 0)
             if holding.route is not None and holding.value is None:
                 self._fault("UNPRICED", f"{holding.balance.asset} has no price", slice_name=snapshot.slice)
+        return holdings
 
     def _ids(self) -> OrderIds:
         command = self.live.command
@@ -117,8 +118,17 @@ class Drill:
     def _fault(self, code: str, message: str, *, slice_name: str | None = None, symbol: str | None = None) -> None:
         self.errors.append(ErrorReport(code=code, message=message, slice=slice_name, symbol=symbol))
 
-    def _findings(self, snapshots: list[SliceSnapshot]) -> Findings:
-        venue, terms = self.context.venue, self.context.terms
+    def _predicted_ms(self) -> float | None:
+        """One round trip for the orders, then the proof as it was measured; each hop of a sale is priced, sold and
+        proven.
+        """
+        round_trip_ms = self.context.venue.round_trip_ms()
+        if round_trip_ms is None:
+            return None
+        return round_trip_ms + self.proof_ms + self.hops * (2 * round_trip_ms + self.proof_ms)
+
+    def _findings(self, snapshots: list[SliceSnapshot], foreseen: Forecast) -> Findings:
+        venue = self.context.venue
         positions = [
             position
             for snapshot in snapshots
@@ -126,9 +136,6 @@ class Drill:
             if self.live.scope.covers(position.symbol)
         ]
         balances = [balance for snapshot in snapshots for balance in snapshot.balances or ()]
-        left = () if self.live.command.action.closes else positions
-        exposure = net_exposure(left, [] if self.live.flattens else balances, terms.flatten.base_currency)
-        round_trip_ms = venue.round_trip_ms()
         return Findings(
             verdict=Verdict.DRILL_FAILED if self.errors else Verdict.DRILL_PASSED,
             rounds=1,
@@ -156,14 +163,13 @@ class Drill:
                 for balance in balances
                 if balance.total or balance.debt
             ),
-            net_exposure=tuple(exposure.items()),
+            net_exposure=foreseen.net_exposure,
             scope=self.live.slices(venue),
             not_covered=venue.not_covered,
             unverified=venue.unverified,
             evidence=tuple(snapshots),
             errors=tuple(self.errors),
-            predicted_ms=None if round_trip_ms is None else round_trip_ms * ROUND_TRIPS,
-            planned=tuple(self.planned.items())
-            if self.live.command.action in (Action.CLOSE_ALL, Action.FLATTEN)
-            else (),
+            predicted_ms=self._predicted_ms(),
+            planned=tuple(self.planned.items()),
+            left_over=foreseen.left_over,
         )

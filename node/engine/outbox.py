@@ -43,6 +43,7 @@ class Outbox:
         self._work = asyncio.Event()
         self._work.set()
         self._direct: deque[OutboxMessage] = deque(maxlen=BACKLOG_MAX)
+        self._notices: deque[tuple[str, bytes]] = deque(maxlen=BACKLOG_MAX)
         self._replies: deque[tuple[Document, ReplyTo]] = deque(maxlen=BACKLOG_MAX)
         #: Events that wait, as of the last look.
         self.depth = 0
@@ -60,6 +61,11 @@ class Outbox:
     def publish_directly(self, document: Document, command: Command) -> None:
         """Send an event that the journal does not have."""
         self._direct.append(OutboxMessage(seq=int(document["seq"]), document=document, reply_to=command.reply_to))
+        self._work.set()
+
+    def publish_notice(self, topic: str, document: Document) -> None:
+        """Send a document that is no command's event; it is kept in memory until the broker has it."""
+        self._notices.append((topic, encode(document)))
         self._work.set()
 
     async def run(self) -> None:
@@ -83,6 +89,11 @@ class Outbox:
         while self._direct:
             await self._send(self._direct[0])
             self._direct.popleft()
+        while self._notices:
+            topic, payload = self._notices[0]
+            if self._transport is not None:
+                await self._publish(topic, payload, None)
+            self._notices.popleft()
         while self._replies:
             document, reply_to = self._replies[0]
             if self._transport is not None:

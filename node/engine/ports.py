@@ -9,11 +9,12 @@ from uuid import UUID
 
 from node.domain.command import Command, CommandState, RejectCode, ReplyTo, Request
 from node.domain.flatten import Quote
+from node.domain.guard_mode import GuardMode
 from node.domain.latency import Stopwatch
 from node.domain.lock import AccountLock
 from node.domain.result import Document
-from node.domain.snapshot import MarketRules, SliceSnapshot
-from node.domain.steps import SellSpot, Step, StepResult
+from node.domain.snapshot import MarketKind, MarketRules, SliceSnapshot
+from node.domain.steps import SpotOrder, Step, StepResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +233,15 @@ class Journal(Protocol):
     async def pending(self, limit: int) -> list[OutboxMessage]:
         """Events that no broker has confirmed, oldest first."""
 
+    async def keep_guard(self, account_id: UUID, document: Document) -> None:
+        """Keep what the guard of an account must not forget, in place of what it kept before."""
+
+    async def guards(self) -> dict[UUID, Document]:
+        """What the guards have kept."""
+
+    async def last_drills(self) -> dict[UUID, Document]:
+        """Per account the ending of the newest drill that passed."""
+
     def advance_seq(self, at_least: int) -> None:
         """Numbers up to this one were given to events that the journal does not have."""
 
@@ -261,8 +271,14 @@ class Venue(Protocol):
     def rules(self, slice_name: str) -> Mapping[str, MarketRules]:
         """The slice's markets by unified symbol."""
 
-    def slice_of(self, symbol: str) -> str | None:
-        """Where a symbol is traded; None if this venue does not know it."""
+    def slices_of(self, symbol: str) -> tuple[str, ...]:
+        """Where a symbol is traded; nowhere if this venue does not know it."""
+
+    def kind(self, slice_name: str) -> MarketKind:
+        """What is traded there."""
+
+    def converts(self, slice_name: str) -> bool:
+        """Whether the venue has a convert service for the slice's wallet."""
 
     async def arm(self) -> None:
         """Load markets, pin account modes, measure the clock, warm the sockets.
@@ -278,7 +294,26 @@ class Venue(Protocol):
         """Everything of one slice, all requests at once."""
 
     async def read_proof(self, slice_name: str) -> SliceSnapshot:
-        """Everything, in causal order: triggers, then orders, then positions and balances."""
+        """Everything, in causal order: triggers, then orders, then positions and balances.
+
+        Raises:
+            VenueError: also where the wallet shows margin in use for positions or orders that were not listed.
+        """
+
+    def changes(self) -> AsyncIterator[str]:
+        """Names of slices in which the venue says that something has happened, for ever; reconnects by itself.
+
+        A hint to look, never a proof: silence means nothing. Ends at once where the venue has no streams.
+        """
+
+    def streaming(self, slice_name: str) -> bool:
+        """Whether changes of the slice are being told right now."""
+
+    def look_interval_s(self, slice_name: str) -> float:
+        """How often the background's share of the request budget lets this account read the slice whole."""
+
+    def respite_s(self, slice_name: str) -> float:
+        """How long until the whole request budget would bear one more look at the slice; 0 if now."""
 
     async def quotes(self, symbols: Collection[str]) -> dict[str, Quote]:
         """Best prices of spot markets, fresh."""
@@ -286,8 +321,8 @@ class Venue(Protocol):
     async def execute(self, step: Step) -> StepResult:
         """Carry out one step. Never raises for what the venue did: the outcome says it."""
 
-    async def filled(self, step: SellSpot) -> bool | None:
-        """Ask by client order id whether an ambiguous sale reached the venue; None while that is not known."""
+    async def filled(self, step: SpotOrder) -> bool | None:
+        """Ask by client order id whether an ambiguous spot order reached the venue; None while that is not known."""
 
     async def probe(self) -> StepResult:
         """Exercise the trade permission without effect: cancel an order that does not exist."""
@@ -346,6 +381,9 @@ class CommandDesk(Protocol):
 
     def follow_lock(self, account_id: UUID) -> AsyncIterator[Document]:
         """The lock document now, at every change and at every refresh."""
+
+    def set_guard(self, account_id: UUID, mode: GuardMode | None) -> Document:
+        """Set what the guard of an account does, until the next word; None: as configured. What it does now."""
 
     def estimated_execution_ms(self, account_id: UUID) -> float:
         """How long the next CLOSE_ALL is expected to take, from history; else the last drill; else the deadline."""

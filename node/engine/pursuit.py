@@ -17,7 +17,9 @@ from node.domain.result import Document, ErrorReport
 from node.domain.snapshot import SliceSnapshot
 from node.domain.steps import OrderIds, StepResult
 from node.engine.account import AccountTerms
-from node.engine.ports import Venue
+from node.engine.guard import Guard
+from node.engine.lock_ledger import LockLedger
+from node.engine.ports import Journal, Venue
 from node.engine.scribe import Scribe
 from node.engine.slice_goal import SliceGoal
 from node.engine.slice_worker import SliceWorker
@@ -46,6 +48,10 @@ class AccountContext:
     view: AccountView
     scribe: Scribe
     clock: Clock
+    ledger: LockLedger
+    journal: Journal
+    #: Called with every intervention of the guard.
+    on_guard: Callable[[AccountTerms, Document], None] = lambda _terms, _document: None
     #: Called with every step's result, for the metrics.
     on_step: Callable[[AccountTerms, StepResult], None] = lambda _terms, _result: None
 
@@ -54,13 +60,19 @@ class Pursuit:
     """Runs while commands are live; newcomers widen the goal and never wait."""
 
     def __init__(
-        self, context: AccountContext, live: dict[UUID, LiveCommand], *, symbols_certain: Callable[[], bool]
+        self,
+        context: AccountContext,
+        live: dict[UUID, LiveCommand],
+        guard: Guard,
+        *,
+        symbols_certain: Callable[[], bool],
     ) -> None:
         self._context = context
         #: Whether all markets are loaded: until then a symbol that is not found may still exist.
         self._symbols_certain = symbols_certain
         #: Shared with the actor, which adds newcomers.
         self._live = live
+        self._guard = guard
         self._changed = asyncio.Event()
         #: Set at the end of a judgement that began after it was made.
         self._judged = asyncio.Event()
@@ -158,14 +170,15 @@ class Pursuit:
         await passed.wait()
 
     def may_sell(self) -> bool:
-        """Spot sales begin when positions are proven gone: a balance may be the other leg's hedge, or its margin."""
+        """Sales begin when positions and their orders are proven gone: a balance may be the other leg's hedge, or its
+        margin.
+        """
         venue = self._context.venue
         workers = [self._workers[name] for name in venue.derivative_slices if self.goal(name) is not None]
-        proofs = [worker.state().proof for worker in workers]
-        if not all(proof is not None and not proof.positions for proof in proofs):
+        if not all(worker.cleared() for worker in workers):
             return False
         oldest_ns = self._context.clock.monotonic_ns() - PROOF_MAX_AGE_NS
-        stale = [worker for worker, proof in zip(workers, proofs, strict=True) if proof and proof.ended_ns < oldest_ns]
+        stale = [worker for worker in workers if not worker.cleared(since_ns=oldest_ns)]
         for worker in stale:
             worker.recheck()
         return not stale
@@ -241,6 +254,9 @@ class Pursuit:
     def _judge(self) -> None:
         """End the commands whose part is proven, or lost; have proofs renewed that a later step has overtaken."""
         passed, self._judged = self._judged, asyncio.Event()
+        if self._guard.busy:
+            passed.set()
+            return  # a step of its is still in flight: nothing is proven before it has ended
         states = {name: worker.state() for name, worker in self._workers.items()}
         for live in list(self._live.values()):
             names = live.slices(self._context.venue)
@@ -278,8 +294,12 @@ class Pursuit:
         return max(worker.state().last_step_ended_ns for worker in self._workers.values())
 
     def _aim(self, live: LiveCommand) -> Aim:
-        recently_ns = self._context.clock.monotonic_ns() - PROOF_MAX_AGE_NS
-        return live.aim(self._context.venue, symbols_certain=self._symbols_certain(), proofs_until_ns=recently_ns)
+        return live.aim(
+            self._context.venue,
+            symbols_certain=self._symbols_certain(),
+            proofs_from_ns=self._guard.last_step_ended_ns,
+            proofs_until_ns=self._context.clock.monotonic_ns() - PROOF_MAX_AGE_NS,
+        )
 
     def _prove_again(self, live: LiveCommand) -> None:
         for name in live.slices(self._context.venue):
@@ -289,6 +309,7 @@ class Pursuit:
     def _end(self, live: LiveCommand, state: CommandState, assessment: Assessment) -> None:
         # The record is not waited for: a slow journal must not hold up what other commands still have to do.
         del self._live[live.command.command_id]
+        self._guard.command_ended(live.scope, live.slices(self._context.venue), state, assessment.evidence)
         self._note(live, state, assessment)
 
     def _note(
@@ -318,6 +339,7 @@ class Pursuit:
         states = [self._workers[name].state() for name in names if name in self._workers]
         assessment = assess(self._aim(live), states)
         self._live.pop(live.command.command_id, None)
+        self._guard.command_ended(live.scope, names, CommandState.FAILED, ())
         clock = self._context.clock
         event = live.event(
             CommandState.FAILED,

@@ -18,7 +18,7 @@ from node.domain.plan import Chain, LegMemory, Plan, learn, plan_slice
 from node.domain.result import ErrorReport
 from node.domain.round import clear, size, target, without_cancelled
 from node.domain.snapshot import OpenOrder, SliceSnapshot
-from node.domain.steps import OrderIds, Outcome, Refusal, Step, StepResult
+from node.domain.steps import CancelOrders, CancelSymbol, ConvertAsset, OrderIds, Outcome, Refusal, Step, StepResult
 from node.engine.account import AccountTerms
 from node.engine.ports import Venue
 from node.engine.slice_goal import Pursuer, SliceGoal
@@ -30,6 +30,8 @@ PATIENCE_S: Final = 2.0
 #: Waiting after a round without progress: doubled each time, with full jitter on the upper half.
 PAUSE_MIN_S: Final = 0.05
 PAUSE_MAX_S: Final = 5.0
+#: Longest wait for a request budget to recover: venues count by the minute.
+RESPITE_MAX_S: Final = 60.0
 #: While nothing moves, everything is read every so many rounds; positions alone in between.
 FULL_LOOK_EVERY: Final = 5
 #: A key that is refused this often over this long is refused for good: venues refuse good keys for seconds.
@@ -66,6 +68,7 @@ class SliceWorker:
         #: What the next plan is made from; None: read first.
         self._working: SliceSnapshot | None = None
         self._proof: SliceSnapshot | None = None
+        self._seen: SliceSnapshot | None = None
         self._proof_goal: SliceGoal | None = None
         self._holdings: tuple[Holding, ...] = ()
         self._last_step_ended_ns = 0
@@ -92,6 +95,7 @@ class SliceWorker:
             slice=self.name,
             spot=self.spot,
             proof=None if self._in_flight else self._proof,
+            seen=self._seen,
             holdings=self._holdings,
             last_step_ended_ns=self._last_step_ended_ns,
             memory=dict(self._memory),
@@ -101,6 +105,13 @@ class SliceWorker:
             before_balances=dict(self._before_balances),
             trouble=self._trouble,
         )
+
+    def cleared(self, *, since_ns: int = 0) -> bool:
+        """Whether a proof that ended no earlier than that shows neither orders nor positions that can be closed."""
+        proof = self.state().proof
+        if proof is None or proof.orders or proof.ended_ns < since_ns:
+            return False
+        return all(self._memory.get(position.key, LegMemory()).residual for position in proof.positions)
 
     def wake(self, *, hurry: bool = False) -> None:
         """Something has changed elsewhere; with ``hurry`` so much that a pause ends, too."""
@@ -293,10 +304,15 @@ class SliceWorker:
         self._pursuit.changed()
 
     def _note_refusals(self, results: list[StepResult]) -> None:
-        refused = [result for result in results if result.outcome is not Outcome.DONE]
+        # A conversion that is not to be had changes nothing: the residue is named as what it is.
+        refused = [
+            result
+            for result in results
+            if result.outcome is not Outcome.DONE and not isinstance(result.step, ConvertAsset)
+        ]
         for result in refused:
-            if result.refusal is Refusal.UNKNOWN_ORDER:
-                continue
+            if result.refusal is Refusal.UNKNOWN_ORDER and isinstance(result.step, CancelOrders | CancelSymbol):
+                continue  # gone already: that is what was wanted
             code = result.refusal.value if result.refusal else "AMBIGUOUS"
             self._trouble = ErrorReport(
                 code=code, message=result.message or code, slice=self.name, symbol=result.step.symbol
@@ -337,7 +353,10 @@ class SliceWorker:
 
     async def _pause(self) -> None:
         longest = min(PAUSE_MIN_S * 2 ** min(self._idle_rounds, 10), PAUSE_MAX_S)
-        wait_s = max(longest * (0.5 + secrets.randbelow(500) / 1000), self._retry_after_s or 0.0)
+        jittered_s = longest * (0.5 + secrets.randbelow(500) / 1000)
+        # What moves nothing must not spend what others of this address may need.
+        respite_s = min(self._venue.respite_s(self.name), RESPITE_MAX_S)
+        wait_s = max(jittered_s, respite_s, self._retry_after_s or 0.0)
         self._retry_after_s = None
         self._hurry.clear()
         try:
@@ -418,6 +437,7 @@ class SliceWorker:
         return replace(seen, orders=known.orders, balances=known.balances)
 
     def _noted(self, snapshot: SliceSnapshot) -> SliceSnapshot:
+        self._seen = snapshot
         self._view.note(snapshot)
         return snapshot
 

@@ -1,18 +1,40 @@
-"""The spot slice: orders like everywhere, and the sales of FLATTEN, where no venue bounds what we sell."""
+"""Slices of balances: orders like everywhere, and what FLATTEN does, where no venue bounds what we sell."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
 from node.clock import Clock
-from node.domain.flatten import FlattenTerms, Quote, plan_sales, route_of, to_sell
+from node.domain.assess import SliceState
+from node.domain.flatten import (
+    FlattenTerms,
+    Pairs,
+    Past,
+    Quote,
+    SpotMarket,
+    plan_flatten,
+    spot_pairs,
+    symbols_to_price,
+    to_settle,
+)
 from node.domain.plan import SLIPPAGE_WIDENING, Plan
 from node.domain.result import ErrorReport
 from node.domain.snapshot import Balance, SliceSnapshot
-from node.domain.steps import Outcome, Refusal, SellSpot, Step, StepResult
+from node.domain.steps import (
+    BuyToRepay,
+    ConvertAsset,
+    Outcome,
+    Refusal,
+    RepayDebt,
+    SellSpot,
+    SpotOrder,
+    Step,
+    StepResult,
+)
 from node.engine.account import AccountTerms
 from node.engine.ports import Venue
 from node.engine.slice_goal import Pursuer, SliceGoal
@@ -29,10 +51,16 @@ LOCKED_LOOKS_MAX: Final = 5
 #: A request may reach the venue this long after it was signed (Binance: recvWindow, 10 s by ccxt's default).
 #: Until then "no such order" may still become untrue.
 LATE_ARRIVAL_NS: Final = 10_000_000_000
+#: A debt that the venue will not take back this often in a row stays, and is named.
+REPAYMENTS_REFUSED_MAX: Final = 3
+#: Says nothing about the step itself: the same one may be taken a little later.
+PASSING: Final = frozenset({Refusal.RATE_LIMITED, Refusal.OVERLOADED, Refusal.DENIED, Refusal.PERMISSION})
 
 
 class SpotWorker(SliceWorker):
-    """Cancels orders, then sells free balances: one outstanding sale an asset, each from a fresh read."""
+    """Cancels orders, then turns free balances into base currency: one outstanding step an asset, each from a fresh
+    read; debts last.
+    """
 
     spot = True
 
@@ -40,13 +68,21 @@ class SpotWorker(SliceWorker):
         self, name: str, *, venue: Venue, view: AccountView, account: AccountTerms, clock: Clock, pursuit: Pursuer
     ) -> None:
         super().__init__(name, venue=venue, view=view, account=account, clock=clock, pursuit=pursuit)
-        #: Sales whose outcome is not known, and when they ended: nothing more of the asset is sold before it is.
-        self._ambiguous: dict[str, tuple[SellSpot, int]] = {}
+        #: Orders whose outcome is not known, and when they ended: nothing more is done with the asset before it is.
+        self._ambiguous: dict[str, tuple[SpotOrder, int]] = {}
         self._levels: dict[str, int] = {}
         self._refused: dict[str, Refusal] = {}
+        #: Assets whose market does not take orders now.
+        self._closed: set[str] = set()
+        self._converted: set[str] = set()
+        self._repayments_refused: Counter[str] = Counter()
         self._locked_looks = 0
-        #: Sales that the venue took, with the balance before.
-        self._sold_from: dict[str, Decimal] = {}
+        #: Orders that the venue took, with what was held and owed before.
+        self._traded_from: dict[str, tuple[Decimal, Decimal]] = {}
+
+    def state(self) -> SliceState:
+        """For the assessment."""
+        return replace(super().state(), closed_assets=frozenset(self._closed))
 
     async def _plan(self, goal: SliceGoal, snapshot: SliceSnapshot) -> Plan:
         plan = await super()._plan(goal, snapshot)
@@ -57,22 +93,30 @@ class SpotWorker(SliceWorker):
             raise VenueUnavailable("the markets are not known yet: nothing can be called unsellable")
         unknown = set(self._ambiguous)
         await self._resolve()
-        self._learn_from_sales(snapshot.balances)
-        terms = self._account.flatten
-        holdings = plan_sales(
-            snapshot.balances,
-            terms,
-            self._venue.rules(self.name),
-            await self._quotes(snapshot.balances, terms),
-            ids=self._ids(goal),
-            levels=self._levels,
-        )
+        self._learn_from_orders(snapshot.balances)
+        terms, pairs = self._account.flatten, spot_pairs(self._venue.rules(self.name).values())
+        quotes = await self._quotes(snapshot.balances, terms, pairs)
         self._holdings = tuple(
-            replace(holding, sale=None) if holding.balance.asset in self._refused else holding for holding in holdings
+            plan_flatten(
+                snapshot.balances,
+                snapshot.orders or (),
+                terms,
+                SpotMarket(pairs=pairs, quotes=quotes, converts=self._venue.converts(self.name)),
+                ids=self._ids(goal),
+                past=self._past(),
+            )
         )
         # What was unknown when this snapshot was taken needs a younger one, whatever has been learnt since.
-        sales = [holding.sale for holding in self._holdings if holding.sale and holding.sale.asset not in unknown]
-        return Plan(chains=(*plan.chains, *(((sale,),) for sale in sales)))
+        steps = [holding.step for holding in self._holdings if holding.step and holding.step.asset not in unknown]
+        return Plan(chains=(*plan.chains, *(((step,),) for step in steps)))
+
+    def _past(self) -> Past:
+        return Past(
+            levels=self._levels,
+            refused=self._refused.keys(),
+            converted=self._converted,
+            unrepayable=self._unrepayable(),
+        )
 
     async def _look_again(self, goal: SliceGoal, before: SliceSnapshot, results: list[StepResult]) -> None:
         self._note_refusals(results)
@@ -96,22 +140,30 @@ class SpotWorker(SliceWorker):
 
     def _waits_for_locked(self, proof: SliceSnapshot) -> bool:
         """What cancelled orders held is given free with a delay on some venues: look again a few times."""
-        held = [balance for balance in to_sell(proof.balances or (), self._account.flatten) if balance.locked > 0]
+        held = [balance for balance in to_settle(proof.balances or (), self._account.flatten) if balance.locked > 0]
         if not held or proof.orders:
             return False
         self._locked_looks += 1
         return self._locked_looks <= LOCKED_LOOKS_MAX
 
-    async def _quotes(self, balances: tuple[Balance, ...], terms: FlattenTerms) -> dict[str, Quote]:
-        markets = self._venue.rules(self.name).values()
-        routes = [route_of(balance.asset, terms, markets) for balance in to_sell(balances, terms)]
-        symbols = {market.symbol for route in routes if route for market in route.hops}
+    async def _quotes(self, balances: tuple[Balance, ...], terms: FlattenTerms, pairs: Pairs) -> dict[str, Quote]:
+        symbols = symbols_to_price(balances, terms, pairs)
         return await self._venue.quotes(symbols) if symbols else {}
 
     async def _step(self, step: Step) -> StepResult:
-        if not isinstance(step, SellSpot):
-            return await super()._step(step)
-        # Unknown from the moment it leaves: were we interrupted here, it must not be sold again.
+        match step:
+            case SellSpot() | BuyToRepay():
+                return await self._order(step)
+            case ConvertAsset():
+                self._converted.add(step.asset)  # whatever comes of it: an unclear one must not be asked for twice
+                return await super()._step(step)
+            case RepayDebt():
+                return self._repaid(step, await super()._step(step))
+            case _:
+                return await super()._step(step)
+
+    async def _order(self, step: SpotOrder) -> StepResult:
+        # Unknown from the moment it leaves: were we interrupted here, it must not be placed again.
         self._ambiguous[step.asset] = (step, self._clock.monotonic_ns())
         result = await super()._step(step)
         if result.outcome is Outcome.AMBIGUOUS:
@@ -120,21 +172,42 @@ class SpotWorker(SliceWorker):
         unknown = self._ambiguous.get(step.asset)
         if unknown is not None and unknown[0].client_order_id == step.client_order_id:
             del self._ambiguous[step.asset]
+        self._closed.discard(step.asset)
         if result.outcome is Outcome.DONE:
-            totals = {holding.balance.asset: holding.balance.total for holding in self._holdings}
-            self._sold_from[step.asset] = totals.get(step.asset, Decimal(-1))
+            self._note_before(step.asset)
         elif result.refusal in FINAL_REFUSALS:
             self._refused[step.asset] = Refusal.TOO_SMALL
         elif result.refusal is Refusal.PRICE_BAND:
             self._widen(step.asset)
+        elif result.refusal is Refusal.MARKET_CLOSED:
+            self._closed.add(step.asset)
         return result
 
-    def _learn_from_sales(self, balances: tuple[Balance, ...]) -> None:
-        """A sale that was taken and sold nothing needs a wider price."""
+    def _repaid(self, step: RepayDebt, result: StepResult) -> StepResult:
+        if result.outcome is Outcome.REFUSED and result.refusal not in PASSING:
+            self._repayments_refused[step.asset] += 1
+        elif result.outcome is Outcome.DONE:
+            del self._repayments_refused[step.asset]
+        return result
+
+    def _unrepayable(self) -> frozenset[str]:
+        return frozenset(name for name, times in self._repayments_refused.items() if times >= REPAYMENTS_REFUSED_MAX)
+
+    def _note_before(self, asset: str) -> None:
+        """Remember what an order began with, unless another one brings more of the same coin meanwhile."""
+        rules = self._venue.rules(self.name)
+        steps = [holding.step for holding in self._holdings if isinstance(holding.step, SellSpot)]
+        if asset not in {rules[step.symbol].quote for step in steps if step.symbol in rules}:
+            for holding in self._holdings:
+                if holding.balance.asset == asset:
+                    self._traded_from[asset] = (holding.balance.total, holding.balance.debt)
+
+    def _learn_from_orders(self, balances: tuple[Balance, ...]) -> None:
+        """An order that was taken and changed nothing needs a wider price."""
         for balance in balances:
-            if self._sold_from.get(balance.asset) == balance.total:
+            if self._traded_from.get(balance.asset) == (balance.total, balance.debt):
                 self._widen(balance.asset)
-        self._sold_from.clear()
+        self._traded_from.clear()
 
     def _widen(self, asset: str) -> None:
         self._levels[asset] = self._levels.get(asset, 0) + 1
@@ -142,12 +215,12 @@ class SpotWorker(SliceWorker):
             self._refused[asset] = Refusal.PRICE_BAND
 
     async def _resolve(self) -> None:
-        """Ask after every ambiguous sale by its client order id; what stays unknown stays unsold."""
-        for asset, (sale, ended_ns) in list(self._ambiguous.items()):
+        """Ask after every ambiguous order by its client order id; what stays unknown stays as it is."""
+        for asset, (order, ended_ns) in list(self._ambiguous.items()):
             try:
-                reached = await self._venue.filled(sale)
+                reached = await self._venue.filled(order)
             except VenueError as error:
-                self._trouble = ErrorReport(code=error.code, message=str(error), slice=self.name, symbol=sale.symbol)
+                self._trouble = ErrorReport(code=error.code, message=str(error), slice=self.name, symbol=order.symbol)
                 continue
             too_late = self._clock.monotonic_ns() - ended_ns > LATE_ARRIVAL_NS
             if reached or (reached is False and too_late):
@@ -162,9 +235,10 @@ class SpotWorker(SliceWorker):
             return True
         balances = self._proof.balances if self._proof else None
         judged = {holding.balance.asset for holding in self._holdings}
-        wanted = {balance.asset for balance in to_sell(balances or (), self._account.flatten)}
-        pending = any(holding.sale is not None for holding in self._holdings)
+        wanted = {balance.asset for balance in to_settle(balances or (), self._account.flatten)}
+        pending = any(holding.step is not None for holding in self._holdings)
         return not self._ambiguous and not pending and wanted <= judged
 
     def _refused_assets(self) -> frozenset[str]:
-        return frozenset(asset for asset, why in self._refused.items() if why is not Refusal.TOO_SMALL)
+        refused = {asset for asset, why in self._refused.items() if why is not Refusal.TOO_SMALL}
+        return frozenset(refused) | self._unrepayable()

@@ -11,7 +11,18 @@ from node.domain.latency import Stopwatch
 from node.domain.lock import AccountLock
 from node.domain.plan import Scope
 from node.domain.result import Document, ErrorReport, Findings, OrderCounts, Verdict, result_document
-from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, Outcome, Refusal, SellSpot, StepResult
+from node.domain.steps import (
+    BuyToRepay,
+    CancelOrders,
+    CancelSymbol,
+    ClosePosition,
+    ConvertAsset,
+    Outcome,
+    Refusal,
+    RepayDebt,
+    SellSpot,
+    StepResult,
+)
 from node.engine.account import AccountTerms
 from node.engine.ports import Event, LockChange, Venue
 
@@ -54,10 +65,12 @@ class LiveCommand:
         """The slices it must be proven in."""
         if not self.command.symbols:
             return venue.slices
-        wanted = {venue.slice_of(symbol) for symbol in self.command.symbols}
+        wanted = {name for symbol in self.command.symbols for name in venue.slices_of(symbol)}
         return tuple(name for name in venue.slices if name in wanted)
 
-    def aim(self, venue: Venue, *, symbols_certain: bool = True, proofs_until_ns: int = 0) -> Aim:
+    def aim(
+        self, venue: Venue, *, symbols_certain: bool = True, proofs_from_ns: int = 0, proofs_until_ns: int = 0
+    ) -> Aim:
         """What the assessment holds the venue's answers against."""
         whole = not self.command.symbols
         return Aim(
@@ -66,9 +79,9 @@ class LiveCommand:
             terms=self._account.flatten,
             not_covered=venue.not_covered if whole else (),
             unverified=venue.unverified,
-            unknown_symbols=tuple(symbol for symbol in self.command.symbols if venue.slice_of(symbol) is None),
+            unknown_symbols=tuple(symbol for symbol in self.command.symbols if not venue.slices_of(symbol)),
             symbols_certain=symbols_certain,
-            proofs_from_ns=self.stopwatch.received_ns,
+            proofs_from_ns=max(self.stopwatch.received_ns, proofs_from_ns),
             proofs_until_ns=proofs_until_ns,
         )
 
@@ -77,19 +90,20 @@ class LiveCommand:
         step = result.step
         if not self._scope.covers(step.symbol):
             return
-        if result.sent_ns is not None and isinstance(step, ClosePosition | SellSpot):
+        if result.sent_ns is not None and isinstance(step, ClosePosition | SellSpot | BuyToRepay | ConvertAsset):
             self.stopwatch.order_sent(result.sent_ns)
             self.stopwatch.order_ended(result.ended_ns)
         match result.outcome:
             case Outcome.AMBIGUOUS:
                 self.counts.ambiguous += 1
-            case Outcome.REFUSED if result.refusal is not Refusal.UNKNOWN_ORDER:
-                self.counts.rejected += 1
+            case Outcome.REFUSED:
+                gone_already = result.refusal is Refusal.UNKNOWN_ORDER and isinstance(step, CancelOrders | CancelSymbol)
+                self.counts.rejected += not gone_already
             case Outcome.DONE if isinstance(step, CancelOrders):
                 self.counts.cancelled += len(step.order_ids)
             case Outcome.DONE if isinstance(step, CancelSymbol):
                 self.counts.cancelled += step.seen
-            case Outcome.DONE:
+            case Outcome.DONE if not isinstance(step, RepayDebt):
                 self.counts.placed += 1
             case _:
                 pass

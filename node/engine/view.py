@@ -50,7 +50,8 @@ class AccountView:
     def __init__(self, venue: Venue, clock: Clock, background: Callable[[], AbstractContextManager[object]]) -> None:
         self._venue = venue
         self._clock = clock
-        self._background = background
+        #: Reads made inside wait for the background's budget.
+        self.background = background
         self._seen: dict[str, Seen] = {}
         self.troubles: dict[str, VenueError] = {}
         #: Called with every read that anybody made of this account.
@@ -122,13 +123,18 @@ class AccountView:
         legs = sum(len(seen.snapshot.positions) + len(seen.snapshot.orders or ()) for seen in self._seen.values())
         return max(SOCKETS_MIN, min(SOCKETS_MAX, legs + READS_BESIDE))
 
-    async def sweep(self) -> None:
-        """Read every slice whole, once. A slice that cannot be read is noted, never raised."""
-        await asyncio.gather(*(self._read(name, positions_only=False) for name in self._venue.slices))
+    async def sweep(self, *, older_than_s: float = 0.0) -> None:
+        """Read every slice whole that nobody has for so long. A slice that cannot be read is noted, never raised."""
+        before_ns = self._clock.monotonic_ns() - int(older_than_s * 1e9)
+        due = [name for name in self._venue.slices if self._read_whole_ns(name) <= before_ns]
+        await asyncio.gather(*(self._read(name, positions_only=False) for name in due))
+
+    def _read_whole_ns(self, name: str) -> int:
+        return self._seen[name].full_at_ns if name in self._seen else NEVER
 
     async def poll(self) -> None:
         """Keep the view and the sockets warm until cancelled. Everything here is background work."""
-        with self._background():
+        with self.background():
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._poll_positions(), name="view-positions")
                 tasks.create_task(self._poll_everything(), name="view-sweep")
@@ -141,7 +147,7 @@ class AccountView:
 
     async def _poll_everything(self) -> None:
         while True:
-            await self.sweep()
+            await self.sweep(older_than_s=SWEEP_EVERY_S / 2)
             await asyncio.sleep(SWEEP_EVERY_S)
 
     async def warm_up(self) -> None:

@@ -91,6 +91,11 @@ class NewReject:
     note: RejectNote
 
 
+def is_passed_drill(command: Command, state: CommandState) -> bool:
+    """Whether an ending tells of a drill that passed."""
+    return command.dry_run and command.action.closes and state is CommandState.DONE
+
+
 class Draft:
     """One transaction being decided: the ledger as it would be, and what must be written to make it so.
 

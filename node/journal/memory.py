@@ -14,7 +14,7 @@ from node.domain.lock import AccountLock
 from node.domain.result import Document
 from node.engine.ports import Admission, AdmissionOutcome, Event, OutboxMessage, RejectNote, StoredCommand
 from node.errors import JournalUnavailable
-from node.journal.decisions import Draft, KnownCommand, Ledger, NewReject
+from node.journal.decisions import Draft, KnownCommand, Ledger, NewReject, is_passed_drill
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,6 +58,7 @@ class MemoryJournal:
         self._entries: dict[UUID, _Entry] = {}
         self._outbox: dict[int, UUID] = {}
         self._in_doubt: set[tuple[UUID, CommandState]] = set()
+        self._guards: dict[UUID, Document] = {}
 
     @property
     def down(self) -> bool:
@@ -180,6 +181,26 @@ class MemoryJournal:
         for seq in seqs:
             self._outbox.pop(seq, None)
         _raise(failure)
+
+    async def keep_guard(self, account_id: UUID, document: Document) -> None:
+        """Keep what the guard of an account must not forget."""
+        failure = self._called("keep_guard", writes=True)
+        self._guards[account_id] = _copy(document)
+        _raise(failure)
+
+    async def guards(self) -> dict[UUID, Document]:
+        """What the guards have kept."""
+        self._called("guards")
+        return {account_id: _copy(document) for account_id, document in self._guards.items()}
+
+    async def last_drills(self) -> dict[UUID, Document]:
+        """Per account the ending of the newest drill that passed."""
+        self._called("last_drills")
+        return {
+            entry.command.account_id: _copy(entry.documents[-1])
+            for entry in sorted(self._entries.values(), key=lambda entry: int(entry.documents[-1]["seq"]))
+            if entry.command.account_id and is_passed_drill(entry.command, entry.state)
+        }
 
     def advance_seq(self, at_least: int) -> None:
         """Give out only numbers above this one."""

@@ -59,6 +59,17 @@ SELECT_SEQ: Final = (
 )
 SELECT_LIVE: Final = "SELECT id, account, state, params FROM command WHERE ended_at IS NULL"
 SELECT_LOCKS: Final = "SELECT account, epoch, latched, since, by, reason FROM engine_lock"
+UPSERT_GUARD: Final = (
+    "INSERT INTO guard (account, document, at) VALUES (?, ?, ?)"
+    " ON CONFLICT (account) DO UPDATE SET document = excluded.document, at = excluded.at"
+)
+SELECT_GUARDS: Final = "SELECT account, document FROM guard"
+#: SQLite: beside max() the other columns are those of the row that has it.
+SELECT_LAST_DRILLS: Final = (
+    "SELECT c.account, e.document, max(e.seq) FROM command c JOIN command_event e ON e.seq = c.newest_seq"
+    " WHERE c.state = 'done' AND c.action IN ('CLOSE_ALL', 'FLATTEN') AND json_extract(c.params, '$.dry_run')"
+    " AND c.account IS NOT NULL GROUP BY c.account"
+)
 SELECT_HOLDS: Final = "SELECT account, command FROM lock_hold"
 
 

@@ -210,6 +210,25 @@ class SqliteJournal:
 
         await self._database.transact("published", work)
 
+    async def keep_guard(self, account_id: UUID, document: Document) -> None:
+        """Keep what the guard of an account must not forget, in place of what it kept before."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            at = rows.instant(self._clock.now())
+            await connection.execute(rows.UPSERT_GUARD, (str(account_id), rows.text(document), at))
+
+        await self._database.transact("keep_guard", work)
+
+    async def guards(self) -> dict[UUID, Document]:
+        """What the guards have kept."""
+        found = await self._database.read(rows.SELECT_GUARDS, ())
+        return {UUID(account): json.loads(document) for account, document in found}
+
+    async def last_drills(self) -> dict[UUID, Document]:
+        """Per account the ending of the newest drill that passed."""
+        found = await self._database.read(rows.SELECT_LAST_DRILLS, ())
+        return {UUID(account): json.loads(document) for account, document, _ in found}
+
     def advance_seq(self, at_least: int) -> None:
         """Give out only numbers above this one: what the engine numbered itself while the journal was down."""
         self._ledger.seq = max(self._ledger.seq, at_least)

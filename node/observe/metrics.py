@@ -73,7 +73,17 @@ class Metrics:
             "oldest_unfinished_command_seconds", "Age of the oldest live command; 0 without one."
         )
         self.snapshot_age_seconds = gauge("snapshot_age_seconds", "Age of the last complete read.", "account", "slice")
-        self.drill_age_seconds = gauge("drill_age_seconds", "Since the last drill that passed.", "account")
+        self.drill_age_seconds = gauge(
+            "drill_age_seconds", "Since the last drill that passed; infinite if none ever did.", "account"
+        )
+        self.guard_active = gauge("guard_active", "Whether a locked account is watched now.", "account")
+        self.guard_interval_seconds = gauge(
+            "guard_interval_seconds", "Between two looks where no stream tells; 0 where streams tell of all.", "account"
+        )
+        self.guard_spaced = gauge("guard_spaced", "Whether the guard has had to slow down.", "account")
+        self.guard_interventions_total = counter(
+            "guard_interventions_total", "Orders cancelled and positions closed by the guard.", "account", "kind"
+        )
         self.event_loop_lag_seconds = histogram("event_loop_lag_seconds", "How late the event loop's timer fired.")
         self.build_info = gauge("build_info", "Always 1; the version is the label.", "version")
         self.build_info.labels(version=version).set(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
@@ -42,6 +43,11 @@ class Telemetry:
         if result.refusal is not None:
             self._metrics.venue_errors_total.labels(exchange=account.exchange, kind=result.refusal.value).inc()
 
+    def guarded(self, account: AccountTerms, document: Document) -> None:
+        """The guard of an account has intervened."""
+        for step in document["steps"]:
+            self._metrics.guard_interventions_total.labels(account=account.name, kind=step["deed"]).inc()
+
     def event(self, command: Command, document: Document) -> None:
         """A command has a new state."""
         if not CommandState(document["state"]).ended:
@@ -72,6 +78,9 @@ class Telemetry:
         metrics.engine_locked.labels(account=terms.name).set(lock.locked)
         metrics.lock_epoch.labels(account=terms.name).set(lock.epoch)
         metrics.account_armed.labels(account=terms.name).set(actor.healthy)
+        metrics.guard_active.labels(account=terms.name).set(actor.guard.active)
+        metrics.guard_interval_seconds.labels(account=terms.name).set(actor.guard.interval_s())
+        metrics.guard_spaced.labels(account=terms.name).set(actor.guard.spaced)
         offset_ms = actor.context.venue.clock_offset_ms()
         if offset_ms is not None:
             metrics.venue_clock_offset_seconds.labels(account=terms.name).set(offset_ms / 1e3)
@@ -80,5 +89,6 @@ class Telemetry:
             if age_s is not None:
                 metrics.snapshot_age_seconds.labels(account=terms.name, slice=name).set(age_s)
         drilled_at = desk.drilled_at.get(terms.account_id)
-        if drilled_at is not None:
-            metrics.drill_age_seconds.labels(account=terms.name).set((clock.now() - drilled_at).total_seconds())
+        # One that was never drilled is older than any limit.
+        age_s = math.inf if drilled_at is None else (clock.now() - drilled_at).total_seconds()
+        metrics.drill_age_seconds.labels(account=terms.name).set(age_s)

@@ -19,11 +19,29 @@ class Balance:
     free: Decimal = ZERO
     locked: Decimal = ZERO  # held by resting orders
     borrowed: Decimal = ZERO
+    interest: Decimal = ZERO  # owed on what is borrowed; it does not grow by itself
 
     @property
     def total(self) -> Decimal:
         """Free and locked together; debts are not deducted."""
         return self.free + self.locked
+
+    @property
+    def owed(self) -> Decimal:
+        """The debt: principal and interest."""
+        return self.borrowed + self.interest
+
+    def borrow(self, amount: Decimal) -> None:
+        """Owe *amount* more, and have it."""
+        self.borrowed += amount
+        self.free += amount
+
+    def repay(self, amount: Decimal) -> None:
+        """Pay *amount* of the debt out of what is free, interest first. Neither may be less than it."""
+        interest = min(amount, self.interest)
+        self.interest -= interest
+        self.borrowed -= amount - interest
+        self.free -= amount
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,7 +65,7 @@ class PositionSettings:
 
 @dataclass(slots=True, kw_only=True)
 class Counters:
-    """What a client did, for judging it. Only accepted requests count, except in *orders_refused*."""
+    """What a client did, for judging it: numbers of requests. Only accepted ones count, except in *orders_refused*."""
 
     orders_placed: int = 0
     orders_cancelled: int = 0
@@ -55,7 +73,11 @@ class Counters:
     orders_refused: int = 0
     exposure_increases: int = 0  # accepted orders that could enlarge a position
     sign_flips: int = 0  # a net position went through zero to the other side
-    buys: int = 0  # accepted spot buys
+    buys: int = 0  # accepted spot and margin buys
+    borrows: int = 0  # accepted orders that needed a loan, and loans asked for by themselves
+    oversold: int = 0  # accepted sales of more than was free
+    conversions: int = 0
+    repayments: int = 0  # debts paid back by request; not those that an order paid
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from node.sim.accounts import Account
 from node.sim.market import ZERO, Listing, Market, MarketStatus
-from node.sim.orders import Book, Leg, OrderKind, OrderTerms, Side, TimeInForce
+from node.sim.orders import Book, Leg, OrderKind, OrderTerms, Origin, Side, TimeInForce
 from node.sim.refusals import Reason, RefusalError
 from node.sim.settlement import spending, unrealised
 
@@ -23,6 +23,10 @@ class HouseRules:
     reduce_only_conflict_refused: bool = False
     #: Resting reduce-only orders end with their position.
     reduce_only_expires: bool = True
+    #: As in unified accounts: what a spot order lacks is borrowed without limit, and what it brings in repays.
+    auto_borrow: bool = False
+    #: What a conversion gives, as a fraction of the market's price.
+    conversion_ratio: Decimal = Decimal("0.998")
 
 
 def admit(account: Account, terms: OrderTerms, listing_of: ListingOf, rules: HouseRules) -> Decimal:
@@ -32,6 +36,8 @@ def admit(account: Account, terms: OrderTerms, listing_of: ListingOf, rules: Hou
         RefusalError: it is not taken.
     """
     listing = listing_of(terms.market)
+    if listing.status is MarketStatus.DELISTED:
+        raise RefusalError(Reason.UNKNOWN_SYMBOL)
     if listing.status is not MarketStatus.TRADING:
         raise RefusalError(Reason.MARKET_CLOSED)
     quantity = wanted_quantity(terms, listing)
@@ -49,7 +55,7 @@ def admit(account: Account, terms: OrderTerms, listing_of: ListingOf, rules: Hou
     elif terms.market.is_contract:
         _check_margin(account, terms, quantity, listing_of)
     if not terms.market.is_contract:
-        _check_balance(account, terms, quantity, listing)
+        _check_balance(account, terms, quantity, listing, rules)
     _check_crossing(terms, listing)
     return quantity
 
@@ -71,6 +77,27 @@ def exposure_added(account: Account, terms: OrderTerms, quantity: Decimal) -> De
     before = account.quantity(terms.market, terms.leg)
     after = before + terms.signed * quantity
     return abs(after) if before * after < 0 else max(ZERO, abs(after) - abs(before))
+
+
+def shortfall(account: Account, terms: OrderTerms, quantity: Decimal, listing: Listing) -> Decimal:
+    """What a spot order would give away beyond what is free; zero for contracts."""
+    if terms.market.is_contract:
+        return ZERO
+    price = terms.price or (terms.trigger.price if terms.trigger is not None else None) or listing.ask
+    asset, amount = spending(terms, quantity, price)
+    return max(ZERO, amount - account.balance(terms.market.wallet, asset).free)
+
+
+def count_acceptance(account: Account, terms: OrderTerms, quantity: Decimal, lacking: Decimal) -> None:
+    """Enter an order that was taken into the counters; *lacking* is what it gives away beyond what is free."""
+    counters = account.counters_of(terms.origin)
+    if counters is None or terms.origin is Origin.TRIGGER:  # counted when the conditional order was taken
+        return
+    counters.orders_placed += 1
+    counters.buys += not terms.market.is_contract and terms.side is Side.BUY
+    counters.borrows += lacking > 0
+    counters.oversold += lacking > 0 and terms.side is Side.SELL
+    counters.exposure_increases += exposure_added(account, terms, quantity) > 0
 
 
 def crosses(terms: OrderTerms, listing: Listing) -> bool:
@@ -195,10 +222,8 @@ def _check_margin(account: Account, terms: OrderTerms, quantity: Decimal, listin
         raise RefusalError(Reason.INSUFFICIENT_MARGIN)
 
 
-def _check_balance(account: Account, terms: OrderTerms, quantity: Decimal, listing: Listing) -> None:
-    price = terms.price or (terms.trigger.price if terms.trigger is not None else None) or listing.ask
-    asset, amount = spending(terms, quantity, price)
-    if amount > account.balance(terms.market.wallet, asset).free:
+def _check_balance(account: Account, terms: OrderTerms, quantity: Decimal, listing: Listing, rules: HouseRules) -> None:
+    if shortfall(account, terms, quantity, listing) and not (rules.auto_borrow or terms.borrows):
         raise RefusalError(Reason.INSUFFICIENT_BALANCE)
 
 

@@ -50,14 +50,22 @@ COINS = {
         _coin("INJ", "22", "0.001", "0.1", "30000", "0.01", "0.01"),
         _coin("ETC", "23", "0.001", "0.01", "30000", "0.01", "0.01"),
         _coin("BCH", "380", "0.01", "0.001", "2000", "0.001", "0.1"),
+        _coin("WBETH", "3390", "0.01", "0.001", "2000", "0.0001", "0.01"),
         _coin("WAN", "0.2", "0.0001", "1", "100000", "1", "0.00000001"),
     )
 }
 
-STABLE = {"USDT": Decimal(1), "USDC": Decimal("0.9998"), "USD": Decimal(1)}
+STABLE = {"USDT": Decimal(1), "USDC": Decimal("0.9998"), "FDUSD": Decimal("0.999"), "USD": Decimal(1)}
 NO_USDT_PAIR = frozenset({"WAN"})  # traded against BTC only: selling it takes two hops
+SPOT_ONLY = frozenset({"WBETH"})  # no contracts: ether that is staked, under a name of its own
+OFF_THE_BOOK = {"SXP": Decimal("0.25")}  # has a price, and no pair
 
 
 def price_of(asset: str) -> Decimal:
-    """USD price of any listed asset."""
-    return STABLE[asset] if asset in STABLE else COINS[asset].price
+    """USD price of an asset.
+
+    Raises:
+        LookupError: it has none.
+    """
+    prices = {**STABLE, **OFF_THE_BOOK}
+    return prices[asset] if asset in prices else COINS[asset].price

@@ -1,4 +1,9 @@
-"""``sovereign-node sim``: simulators on their own."""
+"""``sovereign-node sim``: simulators on their own.
+
+Scenarios: ``demo`` (futures of both kinds, spot, triggers), ``hedge`` (hedge mode, isolated margin), ``basis`` (spot
+hedged by shorts), ``margin`` (cross margin with debts), ``residue`` (spot balances that no single order sells),
+``empty`` and ``desk`` (several accounts at once).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +27,7 @@ def add_arguments(subparsers: argparse._SubParsersAction[argparse.ArgumentParser
     parser.add_argument("--port", type=int, default=9443, help="TLS port of the venue; 0 picks a free one")
     parser.add_argument("--control", type=int, default=9444, help="plain HTTP control port; 0 picks a free one")
     parser.add_argument("--ca-dir", type=Path, required=True, help="where ca.pem is written")
-    parser.add_argument("--scenario", choices=sorted(SCENARIOS), default="demo")
+    parser.add_argument("--scenario", choices=sorted(SCENARIOS), default="demo", help="what the accounts hold")
     parser.add_argument("--seed", type=int, default=None, help="make the same API keys at every start")
     parser.add_argument("--no-limits", action="store_true", help="count request weights, but refuse nothing for them")
     parser.set_defaults(run=run)

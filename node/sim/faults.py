@@ -1,20 +1,42 @@
 """How a simulated venue misbehaves: rules that apply to requests, and the JSON document that sets them.
 
 Every rule is one thing the network or the venue does to matching requests, a given number of times. A rule's ``do`` is
-a word (``"hang"``) or a word with its settings (``{"refuse": {"code": -2022}}``).
+a word (``"hang"``) or a word with its settings (``{"refuse": {"reason": "overloaded"}}``).
+
+A document that names requests by ``intent``, markets as ``linear:BTC/USDT`` and refusals by ``reason`` fits every
+venue; methods, paths, symbols and codes are one venue's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from node.sim.market import MarketStatus
+from node.sim.market import MarketStatus, Product
+from node.sim.refusals import Reason
+
+
+class Intent(StrEnum):
+    """What a client wants with a request, in words that no single venue owns."""
+
+    PLACE = "place"  # an order, of either book; batches too
+    CANCEL = "cancel"  # one order, several, or all
+    POSITIONS = "positions"
+    ORDERS = "orders"  # resting orders; at venues with one book the conditional ones too
+    TRIGGERS = "triggers"  # conditional orders, where they have a list of their own
+    BALANCES = "balances"
+    MARKETS = "markets"  # what is listed, and what clients load along with it
+    TIME = "time"
+    QUOTES = "quotes"  # tickers, books, mark prices
+    ORDER = "order"  # query of one order
+    RIGHTS = "rights"  # what the key may do
+    REPAY = "repay"  # borrow or repay a debt
+    CONVERT = "convert"
+    STREAM = "stream"  # opening, renewing or subscribing to an account's stream
+    OTHER = "other"
 
 
 class Deed(StrEnum):
@@ -27,7 +49,9 @@ class Deed(StrEnum):
     EMPTY_200 = "empty_200"  # execute, then 200 without a body
     HTML_200 = "html_200"  # execute, then 200 with a web page
     TRUNCATED_BODY = "truncated_body"  # execute, then half of the body
-    REFUSE = "refuse"  # execute nothing, answer an error code
+    RESHAPE = "reshape"  # execute, then 200 with another JSON document than the real one
+    REFUSE = "refuse"  # execute nothing, answer an error
+    REFUSE_AFTER_EXECUTION = "refuse_after_execution"  # execute, and answer an error all the same
     RATE_LIMIT = "rate_limit"  # execute nothing, 429
     BAN_418 = "ban_418"  # execute nothing, and 418 for everything until the ban ends
     PARTIAL_FILL = "partial_fill"  # market and crossing orders trade only a fraction
@@ -43,6 +67,8 @@ _MAIN_SETTING = {
     Deed.PARTIAL_FILL: "fraction",
     Deed.DELAY_MS: "delay_ms",
     Deed.REFUSE: "code",
+    Deed.REFUSE_AFTER_EXECUTION: "code",
+    Deed.RESHAPE: "body",
 }
 
 
@@ -54,12 +80,14 @@ class Action(_Model):
     """A deed with its settings; those of other deeds are ignored."""
 
     deed: Deed
+    reason: Reason | None = None  # refusals in the venue's own words; *code* and *msg* are then ignored
     code: int | str = -1000
     msg: str = "An unknown error occurred while processing the request."
     status: int = Field(default=0, ge=0, le=599)  # 0: the deed's usual one
     retry_after: float = Field(default=1, ge=0)  # seconds
     fraction: Decimal = Field(default=Decimal("0.5"), ge=0, le=1)
     delay_ms: float = Field(default=0, ge=0)
+    body: Any = None  # of a reshaped answer: any JSON
 
     @model_validator(mode="before")
     @classmethod
@@ -75,8 +103,15 @@ class Action(_Model):
 
 
 class Match(_Model):
-    """Which requests a rule applies to; what is left out matches all."""
+    """Which requests a rule applies to; what is left out matches all.
 
+    *market* is a selector as in ``prices`` and must be listed; *symbol* is compared as it was sent, unless it has a
+    colon in it, which makes it a *market*.
+    """
+
+    intent: Intent | list[Intent] | None = None
+    product: Product | None = None
+    market: str | None = None
     method: str | None = None
     host: str | None = None  # beginning of the host name
     path_prefix: str = ""
@@ -84,6 +119,13 @@ class Match(_Model):
     side: str | None = None
     account: str | None = None
     nth: int = Field(default=1, ge=1)  # from the n-th matching request on
+
+    @model_validator(mode="before")
+    @classmethod
+    def _symbol_as_market(cls, value: object) -> object:
+        if isinstance(value, dict) and ":" in str(value.get("symbol")) and "market" not in value:
+            return {("market" if name == "symbol" else name): item for name, item in value.items()}
+        return value
 
 
 class FaultRule(_Model):
@@ -130,17 +172,34 @@ class HiddenSlice(_Model):
     times: int | None = Field(default=None, ge=1)
 
 
+class StreamFault(_Model):
+    """What becomes of account streams, of all of them or of one product's or one account's."""
+
+    product: Product | None = None
+    account: str | None = None
+    refused: bool | None = None  # new connections are turned away
+    silent: bool | None = None  # connected, and nothing comes; what happens meanwhile is never told
+    cut: bool = False  # what is open breaks, now
+    expire: bool = False  # keys, tokens and subscriptions end, now, with the venue's notice; connections stay open
+
+
 class RightsChange(_Model):
     """New rights of an account's key; what is left out stays."""
 
     spot: bool | None = None
     futures: bool | None = None
+    margin: bool | None = None
+    convert: bool | None = None
     withdrawals: bool | None = None
     ip_restricted: bool | None = None
 
 
 class FaultDocument(_Model):
-    """Body of ``POST /faults``. Rules are added, everything else replaces what was set."""
+    """Body of ``POST /faults``. Rules are added, everything else replaces what was set.
+
+    Markets are named by ``SYMBOL``, ``product/SYMBOL`` or, at any venue, ``product:BASE/QUOTE`` (``linear:BTC/USDT``,
+    ``inverse:BTC/USD``; with ``-dated`` behind it the contract that expires).
+    """
 
     clear: bool = False  # first forget all faults
     latency_ms: float | list[LatencyRule] | None = None
@@ -148,105 +207,22 @@ class FaultDocument(_Model):
     engine_reopens: list[EngineReopens] = []
     late_trigger: list[LateTrigger] = []
     hidden_slice: list[HiddenSlice] = []
+    streams: list[StreamFault] = []
     clock_offset_ms: int | None = None
     revoke_key: list[str] = []  # account names
     key_rights: dict[str, RightsChange] = {}  # by account name
-    market_status: dict[str, MarketStatus] = {}  # by SYMBOL or product/SYMBOL
-    prices: dict[str, Decimal] = {}  # new mark prices, likewise
+    market_status: dict[str, MarketStatus] = {}  # by market
+    prices: dict[str, Decimal] = {}  # new mark prices, by market
     enforce_limits: bool | None = None
     reduce_only_conflict_refused: bool | None = None
     reduce_only_expires: bool | None = None
+    auto_borrow: bool | None = None  # spot orders may give away more than is free
+    conversion_ratio: Decimal | None = Field(default=None, gt=0)  # what quotes give, as a fraction of the mark price
 
     @model_validator(mode="before")
     @classmethod
     def _single_as_list(cls, value: object) -> object:
         if not isinstance(value, dict):
             return value
-        listed = ("rules", "engine_reopens", "late_trigger", "hidden_slice", "revoke_key")
+        listed = ("rules", "engine_reopens", "late_trigger", "hidden_slice", "streams", "revoke_key")
         return {name: [item] if name in listed and not isinstance(item, list) else item for name, item in value.items()}
-
-
-@dataclass(slots=True)
-class _ActiveRule:
-    rule: FaultRule
-    seen: int = 0
-    applied: int = 0
-
-    @property
-    def spent(self) -> bool:
-        return self.rule.times is not None and self.applied >= self.rule.times
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traits:
-    """What rules can see of a request."""
-
-    method: str
-    host: str
-    path: str
-    account: str | None = None
-    symbols: frozenset[str] = frozenset()
-    sides: frozenset[str] = frozenset()
-
-
-@dataclass(slots=True)
-class FaultPlan:
-    """The faults in force."""
-
-    latency: list[LatencyRule] = field(default_factory=list)
-    _rules: list[_ActiveRule] = field(default_factory=list)
-
-    def add(self, rules: list[FaultRule]) -> None:
-        """Put further rules in force, after those that are."""
-        self._rules.extend(_ActiveRule(rule) for rule in rules)
-
-    def clear(self) -> None:
-        """Behave again."""
-        self.latency.clear()
-        self._rules.clear()
-
-    def take(self, traits: Traits) -> Action | None:
-        """The action for this request, counting it; the first rule that applies wins."""
-        chosen: Action | None = None
-        for active in self._rules:
-            if active.spent or not _matches(active.rule.match, traits):
-                continue
-            active.seen += 1
-            if chosen is None and active.seen >= active.rule.match.nth:
-                active.applied += 1
-                chosen = active.rule.do
-        if chosen is not None:
-            self._rules = [active for active in self._rules if not active.spent]
-        return chosen
-
-    def round_trip_s(self, traits: Traits) -> float:
-        """Injected round trip of this request, in seconds."""
-        if not self.latency:
-            return 0.0
-        fitting = (
-            rule.ms
-            for rule in self.latency
-            if traits.host.startswith(rule.host or "") and traits.path.startswith(rule.path_prefix)
-        )
-        return max(fitting, default=0.0) / 1000
-
-    def document(self) -> Mapping[str, Any]:
-        """The faults in force, as JSON."""
-        return {
-            "latency_ms": [rule.model_dump(mode="json") for rule in self.latency],
-            "rules": [
-                {**active.rule.model_dump(mode="json"), "seen": active.seen, "applied": active.applied}
-                for active in self._rules
-            ],
-        }
-
-
-def _matches(match: Match, traits: Traits) -> bool:
-    return (
-        match.method in (None, traits.method)
-        and traits.host.startswith(match.host or "")
-        and traits.path.startswith(match.path_prefix)
-        and (match.symbol is None or match.symbol in traits.symbols)
-        and (match.side is None or match.side.lower() in traits.sides)
-        and match.account in (None, traits.account)
-    )

@@ -18,6 +18,8 @@ class KeyRights:
 
     spot: bool = True
     futures: bool = True
+    margin: bool = True  # borrow and repay; orders on margin need only the right to trade spot
+    convert: bool = True
     withdrawals: bool = False
     ip_restricted: bool = True
 

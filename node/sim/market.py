@@ -18,8 +18,14 @@ class Product(StrEnum):
     """Kind of market. The value is the first part of a slice's name."""
 
     SPOT = "spot"
+    MARGIN = "margin"  # spot with borrowed money, cross
     LINEAR = "linear"  # settled in the quote currency
     INVERSE = "inverse"  # settled in the base currency, quoted in USD
+
+    @property
+    def has_positions(self) -> bool:
+        """Whether trading makes a position instead of moving balances."""
+        return self in (Product.LINEAR, Product.INVERSE)
 
 
 class MarketStatus(StrEnum):
@@ -28,6 +34,7 @@ class MarketStatus(StrEnum):
     TRADING = "TRADING"
     SETTLING = "SETTLING"
     BREAK = "BREAK"
+    DELISTED = "DELISTED"  # unknown to reads and orders; a position in it is still there
 
 
 MarketKey = tuple[Product, str]
@@ -55,6 +62,7 @@ class Market:
     fee_rate: Decimal = Decimal("0.0005")
     max_position: Decimal | None = None
     expiry_ms: int | None = None  # None: perpetual, or spot
+    book_of: Product | None = None  # it trades in the book of the same symbol there; None: it has its own
 
     @property
     def key(self) -> MarketKey:
@@ -64,12 +72,12 @@ class Market:
     @property
     def slice_name(self) -> str:
         """The part of an account that this market belongs to, as in ``linear:USDT``."""
-        return "spot" if self.product is Product.SPOT else f"{self.product}:{self.settle}"
+        return f"{self.product}:{self.settle}" if self.is_contract else str(self.product)
 
     @property
     def is_contract(self) -> bool:
         """Whether trading it makes a position instead of moving balances."""
-        return self.product is not Product.SPOT
+        return self.product.has_positions
 
     def value(self, quantity: Decimal, price: Decimal) -> Decimal:
         """Worth of *quantity* in the settlement asset."""

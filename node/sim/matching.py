@@ -13,10 +13,11 @@ from dataclasses import replace
 from decimal import Decimal
 
 from node.sim.accounts import Account, PositionKey
-from node.sim.admission import HouseRules, admit, crosses, exposure_added
-from node.sim.market import Listing, Market, MarketKey, Product
+from node.sim.admission import HouseRules, admit, count_acceptance, crosses, shortfall
+from node.sim.market import Listing, Market, MarketKey, MarketStatus, Product
 from node.sim.orders import (
     Book,
+    Fill,
     Leg,
     Order,
     OrderKind,
@@ -27,10 +28,14 @@ from node.sim.orders import (
     TimeInForce,
 )
 from node.sim.refusals import Reason, RefusalError
-from node.sim.settlement import hold, release, settle_fill
+from node.sim.settlement import hold, release, settle_fill, spending
+from node.sim.treasury import BalancesChanged, Treasury
+from node.sim.triggers import reached
 
 FIRST_ORDER_ID = 8_389_765_000_000_001  # as long as the real ones: a client that keeps it as a float loses digits
 PositionClosed = Callable[[Account, Market], None]
+#: An order changed; with the fill, if that is what changed it.
+OrderChanged = Callable[[Account, Order, Fill | None], None]
 
 
 class MatchingCore:
@@ -43,6 +48,11 @@ class MatchingCore:
         self.accounts: dict[str, Account] = {}
         #: Called after the event in which an account's position in a market became zero.
         self.position_closed: list[PositionClosed] = []
+        #: Called whenever an order is taken, trades or ends, in the midst of the event; for telling, not for acting.
+        self.order_changed: list[OrderChanged] = []
+        #: Called with the wallet and the assets when spot or margin balances moved; likewise.
+        self.balances_changed: list[BalancesChanged] = []
+        self.treasury = Treasury(self.balances_changed)
         #: Called before a cancel takes effect; it may let the order fire first.
         self.before_cancel: Callable[[Account, Order], None] | None = None
         self._order_ids = itertools.count(FIRST_ORDER_ID)
@@ -102,15 +112,35 @@ class MatchingCore:
         return cancelled
 
     def set_mark(self, market: Market, mark: Decimal) -> None:
-        """Move a market's price: triggers fire, resting orders that it reaches trade."""
-        listing = self.listing(market)
-        listing.quote(mark)
+        """Move the price of a market and of those that share its book: triggers fire, resting orders trade."""
+        book = (market.book_of or market.product, market.symbol)
+        moved = [
+            listing
+            for listing in self.listings.values()
+            if (listing.market.book_of or listing.market.product, listing.market.symbol) == book
+        ]
+        for listing in moved:
+            listing.quote(mark)
         for account in self.accounts.values():
             open_before = _open_keys(account)
             for order in list(account.open_orders.values()):
-                if order.terms.market is market and order.is_open:
+                listing = self.listing(order.terms.market)
+                if order.is_open and listing in moved:
                     self._on_price(account, order, listing)
             self._after_event(account, open_before)
+
+    def set_status(self, market: Market, status: MarketStatus) -> None:
+        """Open or close a market, and those that trade in its book. Delisting ends orders; positions stay."""
+        for listing in self.listings.values():
+            other = listing.market
+            if other is market or (other.book_of is market.product and other.symbol == market.symbol):
+                listing.status = status
+        if status is not MarketStatus.DELISTED:
+            return
+        for account in self.accounts.values():
+            for order in list(account.open_orders.values()):
+                if self.listing(order.terms.market).status is status:
+                    self._end(account, order, OrderStatus.EXPIRED)
 
     def fire(self, account: Account, order: Order) -> None:
         """Fire a waiting conditional order, whatever the price."""
@@ -136,17 +166,18 @@ class MatchingCore:
 
     def _enter(self, account: Account, terms: OrderTerms, fill_fraction: Decimal | None = None) -> Order:
         quantity = admit(account, terms, self.listing, self.rules)
-        _count_acceptance(account, terms, quantity)
+        lacking = shortfall(account, terms, quantity, self.listing(terms.market))
+        count_acceptance(account, terms, quantity, lacking)
         now_ms = self.now_ms()
         order = Order(
             order_id=next(self._order_ids), terms=terms, quantity=quantity, created_ms=now_ms, updated_ms=now_ms
         )
         account.orders[order.order_id] = account.open_orders[order.order_id] = order
         account.by_client_id[terms.market.key, terms.book, terms.client_id] = order
+        self._tell(account, order)
         if not order.waits_for_trigger:
             self._match(account, order, fill_fraction)
-        if order.is_open and not terms.market.is_contract:
-            hold(account, order)
+        self._hold(account, order)
         return order
 
     def _match(self, account: Account, order: Order, fill_fraction: Decimal | None = None) -> None:
@@ -158,7 +189,19 @@ class MatchingCore:
             if quantity > 0:
                 release(account, order)
                 price = listing.ask if terms.side is Side.BUY else listing.bid
-                settle_fill(account, order, quantity, price, next(self._trade_ids), self.now_ms())
+                settle_fill(
+                    account,
+                    order,
+                    quantity,
+                    price,
+                    trade_id=next(self._trade_ids),
+                    now_ms=self.now_ms(),
+                    repays=terms.repays or self.rules.auto_borrow,
+                )
+                done = order.filled >= order.quantity
+                order.status = OrderStatus.FILLED if done else OrderStatus.PARTIALLY_FILLED
+                self._tell(account, order, order.fills[-1])
+                self._tell_balances(account, terms.market, terms.market.base, terms.market.quote)
         self._settle_status(account, order)
 
     def _tradable(self, account: Account, order: Order) -> Decimal:
@@ -180,23 +223,39 @@ class MatchingCore:
                 counters.orders_filled += 1
         elif at_once:
             self._end(account, order, OrderStatus.EXPIRED)
-        elif order.filled:
-            order.status = OrderStatus.PARTIALLY_FILLED
 
     def _end(self, account: Account, order: Order, status: OrderStatus) -> None:
+        held = order.held
         release(account, order)
         order.status = status
         order.updated_ms = self.now_ms()
         account.open_orders.pop(order.order_id, None)
+        if status is not OrderStatus.FILLED:  # the fill has told of it
+            self._tell(account, order)
+        if held:
+            self._tell_balances(account, order.terms.market, spending(order.terms, held, held)[0])
+
+    def _hold(self, account: Account, order: Order) -> None:
+        if order.is_open and not order.terms.market.is_contract:
+            hold(account, order)
+            self._tell_balances(account, order.terms.market, spending(order.terms, order.held, order.held)[0])
+
+    def _tell(self, account: Account, order: Order, fill: Fill | None = None) -> None:
+        for listener in self.order_changed:
+            listener(account, order, fill)
+
+    def _tell_balances(self, account: Account, market: Market, *assets: str) -> None:
+        if not market.is_contract:
+            for listener in self.balances_changed:
+                listener(account, market.wallet, dict.fromkeys(assets))
 
     def _on_price(self, account: Account, order: Order, listing: Listing) -> None:
         if order.waits_for_trigger:
-            if _reached(order, listing.mark):
+            if reached(order, listing.mark):
                 self._fire(account, order)
         elif crosses(order.terms, listing):
             self._match(account, order)
-            if order.is_open and not order.terms.market.is_contract:
-                hold(account, order)
+            self._hold(account, order)
 
     def _fire(self, account: Account, order: Order) -> None:
         order.triggered = True
@@ -242,35 +301,5 @@ class MatchingCore:
                 self._end(account, order, OrderStatus.EXPIRED)
 
 
-def _count_acceptance(account: Account, terms: OrderTerms, quantity: Decimal) -> None:
-    counters = account.counters_of(terms.origin)
-    if counters is None or terms.origin is Origin.TRIGGER:  # counted when the conditional order was taken
-        return
-    counters.orders_placed += 1
-    counters.buys += not terms.market.is_contract and terms.side is Side.BUY
-    counters.exposure_increases += exposure_added(account, terms, quantity) > 0
-
-
 def _open_keys(account: Account) -> set[PositionKey]:
     return {key for key, position in account.positions.items() if position.quantity}
-
-
-def _reached(order: Order, mark: Decimal) -> bool:
-    trigger = order.terms.trigger
-    if trigger is None:
-        return False
-    if trigger.callback_rate is None:
-        if trigger.price is None:
-            return False
-        return mark >= trigger.price if trigger.fires_at_or_above else mark <= trigger.price
-    if order.best_price is None:
-        started = trigger.activation_price is None or (
-            mark <= trigger.activation_price if trigger.fires_at_or_above else mark >= trigger.activation_price
-        )
-        order.best_price = mark if started else None
-        return False
-    if trigger.fires_at_or_above:  # a trailing buy follows the low
-        order.best_price = min(order.best_price, mark)
-        return mark >= order.best_price * (1 + trigger.callback_rate)
-    order.best_price = max(order.best_price, mark)
-    return mark <= order.best_price * (1 - trigger.callback_rate)

@@ -102,6 +102,8 @@ class OrderTerms:
     leg: Leg = Leg.NET
     reduce_only: bool = False
     close_position: bool = False
+    borrows: bool = False  # what is lacking is borrowed
+    repays: bool = False  # what it brings in pays debts of that asset
     trigger: TriggerTerms | None = None
     book: Book = Book.ORDERS
     origin: Origin = Origin.CLIENT
@@ -128,6 +130,7 @@ class Fill:
     price: Decimal
     fee: Decimal
     fee_asset: str
+    profit: Decimal = ZERO  # realised by it, in the settlement asset of a contract
 
 
 @dataclass(slots=True, kw_only=True)

@@ -35,6 +35,18 @@ class Reason(StrEnum):
     NOTHING_TO_CHANGE = "nothing_to_change"
     OPEN_ORDERS_EXIST = "open_orders_exist"
     POSITIONS_EXIST = "positions_exist"
+    REPAYS_TOO_MUCH = "repays_too_much"
+    NOT_CONVERTIBLE = "not_convertible"
+    CONVERSION_TOO_SMALL = "conversion_too_small"
+    CONVERSION_TOO_LARGE = "conversion_too_large"
+    QUOTE_UNKNOWN = "quote_unknown"
+    QUOTE_EXPIRED = "quote_expired"
+    UNKNOWN_SYMBOL = "unknown_symbol"
+    OVERLOADED = "overloaded"  # nothing was done: try again
+    STATUS_UNKNOWN = "status_unknown"  # the venue says that it does not know whether it executed
+    KEY_DENIED = "key_denied"
+    TOO_MANY_ORDERS = "too_many_orders"
+    CLOCK = "clock"  # the client's clock differs
 
 
 class RefusalError(Exception):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from node.sim.market import Product
+from node.sim.market import ZERO, Product
 
 
 class TriggerAction(StrEnum):
@@ -63,12 +63,23 @@ class TriggerSeed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DebtSeed:
+    """A debt of one wallet, on top of what is held there."""
+
+    product: Product
+    asset: str
+    borrowed: Decimal
+    interest: Decimal = ZERO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSeed:
     """One account's holdings."""
 
     name: str
     hedge: bool = False
     balances: tuple[tuple[Product, str, Decimal], ...] = ()
+    debts: tuple[DebtSeed, ...] = ()
     positions: tuple[PositionSeed, ...] = ()
     orders: tuple[OrderSeed, ...] = ()
     triggers: tuple[TriggerSeed, ...] = ()
@@ -87,6 +98,11 @@ def inverse(base: str, *, dated: bool = False) -> MarketName:
 def spot(base: str, quote: str = "USDT") -> MarketName:
     """The spot pair."""
     return MarketName(product=Product.SPOT, base=base, quote=quote)
+
+
+def margin(base: str, quote: str = "USDT") -> MarketName:
+    """The pair of :func:`spot`, traded with borrowed money."""
+    return MarketName(product=Product.MARGIN, base=base, quote=quote)
 
 
 # ADA is above the market-order maximum of 300 000: it takes four orders to close.
@@ -188,12 +204,46 @@ BASIS = AccountSeed(
     positions=_positions("BTC -2, ETH -20, SOL -400"),
 )
 
+# A long of bitcoin on borrowed dollars, a short of ether whose proceeds are kept, and a debt beside a holding.
+MARGIN = AccountSeed(
+    name="margin",
+    balances=_wealth(margin_BTC="1.5", margin_USDT="32000", margin_BNB="12"),
+    debts=(
+        DebtSeed(product=Product.MARGIN, asset="USDT", borrowed=Decimal(40000)),
+        DebtSeed(product=Product.MARGIN, asset="ETH", borrowed=Decimal(8), interest=Decimal("0.0021")),
+        DebtSeed(product=Product.MARGIN, asset="BNB", borrowed=Decimal(4)),
+    ),
+    orders=(_order(margin("BTC"), "0.1", "0.96"),),
+)
+
+# What is left when everything that sells has been sold: each asset is in the way for a reason of its own.
+RESIDUE = AccountSeed(
+    name="residue",
+    balances=_wealth(
+        spot_USDT="1000",
+        spot_DOGE="3.4",  # worth less than any order may be; large enough to convert
+        spot_TRX="0.5",  # too small to convert, too
+        spot_WAN="3",  # dust that is not convertible
+        spot_SXP="400",  # convertible, and no pair lists it
+        spot_XAIR="1000",  # an airdrop without a price
+        spot_WBETH="2.5",  # wrapped ether, with pairs of its own
+        spot_USDC="2500",
+        spot_FDUSD="800.5",
+        spot_ADA="700000",  # above the market-order maximum of 300 000
+        spot_SOL="120",  # a third of it is locked
+        spot_LDUSDT="5000",  # lent out: shown in the spot wallet, and not tradable
+    ),
+    orders=(_order(spot("SOL"), "-40", "1.04"),),
+)
+
 EMPTY = AccountSeed(name="empty", balances=_wealth(linear_USDT="10000", spot_USDT="10000"))
 
 SCENARIOS: dict[str, tuple[AccountSeed, ...]] = {
     "demo": (DEMO,),
     "hedge": (HEDGE,),
     "basis": (BASIS,),
+    "margin": (MARGIN,),
+    "residue": (RESIDUE,),
     "empty": (EMPTY,),
     "desk": (DEMO, HEDGE, BASIS, EMPTY),
 }

@@ -50,6 +50,7 @@ async def serve(
         for runner in (control_runner, venue_runner):
             stack.push_async_callback(runner.cleanup)
             await runner.setup()
+        stack.callback(simulator.streams.cut_all)
         stack.callback(simulator.clear_faults)
         await web.TCPSite(venue_runner, LOOPBACK, port, ssl_context=context).start()
         await web.TCPSite(control_runner, LOOPBACK, control_port).start()

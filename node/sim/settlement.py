@@ -4,21 +4,36 @@ from __future__ import annotations
 
 from decimal import ROUND_DOWN, Decimal
 
-from node.sim.accounts import Account, Position
+from node.sim.accounts import Account, Balance, Position
 from node.sim.market import ZERO, Market, Product
 from node.sim.orders import Fill, Leg, Order, OrderTerms, Side
 
 SMALLEST_AMOUNT = Decimal("0.00000001")
 
 
-def settle_fill(account: Account, order: Order, quantity: Decimal, price: Decimal, trade_id: int, now_ms: int) -> None:
-    """Trade *quantity* of *order* at *price*: move the money and remember the fill."""
-    terms = order.terms
+def settle_fill(
+    account: Account,
+    order: Order,
+    quantity: Decimal,
+    price: Decimal,
+    *,
+    trade_id: int,
+    now_ms: int,
+    repays: bool = False,
+) -> None:
+    """Trade *quantity* of *order* at *price*: move the money and remember the fill.
+
+    What a spot order lacks becomes a debt; it was admitted knowing that. *repays* pays debts with what it brings in.
+    """
+    terms, profit = order.terms, ZERO
     if terms.market.is_contract:
-        fee, fee_asset = _settle_contract(account, terms, quantity, price, now_ms), terms.market.settle
+        fee, profit = _settle_contract(account, terms, quantity, price, now_ms)
+        fee_asset = terms.market.settle
     else:
-        fee, fee_asset = _settle_spot(account, terms, quantity, price)
-    order.fills.append(Fill(trade_id=trade_id, quantity=quantity, price=price, fee=fee, fee_asset=fee_asset))
+        fee, fee_asset = _settle_spot(account, terms, quantity, price, repays=repays)
+    order.fills.append(
+        Fill(trade_id=trade_id, quantity=quantity, price=price, fee=fee, fee_asset=fee_asset, profit=profit)
+    )
     order.filled += quantity
     order.updated_ms = now_ms
 
@@ -61,22 +76,32 @@ def _trigger_price(terms: OrderTerms) -> Decimal:
     return (terms.trigger.price if terms.trigger is not None else None) or ZERO
 
 
-def _settle_spot(account: Account, terms: OrderTerms, quantity: Decimal, price: Decimal) -> tuple[Decimal, str]:
+def _settle_spot(
+    account: Account, terms: OrderTerms, quantity: Decimal, price: Decimal, *, repays: bool
+) -> tuple[Decimal, str]:
     market = terms.market
     base, quote = account.balance(market.wallet, market.base), account.balance(market.wallet, market.quote)
     cost = quantity * price
     if terms.side is Side.BUY:
         fee = (quantity * market.fee_rate).quantize(SMALLEST_AMOUNT, ROUND_DOWN)
-        quote.free -= cost
-        base.free += quantity - fee
+        _exchange(quote, cost, base, quantity - fee, repays=repays)
         return fee, market.base
     fee = (cost * market.fee_rate).quantize(SMALLEST_AMOUNT, ROUND_DOWN)
-    base.free -= quantity
-    quote.free += cost - fee
+    _exchange(base, quantity, quote, cost - fee, repays=repays)
     return fee, market.quote
 
 
-def _settle_contract(account: Account, terms: OrderTerms, quantity: Decimal, price: Decimal, now_ms: int) -> Decimal:
+def _exchange(given: Balance, gives: Decimal, taken: Balance, takes: Decimal, *, repays: bool) -> None:
+    given.borrow(max(ZERO, gives - given.free))
+    given.free -= gives
+    taken.free += takes
+    if repays:
+        taken.repay(min(takes, taken.owed))
+
+
+def _settle_contract(
+    account: Account, terms: OrderTerms, quantity: Decimal, price: Decimal, now_ms: int
+) -> tuple[Decimal, Decimal]:
     market = terms.market
     position = account.position(market, terms.leg)
     change = terms.signed * quantity
@@ -96,7 +121,7 @@ def _settle_contract(account: Account, terms: OrderTerms, quantity: Decimal, pri
         position.entry_price = ZERO
     fee = (market.value(quantity, price) * market.fee_rate).quantize(SMALLEST_AMOUNT, ROUND_DOWN)
     account.balance(market.wallet, market.settle).free += profit - fee
-    return fee
+    return fee, profit
 
 
 def _average_entry(market: Market, position: Position, change: Decimal, price: Decimal) -> Decimal:

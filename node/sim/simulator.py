@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from node.sim.accounts import Account
-from node.sim.faults import FaultDocument, FaultPlan, LatencyRule
+from node.sim.admission import HouseRules
+from node.sim.conversions import ConversionDesk
+from node.sim.fault_plan import FaultPlan
+from node.sim.faults import FaultDocument, LatencyRule
 from node.sim.keys import ApiKey, KeyRing
-from node.sim.market import Listing
+from node.sim.market import Listing, Market
 from node.sim.orders import Origin
 from node.sim.provocations import Provocations
 from node.sim.request_journal import RequestJournal
 from node.sim.scenarios import SCENARIOS
 from node.sim.state_document import state_document
+from node.sim.streams import StreamSwitch
 from node.sim.venue import VenueFrontEnd, VenueSetup
 from node.sim.wire import WireHandler
 from node.sim.world import SimClock, TriggerWords, build_world, select_markets
@@ -52,12 +56,13 @@ class Simulator:
         self.clock = SimClock()
         self.faults = FaultPlan()
         self.journal = RequestJournal()
+        self.streams = StreamSwitch()
         self.port = 0
         self.control_port = 0
         self.ca_path = Path()
         self._limits_default = enforce_limits
         self._build(scenario)
-        self.handler = WireHandler(self.setup_front_end(), self.faults, self.journal)
+        self.handler = WireHandler(self.setup_front_end(), self.faults, self.journal, self.streams)
 
     def _build(self, scenario: str) -> None:
         accounts = SCENARIOS[scenario]
@@ -74,6 +79,8 @@ class Simulator:
             keys=self.keys,
             clock=self.clock,
             provocations=self.provocations,
+            streams=self.streams,
+            conversions=ConversionDesk(self.core),
             enforce_limits=self._limits_default,
         )
         return self.kind.front_end(self.setup)
@@ -100,15 +107,18 @@ class Simulator:
         if scenario is not None and scenario not in SCENARIOS:
             raise LookupError(f"no scenario {scenario}; there are {', '.join(SCENARIOS)}")
         self.clear_faults()
+        self.streams.cut_all()
         self.journal.clear()
         self._build(scenario or self.scenario)
         self.handler.front_end = self.setup_front_end()
 
     def clear_faults(self) -> None:
-        """Behave again; whoever was kept waiting is let go."""
+        """Behave again; whoever was kept waiting is let go. Prices and the state of markets stay as they are."""
         self.faults.clear()
         self.provocations.clear()
+        self.streams.clear()
         self.keys.restore()
+        self.core.rules = HouseRules()
         self.clock.offset_ms = 0
         self.handler.front_end.forgive()
         self.handler.released.set()
@@ -124,16 +134,23 @@ class Simulator:
         prices = [(m, p) for name, p in document.prices.items() for m in select_markets(self.core, name)]
         revoked = [self._key(name) for name in document.revoke_key]
         rights = [(self._key(name), change) for name, change in document.key_rights.items()]
+        for rule in document.rules:
+            if rule.match.market is not None:
+                self._markets(rule.match.market)
         if document.clear:
             self.clear_faults()
         self.provocations.add(document.engine_reopens, document.late_trigger, document.hidden_slice)
         self._apply_wire(document)
+        for fault in document.streams:
+            self.streams.apply(fault)
+            if fault.expire:
+                self.handler.front_end.expire_streams(fault.product, fault.account)
         for key in revoked:
             key.revoked = True
         for key, change in rights:
             key.rights = replace(key.rights, **change.model_dump(exclude_none=True))
         for market, status in statuses:
-            self.core.listing(market).status = status
+            self.core.set_status(market, status)
         for market, mark in prices:
             self.core.set_mark(market, mark)
 
@@ -143,8 +160,11 @@ class Simulator:
             raise LookupError(f"no {role} key for account {account}")
         return key
 
+    def _markets(self, selector: str) -> list[Market]:
+        return select_markets(self.core, selector)
+
     def _apply_wire(self, document: FaultDocument) -> None:
-        self.faults.add(document.rules)
+        self.faults.add(document.rules, self._markets)
         if isinstance(document.latency_ms, list):
             self.faults.latency = list(document.latency_ms)
         elif document.latency_ms is not None:
@@ -153,10 +173,9 @@ class Simulator:
             self.clock.offset_ms = document.clock_offset_ms
         if document.enforce_limits is not None:
             self.setup.enforce_limits = document.enforce_limits
-        if document.reduce_only_conflict_refused is not None:
-            self.core.rules.reduce_only_conflict_refused = document.reduce_only_conflict_refused
-        if document.reduce_only_expires is not None:
-            self.core.rules.reduce_only_expires = document.reduce_only_expires
+        for rule in ("reduce_only_conflict_refused", "reduce_only_expires", "auto_borrow", "conversion_ratio"):
+            if getattr(document, rule) is not None:
+                setattr(self.core.rules, rule, getattr(document, rule))
 
     def set_faults(self, **faults: object) -> None:
         """Set faults from keyword arguments, in the form of the control port's JSON."""
@@ -168,9 +187,11 @@ class Simulator:
             "venue": self.kind.name,
             "scenario": self.scenario,
             **state_document(self.core),
+            "streams": self.streams.open_document(),
             "faults": {
                 **self.faults.document(),
                 **self.provocations.document(),
+                "streams": self.streams.document(),
                 "clock_offset_ms": self.clock.offset_ms,
                 "enforce_limits": self.setup.enforce_limits,
                 "revoked_keys": sorted(key.name for key in self.keys.by_public.values() if key.revoked),

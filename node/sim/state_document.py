@@ -33,9 +33,14 @@ def account_document(core: MatchingCore, account: Account) -> dict[str, Any]:
         "algo_orders": [order_document(order) for order in resting if order.terms.book is Book.ALGO],
         "balances": {
             wallet: {
-                asset: {"free": text(held.free), "locked": text(held.locked), "borrowed": text(held.borrowed)}
+                asset: {
+                    "free": text(held.free),
+                    "locked": text(held.locked),
+                    "borrowed": text(held.borrowed),
+                    "interest": text(held.interest),
+                }
                 for asset, held in sorted(assets.items())
-                if held.total or held.borrowed
+                if held.total or held.owed
             }
             for wallet, assets in account.wallets.items()
         },

@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
 
-from node.sim.faults import Traits
+from node.sim.conversions import ConversionDesk
+from node.sim.fault_plan import Traits
 from node.sim.keys import ApiKey, KeyRing
+from node.sim.market import Product
 from node.sim.matching import MatchingCore
 from node.sim.provocations import Provocations
+from node.sim.refusals import Reason
+from node.sim.streams import Connection, StreamSession, StreamSwitch
 from node.sim.world import SimClock
 
 
@@ -60,6 +64,8 @@ class VenueSetup:
     keys: KeyRing
     clock: SimClock
     provocations: Provocations
+    conversions: ConversionDesk
+    streams: StreamSwitch
     enforce_limits: bool = True
 
 
@@ -74,8 +80,23 @@ class VenueFrontEnd(Protocol):
     def answer(self, request: WireRequest, effects: Effects) -> WireAnswer:
         """Carry out a request."""
 
+    def stream_products(self, request: WireRequest) -> frozenset[Product] | None:
+        """What a stream at this address may carry; none if there is no stream."""
+
+    def stream_account(self, request: WireRequest) -> str | None:
+        """Whose stream the address names; none if it names nobody."""
+
+    def open_stream(self, request: WireRequest, connection: Connection) -> StreamSession:
+        """Attach a connection that was accepted."""
+
+    def expire_streams(self, product: Product | None, account: str | None) -> None:
+        """End what streams are opened with, with the venue's notice; none means all."""
+
     def refusal(self, code: int | str, message: str, status: int) -> WireAnswer:
         """An error in the venue's shape; *status* 0 is the usual one of that code."""
+
+    def refusal_for(self, request: WireRequest, reason: Reason, status: int) -> WireAnswer:
+        """What the venue answers to such a request when that is the trouble; *status* 0 is the usual one."""
 
     def rate_limited(self, request: WireRequest, retry_after_s: float) -> WireAnswer:
         """Too many requests."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 
 from aiohttp import web
 
-from node.sim.faults import EXECUTES, Action, Deed, FaultPlan
+from node.sim.fault_plan import FaultPlan
+from node.sim.faults import EXECUTES, Action, Deed
+from node.sim.market import Product
 from node.sim.request_journal import JournalEntry, RequestJournal
+from node.sim.stream_wire import serve_stream
+from node.sim.streams import Connection, StreamSwitch
 from node.sim.venue import NO_EFFECTS, Effects, VenueFrontEnd, WireAnswer, WireRequest
 
 WEB_PAGE = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Checking your browser</body></html>"
@@ -17,10 +22,13 @@ WEB_PAGE = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><b
 class WireHandler:
     """Handles every request of the venue's TLS port."""
 
-    def __init__(self, front_end: VenueFrontEnd, faults: FaultPlan, journal: RequestJournal) -> None:
+    def __init__(
+        self, front_end: VenueFrontEnd, faults: FaultPlan, journal: RequestJournal, streams: StreamSwitch
+    ) -> None:
         self.front_end = front_end
         self._faults = faults
         self._journal = journal
+        self._streams = streams
         #: Set to let go of requests that a fault keeps waiting.
         self.released = asyncio.Event()
 
@@ -42,6 +50,9 @@ class WireHandler:
             key=parsed.key.name if parsed.key is not None else None,
         )
         action = self._faults.take(parsed.traits)
+        products = self._stream_products(request, parsed)
+        if products is not None and (action is None or action.deed in EXECUTES):
+            return await self._stream(request, parsed, products, entry)
         if action is None:
             answer = self.front_end.answer(parsed, NO_EFFECTS)
         else:
@@ -53,6 +64,26 @@ class WireHandler:
             await asyncio.sleep(round_trip_s / 2)
         return await self._send(request, answer, action, entry)
 
+    def _stream_products(self, request: web.BaseRequest, parsed: WireRequest) -> frozenset[Product] | None:
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            return None
+        return self.front_end.stream_products(parsed)
+
+    async def _stream(
+        self, request: web.BaseRequest, parsed: WireRequest, products: frozenset[Product], entry: JournalEntry
+    ) -> web.StreamResponse:
+        entry.answered_ns = time.monotonic_ns()
+        account = self.front_end.stream_account(parsed)
+        if self._streams.refuses(products, account):
+            entry.status = 503
+            return web.Response(status=503)
+        entry.status = 101
+        front_end = self.front_end
+        connection = Connection(products, account, lambda: self._faults.round_trip_s(parsed.traits) / 2)
+        return await serve_stream(
+            request, connection, lambda opened: front_end.open_stream(parsed, opened), self._streams
+        )
+
     async def _carry_out(self, request: WireRequest, action: Action) -> WireAnswer:
         if action.deed is Deed.DELAY_MS:
             await asyncio.sleep(action.delay_ms / 1000)
@@ -61,14 +92,24 @@ class WireHandler:
                 fill_fraction=action.fraction if action.deed is Deed.PARTIAL_FILL else None,
                 refuse_market_orders=action.deed is Deed.PERCENT_PRICE_REFUSAL,
             )
-            return self.front_end.answer(request, effects)
+            answer = self.front_end.answer(request, effects)
+            if action.deed is not Deed.REFUSE_AFTER_EXECUTION:
+                return answer
+            order_ids, answer = answer.order_ids, self._refuse(request, action)
+            answer.order_ids = order_ids
+            return answer
         if action.deed is Deed.RATE_LIMIT:
             return self.front_end.rate_limited(request, action.retry_after)
         if action.deed is Deed.BAN_418:
             return self.front_end.ban(action.retry_after)
         if action.deed is Deed.REFUSE:
-            return self.front_end.refusal(action.code, action.msg, action.status)
+            return self._refuse(request, action)
         return WireAnswer(status=0, body=b"")
+
+    def _refuse(self, request: WireRequest, action: Action) -> WireAnswer:
+        if action.reason is not None:
+            return self.front_end.refusal_for(request, action.reason, action.status)
+        return self.front_end.refusal(action.code, action.msg, action.status)
 
     async def _send(
         self, request: web.BaseRequest, answer: WireAnswer, action: Action | None, entry: JournalEntry
@@ -84,6 +125,8 @@ class WireHandler:
             answer = WireAnswer(status=200, body=b"")
         elif deed is Deed.HTML_200:
             answer = WireAnswer(status=200, body=WEB_PAGE, headers={"Content-Type": "text/html; charset=utf-8"})
+        elif deed is Deed.RESHAPE and action is not None:
+            answer = WireAnswer(status=200, body=json.dumps(action.body).encode())
         elif deed is Deed.STATUS_AFTER_EXECUTION and action is not None:
             status = action.status or 502
             answer = WireAnswer(status=status, body=WEB_PAGE, headers={"Content-Type": "text/html; charset=utf-8"})

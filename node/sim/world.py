@@ -57,11 +57,20 @@ def find_market(core: MatchingCore, name: MarketName) -> Market:
 
 
 def select_markets(core: MatchingCore, selector: str) -> list[Market]:
-    """Markets named by ``SYMBOL`` or ``product/SYMBOL``, contracts first.
+    """Markets named by ``SYMBOL``, ``product/SYMBOL`` or ``product:BASE/QUOTE``, contracts first.
+
+    The last form is the same at every venue; ``-dated`` behind it names the contract that expires.
 
     Raises:
         LookupError: there is none.
     """
+    kind, colon, pair = selector.partition(":")
+    if colon:
+        base, _, quote = pair.removesuffix("-dated").partition("/")
+        if kind not in list(Product):
+            raise LookupError(f"no product {kind}")
+        dated = pair.endswith("-dated")
+        return [find_market(core, MarketName(product=Product(kind), base=base, quote=quote, dated=dated))]
     product, _, symbol = selector.rpartition("/")
     found = [
         listing.market for (kind, name), listing in core.listings.items() if name == symbol and product in ("", kind)
@@ -77,6 +86,9 @@ def _seed_account(core: MatchingCore, account: Account, seed: AccountSeed, trigg
     wallets = {listing.market.product: listing.market.wallet for listing in core.listings.values()}
     for product, asset, amount in seed.balances:
         account.balance(wallets[product], asset).free = amount
+    for debt in seed.debts:
+        owing = account.balance(wallets[debt.product], debt.asset)
+        owing.borrowed, owing.interest = debt.borrowed, debt.interest
     for position in seed.positions:
         _seed_position(core, account, position)
     numbers = itertools.count(1)

@@ -1,7 +1,7 @@
 """One account's ccxt instance, with everything hidden taken out: it signs and sends single requests.
 
-ccxt's own queue is replaced by the lane; its hook for raw answers tells the wire record what really came back; its
-clock is corrected by the venue's.
+ccxt's own queue is replaced by the lane; every request passes the gate; ccxt's hook for raw answers tells the wire
+record what really came back; its clock is corrected by the venue's.
 """
 
 from __future__ import annotations
@@ -11,15 +11,19 @@ import hashlib
 import statistics
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from node.errors import VenueAnswerUnknown, VenueError, VenueUnavailable
+from node.errors import VenueAnswerUnknown, VenueUnavailable
 from node.venues import wire
+from node.venues.answer_log import AnswerLog, Scrubber
+from node.venues.call import Answer, Call, Ccxt, Reply
+from node.venues.gate import Gate
 from node.venues.lane import Charge, Lane
 from node.venues.options import VenueOptions
-from node.venues.outcomes import Attempt, Scrubber, read_failure
+from node.venues.outcomes import Attempt, read_failure
 from node.venues.pool import Pools
-from node.venues.profile import Answer, Call, Ccxt, Profile, Reply
+from node.venues.profile import Profile
 from node.venues.wire import Wire
 
 #: How many requests the typical round trip is taken from.
@@ -32,15 +36,23 @@ class CcxtClient:
     def __init__(self, options: VenueOptions, profile: Profile, pools: Pools) -> None:
         self._options = options
         self._profile = profile
+        self._gate = Gate(options.permission, profile.effect_of)
         self._lane: Lane = pools.lane(options, profile.budgets)
         self._key = hashlib.sha256("\0".join(sorted(options.credentials.values())).encode()).hexdigest()[:12]
         self._round_trips_ms: deque[float] = deque(maxlen=_SAMPLES)
         self._measuring: asyncio.Task[None] | None = None
+        self._closed = False
         self.scrub = Scrubber(tuple(value for value in options.credentials.values() if value))
-        #: What a request, or the reading of its answer, may raise: sockets, ccxt, and its surprises.
-        self.faults: tuple[type[Exception], ...] = _faults()
+        self._answer_log = AnswerLog(self.scrub)
+        #: What a request, or the reading of its answer, may raise: anything. Sockets, ccxt, and its surprises; whatever
+        #: it is, the request may have been executed.
+        self.faults: tuple[type[Exception], ...] = (Exception,)
         self.offset_ms: float | None = None
         self.ccxt: Ccxt = self._build(pools)
+        #: Puts a request on the wire: ccxt's own way, behind the gate.
+        self.send: Callable[..., Awaitable[Any]] = self.ccxt.fetch
+        self.ccxt.fetch = self._fetch
+        self._lane.join()
 
     def _build(self, pools: Pools) -> Ccxt:
         pool = pools.pool(self._options)
@@ -60,19 +72,31 @@ class CcxtClient:
         Raises:
             VenueError: by what the operator must do about it.
         """
+        return (await self.asked(call)).answer
+
+    async def asked(self, call: Call) -> Attempt:
+        """The same, with how it was answered.
+
+        Raises:
+            VenueError: by what the operator must do about it.
+        """
         attempt = await self.attempt(call)
         if attempt.error is not None:
             if self._profile.clock_is_off(self.reply(attempt)):
                 await self.measure_clock(call)
-            raise read_failure(self._profile, attempt, self.scrub) from None
+            failure = read_failure(self._profile, attempt, self.scrub)
+            if isinstance(failure, VenueAnswerUnknown):
+                self.not_understood(call, attempt, str(failure))
+            raise failure from None
         if attempt.answer in (None, ""):
+            self.not_understood(call, attempt, "the answer is empty")
             raise VenueAnswerUnknown("the answer is empty")
-        return attempt.answer
+        return attempt
 
     async def attempt(self, call: Call, record: Wire | None = None) -> Attempt:
         """One request, whatever becomes of it; only cancellation passes through."""
         record = record or Wire()
-        record.charges = call.charges
+        record.charges, record.effect = call.charges, call.effect
         answer, error = None, None
         with wire.recording(record):
             try:
@@ -85,6 +109,10 @@ class CcxtClient:
         self._account(call, attempt)
         return attempt
 
+    def not_understood(self, call: Call, attempt: Attempt, reason: str) -> None:
+        """Keep an answer of unexpected shape for whoever has to find out what the venue has changed."""
+        self._answer_log.note(call.endpoint, attempt.wire.status, attempt.wire.body, reason)
+
     async def warm(self, call: Call, sockets: int) -> None:
         """Send a clock call so many times at once, each on a socket of its own; the quickest answer sets our clock.
 
@@ -94,12 +122,15 @@ class CcxtClient:
         wires = [Wire() for _ in range(sockets)]
         # One admission for all, so that they leave together.
         await self._lane.admit([_times(charge, sockets) for charge in call.charges], key=self._key)
-        free = Call(endpoint=call.endpoint, params=call.params)
+        free = Call(endpoint=call.endpoint, effect=call.effect, params=call.params)
         wall_less_monotonic_ms = time.time() * 1000 - time.monotonic_ns() / 1e6
         attempts = await asyncio.gather(*(self.attempt(free, each) for each in wires))
-        measured = [self._offset(each, wall_less_monotonic_ms) for each in attempts if each.error is None]
-        if not measured:
+        answered = [each for each in attempts if each.error is None]
+        if not answered:
             raise read_failure(self._profile, attempts[0], self.scrub)
+        measured = [offset for each in answered if (offset := self._offset(call, each, wall_less_monotonic_ms))]
+        if not measured:
+            raise VenueAnswerUnknown("the venue's time was not understood")
         self.offset_ms = min(measured)[1]
         # ccxt subtracts this from its own clock when it signs.
         self.ccxt.options["timeDifference"] = -round(self.offset_ms)
@@ -120,23 +151,39 @@ class CcxtClient:
         held_back: float | None = getattr(attempt.error, "retry_after_s", None)
         return held_back or self._profile.retry_after_s(attempt.wire.headers, self.reply(attempt))
 
+    def interval_s(self, calls: tuple[Call, ...]) -> float:
+        """How often the background's share bears these calls."""
+        return self._lane.interval_s(charge for call in calls for charge in call.charges)
+
+    def respite_s(self, calls: tuple[Call, ...]) -> float:
+        """How long until the whole budget bears these calls once more."""
+        return self._lane.respite_s((charge for call in calls for charge in call.charges), key=self._key)
+
     def round_trip_ms(self) -> float | None:
         """Median of the last requests."""
         return statistics.median(self._round_trips_ms) if self._round_trips_ms else None
 
     async def close(self) -> None:
         """Stop what is under way; connections belong to the pool."""
+        if not self._closed:
+            self._closed = True
+            self._lane.leave()
         if self._measuring is not None:
             self._measuring.cancel()
             await asyncio.gather(self._measuring, return_exceptions=True)
         await self.ccxt.close()
 
-    def _offset(self, attempt: Attempt, wall_less_monotonic_ms: float) -> tuple[float, float]:
-        """(round trip, offset), assuming that the venue looked at its clock half-way."""
+    def _offset(self, call: Call, attempt: Attempt, wall_less_monotonic_ms: float) -> tuple[float, float] | None:
+        """(round trip, offset), assuming that the venue looked at its clock half-way; None: it named no time."""
+        try:
+            venue_ms = self._profile.venue_time_ms(attempt.answer)
+        except self.faults as error:
+            self.not_understood(call, attempt, str(error))
+            return None
         answered_ns = attempt.wire.answered_ns or 0
         sent_ns = attempt.wire.sent_ns or answered_ns
         middle_ms = (sent_ns + answered_ns) / 2e6 + wall_less_monotonic_ms
-        return (answered_ns - sent_ns) / 1e6, self._profile.venue_time_ms(attempt.answer) - middle_ms
+        return (answered_ns - sent_ns) / 1e6, venue_ms - middle_ms
 
     def _account(self, call: Call, attempt: Attempt) -> None:
         """What an answer says about budgets, and how long it took."""
@@ -150,6 +197,17 @@ class CcxtClient:
             orders_only = self._profile.concerns_orders_only(reply)
             spent = [charge for charge in call.charges if charge.per_key or not orders_only]
             self._lane.refused(spent, self._profile.retry_after_s(record.headers, reply), key=self._key)
+
+    async def _fetch(
+        self,
+        url: str,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: Any = None,  # noqa: ANN401 - whatever ccxt makes of it
+    ) -> Any:  # noqa: ANN401 - decoded JSON
+        """In place of ccxt's own: nothing leaves that the account's permission level does not include."""
+        self._gate.check(url, method, body, wire.current())
+        return await self.send(url, method, headers, body)
 
     async def _throttle(self, _cost: float | None = None) -> None:
         """In place of ccxt's own queue."""
@@ -171,11 +229,3 @@ class CcxtClient:
 
 def _times(charge: Charge, count: int) -> Charge:
     return Charge(bucket=charge.bucket, units=charge.units * count, per_key=charge.per_key)
-
-
-def _faults() -> tuple[type[Exception], ...]:
-    import aiohttp
-    import ccxt
-
-    surprises = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-    return (ccxt.BaseError, aiohttp.ClientError, OSError, TimeoutError, VenueError, *surprises)

@@ -8,27 +8,25 @@ repeats a GET or DELETE, never a POST, where a kept connection turns out to be d
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any, TypeVar
 
 import structlog
 
 from node.clock import Clock, SystemClock
 from node.domain.flatten import Quote
 from node.domain.snapshot import MarketKind, MarketRules, SliceSnapshot
-from node.domain.steps import Outcome, Refusal, SellSpot, Step, StepResult
-from node.errors import VenueAnswerUnknown, VenueError, VenueUnavailable
+from node.domain.steps import Outcome, Refusal, SpotOrder, Step, StepResult
+from node.errors import VenueError, VenueUnavailable
 from node.venues.ccxt_client import CcxtClient
 from node.venues.lane import background
-from node.venues.markets import MarketBook, MarketShelf
+from node.venues.layout import Slice
+from node.venues.markets import MarketShelf
 from node.venues.options import VenueOptions
-from node.venues.outcomes import Attempt, combine, judge
 from node.venues.pool import Pools
-from node.venues.profile import Answer, Call, Judgement, Profile, Slice
-
-T = TypeVar("T")
+from node.venues.profile import Profile
+from node.venues.slice_reader import SliceReader
+from node.venues.step_runner import StepRunner
 
 log = structlog.get_logger(__name__)
 
@@ -42,12 +40,12 @@ class CcxtVenue:
     def __init__(self, options: VenueOptions, profile: Profile, pools: Pools, *, clock: Clock | None = None) -> None:
         self._options = options
         self._profile = profile
-        self._clock = clock or SystemClock()
         self._layout = profile.layout(options.slices)
         self._parts: Mapping[str, Slice] = {part.name: part for part in self._layout.slices}
-        self._kinds = tuple(dict.fromkeys(part.kind for part in self._layout.slices))
         self._shelf: MarketShelf = pools.markets(options)
         self._client = CcxtClient(options, profile, pools)
+        self._reader = SliceReader(self._client, profile, self._shelf, clock or SystemClock())
+        self._runner = StepRunner(self._client, profile, self._parts, clock or SystemClock())
         self._rules: tuple[int, dict[str, dict[str, MarketRules]]] = (-1, {})
         self._beyond: tuple[str, ...] = ()
 
@@ -59,7 +57,7 @@ class CcxtVenue:
     @property
     def not_covered(self) -> tuple[str, ...]:
         """What configuration leaves out, and (once armed) what the key opens that no slice covers."""
-        return (*self._layout.not_covered, *self._beyond)
+        return (*self._layout.not_covered, *(name for name in self._beyond if name not in self._parts))
 
     @property
     def unverified(self) -> tuple[str, ...]:
@@ -77,13 +75,21 @@ class CcxtVenue:
             self._rules = (self._shelf.version, {})
         if slice_name not in self._rules[1]:
             part = self._parts[slice_name]
-            found = self._book(part.kind).by_symbol.items()
+            found = self._reader.book(part.market_kind).by_symbol.items()
             self._rules[1][slice_name] = {symbol: rule for symbol, rule in found if part.holds(rule.settle)}
         return self._rules[1][slice_name]
 
-    def slice_of(self, symbol: str) -> str | None:
-        """Where a symbol is traded."""
-        return next((name for name in self._parts if symbol in self.rules(name)), None)
+    def slices_of(self, symbol: str) -> tuple[str, ...]:
+        """Where a symbol is traded; nowhere if this venue does not know it."""
+        return tuple(name for name in self._parts if symbol in self.rules(name))
+
+    def kind(self, slice_name: str) -> MarketKind:
+        """What is traded there."""
+        return self._parts[slice_name].kind
+
+    def converts(self, slice_name: str) -> bool:
+        """Whether the venue has a convert service for the slice's wallet; no test environment has one."""
+        return not self._options.sandbox and self._profile.converts(self._parts[slice_name].kind)
 
     async def arm(self) -> None:
         """Markets, clock, rights, sockets: all at once, as background work.
@@ -95,7 +101,7 @@ class CcxtVenue:
         """
         with background():
             ended = await asyncio.gather(
-                self._shelf.stock(self._kinds, self._load_markets),
+                self._shelf.stock(self._layout.market_kinds, self._load_markets),
                 self.keep_warm(self._options.warm_sockets),
                 self._read_rights(),
                 return_exceptions=True,
@@ -104,54 +110,49 @@ class CcxtVenue:
 
     async def read_positions(self, slice_name: str) -> SliceSnapshot:
         """Positions only."""
-        part, started_ns = self._parts[slice_name], self._clock.monotonic_ns()
-        positions = await self._read(part, "positions")
-        return self._snapshot(part, started_ns, positions=positions)
+        return await self._reader.positions(self._parts[slice_name])
 
     async def read_slice(self, slice_name: str) -> SliceSnapshot:
         """Everything of one slice, all requests at once."""
-        part, started_ns = self._parts[slice_name], self._clock.monotonic_ns()
-        triggers, orders, positions, balances = await _all(
-            *(self._read(part, what) for what in ("triggers", "orders", "positions", "balances"))
-        )
-        return self._snapshot(part, started_ns, positions=positions, orders=triggers + orders, balances=balances)
+        return await self._reader.everything(self._parts[slice_name])
 
     async def read_proof(self, slice_name: str) -> SliceSnapshot:
-        """Everything, in causal order: triggers, then orders, then positions and balances."""
-        part, started_ns = self._parts[slice_name], self._clock.monotonic_ns()
-        triggers = await self._read(part, "triggers")
-        orders = await self._read(part, "orders")
-        positions, balances = await _all(self._read(part, "positions"), self._read(part, "balances"))
-        return self._snapshot(
-            part, started_ns, positions=positions, orders=triggers + orders, balances=balances, causal=True
-        )
+        """Everything, in causal order: triggers, then orders, then positions and balances.
+
+        Raises:
+            VenueError: also where the wallet shows margin in use for what no list has shown.
+        """
+        return await self._reader.proof(self._parts[slice_name])
+
+    async def changes(self) -> AsyncIterator[str]:
+        """Names of slices in which the venue says that something has happened."""
+        return
+        yield ""
+
+    def streaming(self, slice_name: str) -> bool:
+        """Whether changes of the slice are being told right now."""
+        del slice_name
+        return False
+
+    def look_interval_s(self, slice_name: str) -> float:
+        """How often the background's share of the request budget lets this account read the slice whole."""
+        return self._client.interval_s(self._profile.reads(self._parts[slice_name]).all)
+
+    def respite_s(self, slice_name: str) -> float:
+        """How long until the whole request budget would bear one more look at the slice; 0 if now."""
+        return self._client.respite_s(self._profile.reads(self._parts[slice_name]).all)
 
     async def quotes(self, symbols: Collection[str]) -> dict[str, Quote]:
         """Best prices of spot markets, fresh."""
-        book = self._book(MarketKind.SPOT)
-        answers = await _all(*(self._client.ask(call) for call in self._profile.quote_calls(book, symbols)))
-        found: dict[str, Quote] = {}
-        for answer in answers:
-            found |= self._understood(partial(self._profile.quotes, book, symbols, answer))
-        return found
+        return await self._reader.quotes(symbols)
 
     async def execute(self, step: Step) -> StepResult:
         """Carry out one step, if this account's permission level allows it."""
-        if not self._options.permission.allows(step):
-            return self._not_permitted(step)
-        part = self._parts.get(step.slice)
-        if part is None:
-            return self._held_back(step, Refusal.OTHER, f"{step.slice!r} is not a slice of this account; not sent")
-        return await self._carry_out(step, self._profile.calls(step, part.kind))
+        return await self._runner.execute(step)
 
-    async def filled(self, step: SellSpot) -> bool | None:
-        """Ask by client order id whether an ambiguous sale reached the venue; None while that is not known."""
-        attempt = await self._client.attempt(self._profile.order_call(step))
-        if attempt.error is None:
-            return self._profile.exists(step, attempt.answer)
-        if attempt.not_sent:
-            return None
-        return False if self._profile.never_existed(self._client.reply(attempt)) else None
+    async def filled(self, step: SpotOrder) -> bool | None:
+        """Ask by client order id whether an ambiguous order reached the venue; None while that is not known."""
+        return await self._runner.filled(step)
 
     async def probe(self) -> StepResult:
         """Cancel an order that does not exist: DONE if the venue looked for it, else the refusal.
@@ -163,9 +164,7 @@ class CcxtVenue:
         if probe is None:
             raise VenueUnavailable("no market is known yet")
         step, call = probe
-        if not self._options.permission.allows(step):
-            return self._not_permitted(step)
-        result = await self._carry_out(step, (call,))
+        result = await self._runner.carry_out(step, (call,))
         if result.refusal is Refusal.UNKNOWN_ORDER:
             return replace(result, outcome=Outcome.DONE, refusal=None)
         return result
@@ -201,114 +200,17 @@ class CcxtVenue:
 
     async def _load_markets(self, kind: MarketKind) -> tuple[MarketRules, ...]:
         with background():
-            answer = await self._client.ask(self._profile.market_call(kind))
-        return self._understood(partial(self._profile.market_rules, self._client.ccxt, kind, answer))
+            return await self._reader.markets(kind)
 
     async def _read_rights(self) -> None:
         """Best effort: not every environment of a venue has it, and nothing that is done depends on it."""
-        call = self._profile.rights_call()
-        if call is None:
-            return
         try:
-            self._beyond = self._profile.beyond(await self._client.ask(call))
+            self._beyond = await self._reader.rights()
         except VenueError as error:
             log.warning("venue_rights_unread", exchange=self._options.exchange, code=error.code, error=str(error))
-
-    async def _carry_out(self, step: Step, calls: Sequence[Call]) -> StepResult:
-        attempts: list[Attempt] = await _all(*(self._client.attempt(call) for call in calls))
-        judgements = [self._judge(step, attempt) for attempt in attempts]
-        result = combine(step, judgements, (attempt.wire for attempt in attempts), self._clock.monotonic_ns())
-        if any(judgement.clock_is_off for judgement in judgements):
-            await self._client.measure_clock(calls[0])
-        if result.message is None:
-            return result
-        waits = [wait for attempt in attempts if (wait := self._client.retry_after_s(attempt)) is not None]
-        limited = result.refusal is Refusal.RATE_LIMITED
-        return replace(
-            result,
-            message=self._client.scrub(result.message),
-            retry_after_s=max(waits, default=None) if limited else None,
-        )
-
-    def _judge(self, step: Step, attempt: Attempt) -> Judgement:
-        try:
-            return judge(self._profile, step, attempt)
-        except self._client.faults as error:  # an answer of a shape nobody thought of
-            return Judgement(outcome=Outcome.AMBIGUOUS, message=f"not understood: {type(error).__name__}")
-
-    def _not_permitted(self, step: Step) -> StepResult:
-        level = self._options.permission.value
-        return self._held_back(step, Refusal.PERMISSION, f"the account's permission is {level!r}; not sent")
-
-    def _held_back(self, step: Step, refusal: Refusal, message: str) -> StepResult:
-        now_ns = self._clock.monotonic_ns()
-        return StepResult(step=step, outcome=Outcome.REFUSED, refusal=refusal, message=message, ended_ns=now_ns)
-
-    async def _read(self, part: Slice, what: str) -> tuple[Any, ...]:
-        """One aspect of a slice, parsed; nothing where the venue has nothing of the kind."""
-        found: tuple[Any, ...] = ()
-        for call in getattr(self._profile.reads(part), what):
-            answer = await self._client.ask(call)
-            found += self._understood(partial(self._parse, part, what, answer))
-        return found
-
-    def _parse(self, part: Slice, what: str, answer: Answer) -> tuple[Any, ...]:
-        book, profile = self._book(part.kind), self._profile
-        if what == "positions":
-            return profile.positions(part, book, answer)
-        if what == "balances":
-            return profile.balances(part, self._client.ccxt, answer)
-        return profile.orders(part, book, answer, trigger=what == "triggers")
-
-    def _understood(self, read: Callable[[], T]) -> T:
-        """Whatever goes wrong in reading an answer means that the answer is not understood."""
-        try:
-            return read()
-        except VenueError:
-            raise
-        except self._client.faults as error:
-            raise VenueAnswerUnknown(f"not understood: {type(error).__name__}") from error
-
-    def _book(self, kind: MarketKind) -> MarketBook:
-        return self._shelf.books.get(kind) or MarketBook(())
-
-    def _snapshot(
-        self,
-        part: Slice,
-        started_ns: int,
-        *,
-        positions: tuple[Any, ...],
-        orders: tuple[Any, ...] | None = None,
-        balances: tuple[Any, ...] | None = None,
-        causal: bool = False,
-    ) -> SliceSnapshot:
-        return SliceSnapshot(
-            slice=part.name,
-            positions=positions,
-            orders=orders,
-            balances=balances,
-            started_ns=started_ns,
-            ended_ns=self._clock.monotonic_ns(),
-            read_at=self._clock.now(),
-            causal=causal,
-        )
 
 
 def _raise_first(ended: Sequence[object]) -> None:
     for each in ended:
         if isinstance(each, BaseException):
             raise each
-
-
-async def _all(*coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
-    """All results; a failure cancels and awaits the others first, so that none runs on unseen."""
-    if len(coroutines) == 1:
-        return [await coroutines[0]]  # an order's bytes wait for every turn of the loop
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-    try:
-        return await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise

@@ -109,7 +109,37 @@ class Lane:
     budgets: Mapping[str, Budget]
     clock_ns: Callable[[], int] = time.monotonic_ns
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    #: How many accounts live on these budgets.
+    accounts: int = 0
     _accounts: dict[str, _Account] = field(default_factory=dict)
+
+    def join(self) -> None:
+        """One more account lives on these budgets."""
+        self.accounts += 1
+
+    def leave(self) -> None:
+        """One less."""
+        self.accounts -= 1
+
+    def interval_s(self, charges: Iterable[Charge]) -> float:
+        """How often one account may make requests of these charges, on its part of the background's share."""
+        longest = 0.0
+        for (bucket, per_key), units in _sums(charges).items():
+            budget = self.budgets[bucket]
+            sharers = 1 if per_key else max(1, self.accounts)
+            longest = max(longest, units * sharers * budget.interval_s / (budget.units * BACKGROUND_SHARE))
+        return longest
+
+    def respite_s(self, charges: Iterable[Charge], *, key: str = "") -> float:
+        """How long until the whole budget (not just the background's) bears requests of these charges without debt,
+        and the venue wants to hear from us; 0 if now.
+        """
+        now_ns, longest = self.clock_ns(), 0.0
+        for (bucket, per_key), units in _sums(charges).items():
+            account = self._account(Charge(bucket=bucket, per_key=per_key), key)
+            away_s = (account.closed_until_ns - now_ns) / 1e9
+            longest = max(longest, away_s, account.whole.wait_s(units, now_ns))
+        return longest
 
     async def admit(self, charges: Iterable[Charge], *, key: str = "") -> None:
         """Account for one request; background work waits for its turn first.
@@ -174,3 +204,12 @@ class Lane:
 
     def _bucket(self, budget: Budget, units: float) -> TokenBucket:
         return TokenBucket(units, units / budget.interval_s, self.clock_ns())
+
+
+def _sums(charges: Iterable[Charge]) -> dict[tuple[str, bool], int]:
+    """Units by bucket, and whether it is counted per key."""
+    units: dict[tuple[str, bool], int] = {}
+    for charge in charges:
+        name = (charge.bucket, charge.per_key)
+        units[name] = units.get(name, 0) + charge.units
+    return units

@@ -6,21 +6,18 @@ Only a whitelist counts as refused. Whatever else happens after the first byte l
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
 
 import aiohttp
 
 from node.domain.steps import Outcome, Refusal, Step, StepResult
 from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueLimited, VenueUnavailable
-from node.venues.profile import Answer, Judgement, Profile, Reply
+from node.venues.answer_log import Scrubber
+from node.venues.call import Answer, Judgement, Reply
+from node.venues.gate import NotPermitted
+from node.venues.profile import Profile
 from node.venues.wire import Wire
-
-MESSAGE_MAX: Final = 300
-_URL: Final = re.compile(r"(https?|wss?)://([^\s/?#]+)([^\s?#]*)\S*")
-_SIGNED: Final = re.compile(r"(?i)\b(signature|apikey|api_key|secret|passphrase)([=:]\s*)\S+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,21 +32,6 @@ class Attempt:
     def not_sent(self) -> bool:
         """The venue cannot have seen it: no byte was handed to a socket."""
         return self.error is not None and self.wire.sent_ns is None
-
-
-@dataclass(frozen=True, slots=True)
-class Scrubber:
-    """Takes secrets and signed addresses out of messages."""
-
-    secrets: tuple[str, ...] = field(repr=False)
-
-    def __call__(self, message: str) -> str:
-        """*message* without credentials, signatures and query strings, on one short line."""
-        for secret in self.secrets:
-            message = message.replace(secret, "***")
-        message = _URL.sub(r"\1://\2\3", message)
-        message = _SIGNED.sub(r"\1\2***", message)
-        return " ".join(message.split())[:MESSAGE_MAX]
 
 
 def definite_refusals() -> dict[type[Exception], Refusal]:
@@ -76,6 +58,8 @@ def definite_refusals() -> dict[type[Exception], Refusal]:
 def judge(profile: Profile, step: Step, attempt: Attempt) -> Judgement:
     """What one request of a step came to."""
     error, wire = attempt.error, attempt.wire
+    if isinstance(error, NotPermitted):
+        return Judgement(outcome=Outcome.REFUSED, refusal=Refusal.PERMISSION, message=str(error))
     if isinstance(error, VenueLimited):  # the lane held it back
         return Judgement(outcome=Outcome.REFUSED, refusal=Refusal.RATE_LIMITED, message=str(error))
     if error is not None and attempt.not_sent:
@@ -93,7 +77,7 @@ def judge(profile: Profile, step: Step, attempt: Attempt) -> Judgement:
     message = f"{reply.code} {reply.message}" if reply.code else describe(error)
     refusal = _by_exception(error, reply)
     if refusal is None:
-        return Judgement(outcome=Outcome.AMBIGUOUS, message=message)
+        return Judgement(outcome=Outcome.AMBIGUOUS, message=message, strange=wire.answered_ns is not None)
     return Judgement(outcome=Outcome.REFUSED, refusal=refusal, message=message)
 
 

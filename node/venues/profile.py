@@ -3,97 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from node.domain.flatten import Quote
+from node.domain.permission import Effect
 from node.domain.snapshot import Balance, MarketKind, MarketRules, OpenOrder, Position
-from node.domain.steps import Outcome, Refusal, SellSpot, Step
-from node.venues.lane import Budget, Charge
+from node.domain.steps import ConvertAsset, SpotOrder, Step
+from node.venues.call import Answer, Call, Ccxt, Judgement, Reply, Request
+from node.venues.conversion import Offer
+from node.venues.lane import Budget
+from node.venues.layout import Layout, Slice, SliceReads
 from node.venues.markets import MarketBook
 from node.venues.options import VenueOptions
-
-#: Decoded JSON.
-Answer = Any
-#: An instance of a ccxt class; ccxt has no types of its own.
-Ccxt = Any
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One request, by the name of ccxt's own method for the endpoint."""
-
-    endpoint: str
-    params: Mapping[str, str] = field(default_factory=dict)
-    charges: tuple[Charge, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """One part of an account."""
-
-    name: str
-    kind: MarketKind
-    #: Only what settles in this coin; None: all.
-    settle: str | None = None
-    #: Wallet coins that belong to another configured slice of the same wallet.
-    foreign_coins: frozenset[str] = frozenset()
-    #: Of several slices on one wallet, one reports the coins that belong to none.
-    reports_other_coins: bool = True
-
-    @property
-    def derivative(self) -> bool:
-        """Whether it can hold positions."""
-        return self.kind is not MarketKind.SPOT
-
-    def holds(self, settle: str | None) -> bool:
-        """Whether what settles in *settle* belongs here; what cannot be told does, lest it be overlooked."""
-        return self.settle is None or settle is None or settle == self.settle
-
-    def holds_coin(self, asset: str) -> bool:
-        """Whether a wallet's coin is reported here."""
-        if self.settle is None or asset == self.settle:
-            return True
-        return self.reports_other_coins and asset not in self.foreign_coins
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """Which parts of an account are read and proven, and which are left out."""
-
-    slices: tuple[Slice, ...]
-    not_covered: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SliceReads:
-    """The requests that show a slice. Empty: the venue has nothing of the kind there."""
-
-    triggers: tuple[Call, ...] = ()
-    orders: tuple[Call, ...] = ()
-    positions: tuple[Call, ...] = ()
-    balances: tuple[Call, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """An answer that carries the venue's own error code, or none that could be understood."""
-
-    status: int | None
-    #: As text; None: the body was not the venue's error document.
-    code: str | None
-    message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """What an answer says about a step."""
-
-    outcome: Outcome
-    refusal: Refusal | None = None
-    message: str | None = None
-    #: The venue found our timestamp wrong.
-    clock_is_off: bool = False
 
 
 class Profile(Protocol):
@@ -117,6 +38,9 @@ class Profile(Protocol):
     def build(self, options: VenueOptions, session: object) -> Ccxt:
         """The ccxt instance, without hidden requests, foreign client ids or retries of its own."""
 
+    def effect_of(self, request: Request) -> Effect | None:
+        """The most that a request can do, by its own words; None: not known, and then it must not leave."""
+
     def market_call(self, kind: MarketKind) -> Call:
         """The request that lists one kind of market."""
 
@@ -135,8 +59,43 @@ class Profile(Protocol):
     def balances(self, part: Slice, exchange: Ccxt, answer: Answer) -> tuple[Balance, ...]:
         """An answer to ``reads(...).balances``, empty ones dropped. Raises VenueAnswerUnknown."""
 
+    def corroborate(
+        self,
+        part: Slice,
+        book: MarketBook,
+        answer: Answer,
+        positions: Collection[Position],
+        orders: Collection[OpenOrder],
+    ) -> None:
+        """Hold an answer to ``reads(...).balances`` against what the lists have shown.
+
+        Raises:
+            VenueAnswerUnknown: the wallet shows margin in use, or coins held, for what no list has shown.
+        """
+
+    def obstacle(self, step: Step, part: Slice) -> str | None:
+        """Why a step cannot be carried out in a slice, whatever the venue would say; it is then not sent."""
+
     def calls(self, step: Step, kind: MarketKind) -> tuple[Call, ...]:
         """The requests that carry out a step; more than one only where each is complete in itself."""
+
+    def converts(self, kind: MarketKind) -> bool:
+        """Whether the venue has a convert service for the wallet."""
+
+    def offer_call(self, step: ConvertAsset) -> Call:
+        """The request that asks the convert service for its price."""
+
+    def offer(self, step: ConvertAsset, answer: Answer) -> Offer | Judgement:
+        """Its answer: an offer, or why there is none. Raises VenueAnswerUnknown."""
+
+    def accept_call(self, offer: Offer) -> Call:
+        """The request that accepts it."""
+
+    def conversion_call(self, offer: Offer) -> Call:
+        """The request that asks what became of it."""
+
+    def conversion(self, answer: Answer) -> Judgement | None:
+        """An answer to either; None: still under way. Raises VenueAnswerUnknown."""
 
     def accepted(self, step: Step, answer: Answer) -> Judgement:
         """What an answer without an error says."""
@@ -171,10 +130,10 @@ class Profile(Protocol):
     def quotes(self, book: MarketBook, symbols: Collection[str], answer: Answer) -> dict[str, Quote]:
         """Their answers. Raises VenueAnswerUnknown."""
 
-    def order_call(self, step: SellSpot) -> Call:
+    def order_call(self, step: SpotOrder, kind: MarketKind) -> Call:
         """The request that asks for one order by client id."""
 
-    def exists(self, step: SellSpot, answer: Answer) -> bool | None:
+    def exists(self, step: SpotOrder, answer: Answer) -> bool | None:
         """Whether its answer shows the order."""
 
     def never_existed(self, reply: Reply) -> bool:

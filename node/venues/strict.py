@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Final
 
 from node.errors import VenueAnswerUnknown
 
 Row = Mapping[str, Any]
+
+#: Powers of ten beyond which a number is none that a venue would name.
+_MAGNITUDE: Final = 40
 
 
 def rows(answer: object, what: str) -> list[Row]:
@@ -61,10 +64,12 @@ def decimal(source: Row, name: str) -> Decimal:
         raise VenueAnswerUnknown(f"{name} is {_kind(value)}")
     try:
         number = Decimal(str(value))
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):  # ValueError: a whole number of thousands of digits
         raise VenueAnswerUnknown(f"{name} is not a number") from None
     if not number.is_finite():
         raise VenueAnswerUnknown(f"{name} is not a finite number")
+    if number and abs(number.adjusted()) > _MAGNITUDE:
+        raise VenueAnswerUnknown(f"{name} is out of any proportion")  # its digits would fill the memory
     return number
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 
+from node.domain.permission import Effect
 from node.venues.lane import Charge
 
 
@@ -21,6 +22,10 @@ class Wire:
     """One request. Filled in along the way; what did not happen stays None."""
 
     charges: tuple[Charge, ...] = ()
+    #: What the request was declared to do at most; None: nobody has declared it.
+    effect: Effect | None = None
+    #: Something other than a GET has passed the gate: one call is one request.
+    acted: bool = False
     #: Monotonic: the request's bytes were handed to the socket. None: the venue cannot have seen it.
     sent_ns: int | None = None
     #: Monotonic: the answer was complete.
@@ -34,7 +39,7 @@ class Wire:
         """The answer's JSON, or None."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from node.domain.snapshot import PositionSide
-from node.domain.steps import Step
+from node.domain.steps import BuyToRepay, ConvertAsset, RepayDebt, Step
 from tests.support.venue import (
     CREDENTIALS,
     answer,
@@ -21,6 +21,7 @@ from tests.support.venue import (
     sell_spot,
 )
 
+ALL = ("spot", "linear", "inverse", "margin")
 SPOT, USD_M, COIN_M = "api.binance.com", "fapi.binance.com", "dapi.binance.com"
 ID = "sabcdefgh234567abc"
 ORDER = {"newClientOrderId": ID, "newOrderRespType": "RESULT"}
@@ -156,6 +157,82 @@ STEPS: dict[str, tuple[Step, str, str, str, dict[str, str]]] = {
         "/dapi/v1/algoOpenOrders",
         {"symbol": "BTCUSD_PERP"},
     ),
+    "sell from margin": (
+        sell_spot(slice="margin"),
+        "POST",
+        SPOT,
+        "/sapi/v1/margin/order",
+        {
+            "symbol": "BTCUSDT",
+            "isIsolated": "FALSE",
+            "side": "SELL",
+            "type": "LIMIT",
+            "timeInForce": "IOC",
+            "quantity": "0.50000",
+            "price": "60000.01",
+            "sideEffectType": "NO_SIDE_EFFECT",
+            **ORDER,
+        },
+    ),
+    "buy what is owed": (
+        BuyToRepay(
+            slice="margin",
+            symbol="BTC/USDT",
+            market_id="BTCUSDT",
+            asset="BTC",
+            quantity=Decimal("1E-3"),
+            limit_price=Decimal("66000.0"),
+            client_order_id=ID,
+        ),
+        "POST",
+        SPOT,
+        "/sapi/v1/margin/order",
+        {
+            "symbol": "BTCUSDT",
+            "isIsolated": "FALSE",
+            "side": "BUY",
+            "type": "LIMIT",
+            "timeInForce": "IOC",
+            "quantity": "0.001",
+            "price": "66000.0",
+            "sideEffectType": "NO_SIDE_EFFECT",
+            **ORDER,
+        },
+    ),
+    "repay": (
+        RepayDebt(slice="margin", asset="BTC", amount=Decimal("1E-8")),
+        "POST",
+        SPOT,
+        "/sapi/v1/margin/borrow-repay",
+        {"asset": "BTC", "isIsolated": "FALSE", "amount": "0.00000001", "type": "REPAY"},
+    ),
+    "cancel one in margin": (
+        cancel_orders("11", slice_name="margin"),
+        "DELETE",
+        SPOT,
+        "/sapi/v1/margin/order",
+        {"symbol": "BTCUSDT", "isIsolated": "FALSE", "orderId": "11"},
+    ),
+    "sweep margin": (
+        cancel_symbol("margin"),
+        "DELETE",
+        SPOT,
+        "/sapi/v1/margin/openOrders",
+        {"symbol": "BTCUSDT", "isIsolated": "FALSE"},
+    ),
+    "ask for a conversion": (
+        ConvertAsset(slice="spot", asset="BTC", into="USDT", quantity=Decimal("1E-5"), least_received=Decimal("0.5")),
+        "POST",
+        SPOT,
+        "/sapi/v1/convert/getQuote",
+        {
+            "fromAsset": "BTC",
+            "toAsset": "USDT",
+            "fromAmount": "0.00001",
+            "walletType": "SPOT",
+            "validTime": "10s",
+        },
+    ),
     "sweep spot": (cancel_symbol("spot"), "DELETE", SPOT, "/api/v3/openOrders", {"symbol": "BTCUSDT"}),
 }
 
@@ -164,7 +241,7 @@ STEPS: dict[str, tuple[Step, str, str, str, dict[str, str]]] = {
 async def test_a_step_is_one_request_with_the_documented_parameters_and_nothing_else(name: str) -> None:
     """No hidden call before it, no broker id, no parameter of ccxt's own."""
     step, method, host, path, params = STEPS[name]
-    async with recorded_venue() as (venue, fetch):
+    async with recorded_venue(slices=ALL) as (venue, fetch):
         await venue.execute(step)
         assert fetch.only.line == (method, host, path)
         assert fetch.only.params == params
@@ -181,10 +258,10 @@ async def test_more_than_ten_cancels_go_in_batches_that_leave_together() -> None
         assert ",".join(each.strip("[]") for each in lists) == ",".join(ids)
 
 
-@pytest.mark.parametrize(("slice_name", "trigger"), [("spot", False), ("linear", True)])
+@pytest.mark.parametrize(("slice_name", "trigger"), [("spot", False), ("margin", False), ("linear", True)])
 async def test_books_without_a_batch_cancel_each_order_by_itself(slice_name: str, trigger: bool) -> None:
-    """Spot and the algo book know no list of ids."""
-    async with recorded_venue() as (venue, fetch):
+    """Spot, margin and the algo book know no list of ids."""
+    async with recorded_venue(slices=ALL) as (venue, fetch):
         await venue.execute(cancel_orders("1", "2", "3", slice_name=slice_name, trigger=trigger))
         name = "algoId" if trigger else "orderId"
         assert sorted(each.params[name] for each in fetch.sent) == ["1", "2", "3"]
@@ -195,24 +272,27 @@ READS: dict[str, list[tuple[str, str, dict[str, str]]]] = {
         (USD_M, "/fapi/v1/openAlgoOrders", {}),
         (USD_M, "/fapi/v1/openOrders", {}),
         (USD_M, "/fapi/v3/positionRisk", {}),
-        (USD_M, "/fapi/v3/balance", {}),
+        (USD_M, "/fapi/v3/account", {}),
     ],
     "inverse": [
         (COIN_M, "/dapi/v1/openAlgoOrders", {}),
         (COIN_M, "/dapi/v1/openOrders", {}),
         (COIN_M, "/dapi/v1/positionRisk", {}),
-        (COIN_M, "/dapi/v1/balance", {}),
+        (COIN_M, "/dapi/v1/account", {}),
     ],
     "spot": [(SPOT, "/api/v3/openOrders", {}), (SPOT, "/api/v3/account", {"omitZeroBalances": "true"})],
+    "margin": [
+        (SPOT, "/sapi/v1/margin/openOrders", {"isIsolated": "FALSE"}),
+        (SPOT, "/sapi/v1/margin/account", {}),
+    ],
 }
 
 
 @pytest.mark.parametrize("name", READS)
 async def test_a_proof_reads_triggers_then_orders_then_positions_and_balances(name: str) -> None:
     """In causal order, whole books without a symbol, and no leverage brackets."""
-    async with recorded_venue() as (venue, fetch):
-        fetch.default = answer([])
-        fetch.answers["/api/v3/account"] = answer({"balances": []})
+    async with recorded_venue(slices=ALL) as (venue, fetch):
+        fetch.empty()
         snapshot = await venue.read_proof(name)
         assert [(each.host, each.path, each.params) for each in fetch.sent] == READS[name]
         assert all(each.method == "GET" and each.signed for each in fetch.sent)
@@ -222,9 +302,8 @@ async def test_a_proof_reads_triggers_then_orders_then_positions_and_balances(na
 @pytest.mark.parametrize("name", READS)
 async def test_a_full_read_makes_the_same_requests(name: str) -> None:
     """All at once, and marked as not causal."""
-    async with recorded_venue() as (venue, fetch):
-        fetch.default = answer([])
-        fetch.answers["/api/v3/account"] = answer({"balances": []})
+    async with recorded_venue(slices=ALL) as (venue, fetch):
+        fetch.empty()
         snapshot = await venue.read_slice(name)
         assert {(each.host, each.path) for each in fetch.sent} == {(host, path) for host, path, _ in READS[name]}
         assert not snapshot.causal
@@ -266,6 +345,14 @@ async def test_an_ambiguous_sale_is_looked_up_by_client_id() -> None:
         await venue.filled(sell_spot())
         assert fetch.only.line == ("GET", SPOT, "/api/v3/order")
         assert fetch.only.params == {"symbol": "BTCUSDT", "origClientOrderId": ID}
+
+
+async def test_an_ambiguous_order_in_margin_is_looked_up_there() -> None:
+    """The spot endpoint would not find it."""
+    async with recorded_venue(slices=ALL) as (venue, fetch):
+        await venue.filled(sell_spot(slice="margin"))
+        assert fetch.only.line == ("GET", SPOT, "/sapi/v1/margin/order")
+        assert fetch.only.params == {"symbol": "BTCUSDT", "isIsolated": "FALSE", "origClientOrderId": ID}
 
 
 async def test_the_probe_cancels_an_order_that_cannot_exist() -> None:

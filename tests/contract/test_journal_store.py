@@ -194,11 +194,12 @@ async def test_an_older_file_is_backed_up_then_migrated(path: Path) -> None:
     command = make_command(ACCOUNT)
     async with journal_at(path) as journal:
         await journal.admit([admission(command)])
-    later = Migration(version=2, script="ALTER TABLE meta ADD COLUMN note TEXT;")
+    newest = packaged_migrations()[-1].version
+    later = Migration(version=newest + 1, script="ALTER TABLE meta ADD COLUMN note TEXT;")
     async with journal_at(path, migrations=[*packaged_migrations(), later]) as journal:
         assert await journal.find(command.command_id) is not None
-    assert values(path, "PRAGMA user_version") == [2]
-    backup = path.with_name("journal.db.before-2")
+    assert values(path, "PRAGMA user_version") == [newest + 1]
+    backup = path.with_name(f"journal.db.before-{newest + 1}")
     assert mode(backup) == 0o600
     async with journal_at(backup) as journal:
         assert await journal.find(command.command_id) is not None
@@ -208,11 +209,14 @@ async def test_a_migration_that_fails_half_way_leaves_the_older_version(path: Pa
     """Each script is one transaction with its version."""
     async with journal_at(path):
         pass
-    broken = Migration(version=2, script="ALTER TABLE meta ADD COLUMN note TEXT; INSERT INTO nowhere VALUES (1);")
+    newest = packaged_migrations()[-1].version
+    broken = Migration(
+        version=newest + 1, script="ALTER TABLE meta ADD COLUMN note TEXT; INSERT INTO nowhere VALUES (1);"
+    )
     with pytest.raises(JournalUnavailable):
         async with journal_at(path, migrations=[*packaged_migrations(), broken]):
             pass
-    assert values(path, "PRAGMA user_version") == [1]
+    assert values(path, "PRAGMA user_version") == [newest]
     assert "note" not in values(path, "SELECT name FROM pragma_table_info('meta')")
 
 

@@ -75,7 +75,7 @@ class TestControlPort:
         """Everything by account, sizes as decimal strings."""
         _, state = await ask(simulator.control_port, "GET", "/state")
         account = state["accounts"]["demo"]
-        assert account["balances"]["spot"]["SOL"] == {"free": "80", "locked": "40", "borrowed": "0"}
+        assert account["balances"]["spot"]["SOL"] == {"free": "80", "locked": "40", "borrowed": "0", "interest": "0"}
         assert {"symbol": "BTCUSD_PERP", "quantity": "250"}.items() <= account["positions"][-2].items()
         assert (len(account["orders"]), len(account["algo_orders"])) == (8, 5)
         assert set(account["counters"].values()) == {0}

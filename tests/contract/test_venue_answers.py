@@ -12,7 +12,7 @@ from node.domain.snapshot import PositionSide, Side
 from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueLimited, VenueUnavailable
 from tests.support.venue import Answer, answer, error, recorded_venue
 
-POSITIONS, BALANCES = "/fapi/v3/positionRisk", "/fapi/v3/balance"
+POSITIONS, BALANCES = "/fapi/v3/positionRisk", "/fapi/v3/account"
 ORDERS, TRIGGERS = "/fapi/v1/openOrders", "/fapi/v1/openAlgoOrders"
 
 
@@ -74,8 +74,7 @@ async def positions_of(*rows: dict[str, Any], slices: tuple[str, ...] | None = N
 async def orders_of(*rows: dict[str, Any], triggers: tuple[dict[str, Any], ...] = ()) -> Any:
     """The snapshot's orders."""
     async with recorded_venue() as (venue, fetch):
-        fetch.default = answer([])
-        fetch.answers = {ORDERS: answer(list(rows)), TRIGGERS: answer(list(triggers))}
+        fetch.empty(**{ORDERS: answer(list(rows)), TRIGGERS: answer(list(triggers))})
         return (await venue.read_slice("linear")).orders
 
 
@@ -205,14 +204,13 @@ class TestBalances:
     async def test_collateral_is_what_the_wallet_holds_and_a_negative_one_is_a_debt(self) -> None:
         """Free never exceeds it, whatever profit makes available."""
         rows = [
-            {"asset": "USDT", "balance": "100", "availableBalance": "140"},
-            {"asset": "BTC", "balance": "2", "availableBalance": "0.5"},
-            {"asset": "USDC", "balance": "-7", "availableBalance": "0"},
-            {"asset": "BNB", "balance": "0", "availableBalance": "0"},
+            {"asset": "USDT", "walletBalance": "100", "availableBalance": "140"},
+            {"asset": "BTC", "walletBalance": "2", "availableBalance": "0.5"},
+            {"asset": "USDC", "walletBalance": "-7", "availableBalance": "0"},
+            {"asset": "BNB", "walletBalance": "0", "availableBalance": "0"},
         ]
         async with recorded_venue() as (venue, fetch):
-            fetch.default = answer([])
-            fetch.answers = {BALANCES: answer(rows)}
+            fetch.empty(**{BALANCES: answer({"assets": rows})})
             found = (await venue.read_slice("linear")).balances or ()
         assert [(each.asset, each.free, each.locked, each.debt) for each in found] == [
             ("USDT", Decimal(100), Decimal(0), Decimal(0)),
@@ -222,10 +220,9 @@ class TestBalances:
 
     async def test_two_narrowed_slices_of_one_wallet_report_each_coin_once(self) -> None:
         """The first one has what belongs to neither."""
-        rows = [{"asset": name, "balance": "1", "availableBalance": "1"} for name in ("USDT", "USDC", "BNB")]
+        rows = [{"asset": name, "walletBalance": "1", "availableBalance": "1"} for name in ("USDT", "USDC", "BNB")]
         async with recorded_venue(slices=("linear:USDC", "linear:USDT")) as (venue, fetch):
-            fetch.default = answer([])
-            fetch.answers = {BALANCES: answer(rows)}
+            fetch.empty(**{BALANCES: answer({"assets": rows})})
             found = {name: (await venue.read_slice(name)).balances or () for name in venue.slices}
         assert [each.asset for each in found["linear:USDC"]] == ["USDC", "BNB"]
         assert [each.asset for each in found["linear:USDT"]] == ["USDT"]
@@ -259,8 +256,7 @@ BROKEN: dict[str, Answer | Callable[[], Any]] = {
 async def test_what_is_not_understood_is_unknown_and_never_empty(name: str) -> None:
     """The read raises; nobody may take it for flat."""
     async with recorded_venue() as (venue, fetch):
-        fetch.default = answer([])
-        fetch.answers[POSITIONS] = BROKEN[name]
+        fetch.empty(**{POSITIONS: BROKEN[name]})
         for read in (venue.read_positions, venue.read_slice, venue.read_proof):
             with pytest.raises((VenueAnswerUnknown, VenueUnavailable)):
                 await read("linear")
@@ -275,14 +271,13 @@ async def test_what_is_not_understood_is_unknown_and_never_empty(name: str) -> N
         (ORDERS, order(side="HOLD")),
         (TRIGGERS, trigger(closePosition=None)),
         (TRIGGERS, trigger(algoId="")),
-        (BALANCES, {"asset": "USDT", "balance": "1"}),
+        (BALANCES, {"asset": "USDT", "walletBalance": "1"}),
     ],
 )
 async def test_one_odd_row_makes_the_whole_read_unknown(path: str, row: dict[str, Any]) -> None:
     """A row that was skipped could be the one that matters."""
     async with recorded_venue() as (venue, fetch):
-        fetch.default = answer([])
-        fetch.answers[path] = answer([row])
+        fetch.empty(**{path: answer({"assets": [row]} if path == BALANCES else [row])})
         with pytest.raises(VenueAnswerUnknown):
             await venue.read_slice("linear")
 
@@ -291,8 +286,7 @@ async def test_one_odd_row_makes_the_whole_read_unknown(path: str, row: dict[str
 async def test_a_slice_is_unread_if_any_part_of_it_fails(path: str) -> None:
     """Three good answers and a bad one prove nothing."""
     async with recorded_venue() as (venue, fetch):
-        fetch.default = answer([])
-        fetch.answers[path] = error(-1001, "Internal error", 500)
+        fetch.empty(**{path: error(-1001, "Internal error", 500)})
         with pytest.raises(VenueUnavailable):
             await venue.read_slice("linear")
 
@@ -324,8 +318,7 @@ async def test_a_failed_read_says_what_to_do_about_it(given: Answer, kind: type[
 async def test_a_second_denial_is_still_a_denial() -> None:
     """ccxt takes -2015 after a success for rate limiting; the code decides here."""
     async with recorded_venue() as (venue, fetch):
-        fetch.default = answer([])
-        fetch.answers["/api/v3/account"] = answer({"balances": []})
+        fetch.empty()
         await venue.read_slice("spot")
         fetch.answers["/api/v3/account"] = error(-2015, "Invalid API-key, IP, or permissions for action.", 401)
         with pytest.raises(VenueDenied):

@@ -47,7 +47,7 @@ async def test_slices_are_what_is_configured_and_the_rest_is_named(
 @pytest.mark.parametrize(
     ("configured", "complaint"),
     [
-        (("futures",), "'futures'; it has spot, linear, linear:USDT, linear:USDC, inverse"),
+        (("futures",), "'futures'; it has spot, linear, linear:USDT, linear:USDC, inverse, margin"),
         (("linear:EUR",), "'linear:EUR'"),
         (("linear", "linear:USDT"), "every settle coin"),
         ((), "none is named"),
@@ -62,9 +62,9 @@ def test_wrong_slices_are_refused_with_the_right_ones(configured: tuple[str, ...
 async def test_a_symbol_is_found_in_its_slice() -> None:
     """The narrowed slice knows only its own."""
     async with recorded_venue(slices=("spot", "linear:USDT")) as (venue, _):
-        assert venue.slice_of("BTC/USDT") == "spot"
-        assert venue.slice_of("BTC/USDT:USDT") == "linear:USDT"
-        assert venue.slice_of("BTC/USDC:USDC") is None
+        assert venue.slices_of("BTC/USDT") == ("spot",)
+        assert venue.slices_of("BTC/USDT:USDT") == ("linear:USDT",)
+        assert venue.slices_of("BTC/USDC:USDC") == ()
         assert set(venue.rules("linear:USDT")) == {"BTC/USDT:USDT", "ETH/USDT:USDT"}
 
 

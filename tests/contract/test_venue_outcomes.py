@@ -194,13 +194,13 @@ async def test_one_lost_request_of_several_makes_the_step_ambiguous() -> None:
     """Although the others were done."""
     replies = iter([answer([{"orderId": 1}]), Answer(body=""), answer([{"orderId": 21}])])
     async with recorded_venue() as (venue, fetch):
-        whole = fetch.exchange.fetch
+        whole = venue._client.send
 
         async def in_turn(*arguments: Any) -> Any:
             fetch.default = next(replies)
             return await whole(*arguments)
 
-        fetch.exchange.fetch = in_turn
+        venue._client.send = in_turn
         result = await venue.execute(cancel_orders(*(str(number) for number in range(21))))
         assert result.outcome is Outcome.AMBIGUOUS
 
@@ -215,12 +215,12 @@ async def test_an_order_that_expired_without_a_fill_was_refused_by_the_market() 
 
 async def test_what_was_never_sent_is_refused_whatever_the_exception() -> None:
     """No byte was handed to a socket, so the venue cannot have it."""
-    async with recorded_venue() as (venue, fetch):
+    async with recorded_venue() as (venue, _):
 
         async def refused_before_sending(*_: Any) -> Any:
             raise caused(ccxt.ExchangeNotAvailable, OSError("Connect call failed"))
 
-        fetch.exchange.fetch = refused_before_sending
+        venue._client.send = refused_before_sending
         result = await venue.execute(CLOSE)
         assert (result.outcome, result.refusal, result.sent_ns) == (Outcome.REFUSED, Refusal.OTHER, None)
         assert "not sent" in (result.message or "")

@@ -8,10 +8,10 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.domain.flatten import FlattenTerms, Quote, plan_sales
+from node.domain.flatten import FlattenTerms, Past, Quote, SpotMarket, plan_flatten, spot_pairs
 from node.domain.plan import SLIPPAGE_MAX
 from node.domain.snapshot import Balance, MarketRules
-from node.domain.steps import OrderIds
+from node.domain.steps import OrderIds, SellSpot
 from tests.support.fake_venue import SPOT, rules
 
 IDS = OrderIds(command_id=UUID(int=1), account_id=UUID(int=2), attempt=0, round=1)
@@ -54,21 +54,23 @@ def test_never_more_than_is_free_in_whole_steps_at_a_bounded_price_and_once_an_a
     """And never what is kept, what is base currency already, or what the venue would refuse."""
     quotes = {symbol: Quote(symbol=symbol, bid=bid, ask=bid) for symbol, bid in bids.items()}
     free = {balance.asset: balance.free for balance in balances}
-    holdings = plan_sales(balances, TERMS, markets, quotes, ids=IDS, levels=levels)
-    sales = [holding.sale for holding in holdings if holding.sale is not None]
+    market = SpotMarket(pairs=spot_pairs(markets.values()), quotes=quotes)
+    holdings = plan_flatten(balances, (), TERMS, market, ids=IDS, past=Past(levels=levels))
+    sales = [holding.step for holding in holdings if isinstance(holding.step, SellSpot)]
+    assert len(sales) == sum(holding.step is not None for holding in holdings)
     assert len({sale.asset for sale in sales}) == len(sales)
     assert len({sale.client_order_id for sale in sales}) == len(sales)
     for sale in sales:
-        market = markets[sale.symbol]
+        listed = markets[sale.symbol]
         assert sale.asset not in ("USDT", "BNB")
-        assert market.base == sale.asset
-        assert market.trading
+        assert listed.base == sale.asset
+        assert listed.trading
         assert Decimal(0) < sale.quantity <= free[sale.asset]
-        assert market.quantity_step is None or sale.quantity % market.quantity_step == 0
-        assert market.limit_quantity_max is None or sale.quantity <= market.limit_quantity_max
-        assert market.quantity_min is None or sale.quantity >= market.quantity_min
+        assert listed.quantity_step is None or sale.quantity % listed.quantity_step == 0
+        assert listed.limit_quantity_max is None or sale.quantity <= listed.limit_quantity_max
+        assert listed.quantity_min is None or sale.quantity >= listed.quantity_min
         assert sale.limit_price >= bids[sale.symbol] * (1 - SLIPPAGE_MAX)
-        assert market.notional_min is None or sale.quantity * sale.limit_price >= market.notional_min
+        assert listed.notional_min is None or sale.quantity * sale.limit_price >= listed.notional_min
 
 
 @given(
@@ -80,6 +82,7 @@ def test_never_more_than_is_free_in_whole_steps_at_a_bounded_price_and_once_an_a
 )
 def test_every_balance_that_should_go_is_judged_once(balances: list[Balance], markets: dict[str, MarketRules]) -> None:
     """Otherwise an account could look finished with a balance that nobody looked at."""
-    judged = [holding.balance.asset for holding in plan_sales(balances, TERMS, markets, {}, ids=IDS, levels={})]
+    market = SpotMarket(pairs=spot_pairs(markets.values()), quotes={})
+    judged = [holding.balance.asset for holding in plan_flatten(balances, (), TERMS, market, ids=IDS)]
     wanted = [each.asset for each in balances if each.asset not in ("USDT", "BNB") and each.total]
     assert judged == wanted

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from node.domain.command import ALL_ACCOUNTS, RejectCode, Request
+from node.domain.guard_mode import GuardMode
 from node.domain.result import Document
 from node.engine.ports import Rejection, Submission
 
@@ -48,6 +49,7 @@ class CountingDesk:
         self.live: asyncio.Queue[Document | None] = asyncio.Queue()
         self.live_commands: set[UUID] = set()
         self.following = 0
+        self.guard_modes: list[tuple[UUID, GuardMode | None]] = []
         self.rejection: Rejection | None = None
         self.unjournaled = False
         self.ready = True
@@ -129,6 +131,11 @@ class CountingDesk:
                 yield document
         finally:
             self.following -= 1
+
+    def set_guard(self, account_id: UUID, mode: GuardMode | None) -> Document:
+        """Remember the word."""
+        self.guard_modes.append((account_id, mode))
+        return {"active": False, "after_lock": mode or "cancel", "after_close": mode or "revert"}
 
     def estimated_execution_ms(self, account_id: UUID) -> float:
         """From history."""

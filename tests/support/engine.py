@@ -1,15 +1,17 @@
-"""The engine with a journal in memory and a fake venue: everything between a request and its ending."""
+"""The engine with a journal in memory and any venue: everything between a request and its ending."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Generic
 from uuid import UUID, uuid4
+
+from typing_extensions import TypeVar
 
 from node.clock import SystemClock
 from node.domain.command import OPERATOR, Action, Command, CommandState, Door, Request
@@ -25,7 +27,7 @@ from node.engine.desk import Desk, unlock_obstacle
 from node.engine.dispatcher import Dispatcher
 from node.engine.inbox import Inbox
 from node.engine.lock_ledger import LockLedger
-from node.engine.ports import Delivery, Junk, Rejection, Submission
+from node.engine.ports import Delivery, Junk, Rejection, Submission, Venue
 from node.engine.pursuit import AccountContext
 from node.engine.recovery import Recovery
 from node.engine.scribe import Scribe
@@ -37,9 +39,17 @@ ACCOUNT = UUID("6b0c8d1e-5f0a-4c52-9a1e-3d0f6f1d2a77")
 OTHER = UUID("11111111-5f0a-4c52-9a1e-3d0f6f1d2a77")
 NODE_ID = "node-1"
 
+#: What an engine of these tests drives; a fake unless somebody says otherwise.
+V = TypeVar("V", bound=Venue, default=FakeVenue)
+
+
+def account_id(number: int) -> UUID:
+    """The id of the engine's n-th account, from zero."""
+    return (ACCOUNT, OTHER)[number] if number < 2 else UUID(int=number)
+
 
 @dataclass(slots=True)
-class Engine:
+class Engine(Generic[V]):
     """The running parts, and what was seen of them."""
 
     journal: MemoryJournal
@@ -48,13 +58,13 @@ class Engine:
     desk: Desk
     dispatcher: Dispatcher
     scribe: Scribe
-    venues: dict[UUID, FakeVenue]
+    venues: dict[UUID, V]
     locks: list[AccountLock] = field(default_factory=list)
     #: Documents that were sent without the journal.
     published: list[Document] = field(default_factory=list)
 
     @property
-    def venue(self) -> FakeVenue:
+    def venue(self) -> V:
         """The first account's."""
         return self.venues[ACCOUNT]
 
@@ -77,9 +87,9 @@ class Engine:
         submission = await self.submit(action, account, **parameters)
         return await self.ending(submission.document["command_id"])
 
-    async def until_state(self, command_id: UUID | str, state: CommandState) -> Document:
+    async def until_state(self, command_id: UUID | str, state: CommandState, *, within_s: float = 5.0) -> Document:
         """Wait until a command has come that far."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(within_s):
             async for document in self.desk.follow(UUID(str(command_id))):
                 if document["state"] == state.value:
                     return document
@@ -109,37 +119,41 @@ VERIFIED: dict[bytes, Request | Junk | tuple[Request, Rejection]] = {}
 
 @asynccontextmanager
 async def engine(
-    *venues: FakeVenue,
+    *venues: V,
     journal: MemoryJournal | None = None,
     execution: ExecutionTerms | None = None,
     permission: Permission = Permission.CLOSE,
     keep: frozenset[str] = frozenset(),
+    flatten: FlattenTerms | None = None,
     issuers: tuple[Issuer, ...] = (),
     venue_offset: timedelta | None = None,
+    background: Callable[[], AbstractContextManager[object]] = nullcontext,
     recover: bool = False,
-) -> AsyncIterator[Engine]:
+) -> AsyncIterator[Engine[V]]:
     """Run an engine for the given venues (accounts ACCOUNT, OTHER, ...) until the block ends."""
     clock = SystemClock()
     journal = journal or MemoryJournal(node_id=NODE_ID, clock=clock)
-    accounts = (ACCOUNT, OTHER)[: len(venues)]
+    accounts = tuple(account_id(number) for number in range(len(venues)))
     by_account = dict(zip(accounts, venues, strict=True))
     bus = Bus()
     ledger = LockLedger(accounts, node_id=NODE_ID, boot_id="boot", clock=clock)
     ledger.load(await journal.locks())
     scribe = Scribe(journal, ledger, bus, clock)
     actors = []
-    for number, (account_id, venue) in enumerate(by_account.items()):
+    for number, (account, venue) in enumerate(by_account.items()):
         terms = AccountTerms(
-            account_id=account_id,
+            account_id=account,
             name=f"account-{number}",
             owner="acme",
             exchange="fake",
             permission=permission,
             execution=execution or ExecutionTerms(deadline_s=2.0, settle_s=0.05),
-            flatten=FlattenTerms(base_currency="USDT", keep=keep, min_value=Decimal(5)),
+            flatten=flatten or FlattenTerms(base_currency="USDT", keep=keep, min_value=Decimal(5)),
         )
-        view = AccountView(venue, clock, nullcontext)
-        context = AccountContext(terms=terms, venue=venue, view=view, scribe=scribe, clock=clock)
+        view = AccountView(venue, clock, background)
+        context = AccountContext(
+            terms=terms, venue=venue, view=view, scribe=scribe, clock=clock, ledger=ledger, journal=journal
+        )
         actors.append(AccountActor(context, node_id=NODE_ID))
     dispatcher = Dispatcher(actors, scribe, clock, node_id=NODE_ID)
     published: list[Document] = []
@@ -153,7 +167,7 @@ async def engine(
         authority=Authority(issuers, accounts, venue_offset=lambda: venue_offset),
         clock=clock,
         verify=delivery_verifier,
-        unlock_obstacle=lambda account_id, force: unlock_obstacle(dispatcher.actors, journal, account_id, force=force),
+        unlock_obstacle=lambda account, force: unlock_obstacle(dispatcher.actors, journal, account, force=force),
         latch_by_default={
             actor.context.terms.account_id: actor.context.terms.execution.latch_by_default for actor in actors
         },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -21,7 +21,20 @@ from node.domain.snapshot import (
     Side,
     SliceSnapshot,
 )
-from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, Outcome, Refusal, SellSpot, Step, StepResult
+from node.domain.steps import (
+    BuyToRepay,
+    CancelOrders,
+    CancelSymbol,
+    ClosePosition,
+    ConvertAsset,
+    Outcome,
+    Refusal,
+    RepayDebt,
+    SellSpot,
+    SpotOrder,
+    Step,
+    StepResult,
+)
 from node.errors import VenueError
 
 SPOT = "spot"
@@ -112,6 +125,13 @@ class FakeVenue:
     steps: list[Step] = field(default_factory=list)
     #: What the venue knows of sales by client order id.
     known_sales: dict[str, bool] = field(default_factory=dict)
+    #: Whether there is a convert service.
+    converting: bool = False
+    streams: bool = False
+    #: Slices in which something is said to have happened.
+    changed: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    look_every_s: float = 0.05
+    respite: float = 0.0
 
     def __post_init__(self) -> None:
         self.answering.set()
@@ -132,10 +152,29 @@ class FakeVenue:
         kind = MarketKind.SPOT if slice_name == SPOT else MarketKind.LINEAR
         return {symbol: market for symbol, market in self.markets.items() if market.kind is kind}
 
-    def slice_of(self, symbol: str) -> str | None:
+    def slices_of(self, symbol: str) -> tuple[str, ...]:
         if symbol not in self.markets:
-            return None
-        return SPOT if self.markets[symbol].kind is MarketKind.SPOT else LINEAR
+            return ()
+        return (SPOT,) if self.markets[symbol].kind is MarketKind.SPOT else (LINEAR,)
+
+    def kind(self, slice_name: str) -> MarketKind:
+        return MarketKind.SPOT if slice_name == SPOT else MarketKind.LINEAR
+
+    def converts(self, slice_name: str) -> bool:
+        return slice_name == SPOT and self.converting
+
+    async def changes(self) -> AsyncIterator[str]:
+        while self.streams:
+            yield await self.changed.get()
+
+    def streaming(self, slice_name: str) -> bool:
+        return self.streams
+
+    def look_interval_s(self, slice_name: str) -> float:
+        return self.look_every_s
+
+    def respite_s(self, slice_name: str) -> float:
+        return self.respite
 
     async def arm(self) -> None:
         self.calls["arm"] += 1
@@ -204,6 +243,15 @@ class FakeVenue:
                 self.orders = [each for each in self.orders if (each.symbol, each.trigger) != book]
             case SellSpot():
                 self._sell(step)
+            case BuyToRepay():
+                self.known_sales[step.client_order_id] = True
+                self.credit(self.markets[step.symbol].quote, -step.quantity * self.prices[step.symbol])
+                self.credit(step.asset, step.quantity)
+            case RepayDebt():
+                self._repay(step)
+            case ConvertAsset():
+                self.credit(step.asset, -step.quantity)
+                self.credit(step.into, step.least_received)
 
     def _reduced(self, held: Position, step: ClosePosition) -> Position:
         if held.key != (step.symbol, step.side):
@@ -219,19 +267,23 @@ class FakeVenue:
         self.credit(step.asset, -step.quantity)
         self.credit(market.quote, proceeds)
 
+    def _repay(self, step: RepayDebt) -> None:
+        held = next(each for each in self.balances if each.asset == step.asset)
+        assert 0 < step.amount <= min(held.free, held.debt), f"{step.amount} of {held}"
+        left = replace(held, free=held.free - step.amount, debt=held.debt - step.amount)
+        others = [each for each in self.balances if each.asset != step.asset]
+        self.balances = [*others, *([left] if left.total or left.debt else [])]
+
     def credit(self, asset: str, amount: Decimal) -> None:
         """Change a free spot balance."""
         others = [each for each in self.balances if each.asset != asset]
         held = next((each for each in self.balances if each.asset == asset), None)
         free = (held.free if held else Decimal(0)) + amount
         assert free >= 0, f"{asset} oversold"
-        locked = held.locked if held else Decimal(0)
-        self.balances = [
-            *others,
-            *([Balance(slice=SPOT, asset=asset, free=free, locked=locked)] if free or locked else []),
-        ]
+        changed = replace(held or Balance(slice=SPOT, asset=asset, free=free), free=free)
+        self.balances = [*others, *([changed] if changed.total or changed.debt else [])]
 
-    async def filled(self, step: SellSpot) -> bool | None:
+    async def filled(self, step: SpotOrder) -> bool | None:
         self.calls["filled"] += 1
         return self.known_sales.get(step.client_order_id, False)
 

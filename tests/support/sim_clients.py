@@ -70,4 +70,5 @@ async def binance_client(
         try:
             yield client
         finally:
+            await client.close_ws_clients()
             client.session = None  # not its own; close() would sleep a quarter of a second

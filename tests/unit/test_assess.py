@@ -193,7 +193,7 @@ def held(member: Balance, value: str | None, *, sellable: bool = False) -> Holdi
         client_order_id="s",
     )
     worth = None if value is None else Decimal(value)
-    return Holding(balance=member, route=None, value=worth, sale=sale if sellable else None)
+    return Holding(balance=member, route=None, value=worth, step=sale if sellable else None)
 
 
 class TestFlatten:
@@ -233,7 +233,7 @@ class TestFlatten:
     def test_names_what_the_venue_refuses_at_every_price(self) -> None:
         """Complete, as nothing can be done; the lock stays."""
         eth = balance("ETH", "1")
-        state = spot(eth, holdings=(held(eth, "99", sellable=True),), refused_assets=frozenset({"ETH"}))
+        state = spot(eth, holdings=(held(eth, "99"),), refused_assets=frozenset({"ETH"}))
         assert self.verdicts(state) == {"ETH": "refused"}
         assert self.judged(state).complete
         assert not self.judged(state).may_release
@@ -258,12 +258,29 @@ class TestFlatten:
             ("ETH", Decimal(3), Decimal(0), "flat")
         ]
 
-    def test_never_calls_a_debt_flat(self) -> None:
-        """Neither the asset that is owed, nor the account; base currency included."""
-        for asset in ("ETH", "USDT"):
-            judged = self.judged(spot(balance(asset, "0", debt="2")))
-            assert [(each.debt, each.verdict.value) for each in judged.balances] == [(Decimal(2), "unsellable")]
-            assert (judged.verdict.value, judged.may_release) == ("flat_with_residue", False)
+    @pytest.mark.parametrize("asset", ["ETH", "USDT"])
+    @pytest.mark.parametrize(
+        ("worth", "verdict", "release"), [("9", "unsellable", False), (None, "unsellable", False), ("1", "dust", True)]
+    )
+    def test_never_calls_a_debt_flat(self, asset: str, worth: str | None, verdict: str, release: bool) -> None:
+        """Neither the asset that is owed, nor the account; base currency included. A trifle is dust."""
+        owed = balance(asset, "0", debt="2")
+        debt_value = None if worth is None else Decimal(worth)
+        judged = self.judged(spot(owed, holdings=(replace(held(owed, None), debt_value=debt_value),)))
+        assert [(each.debt, each.verdict.value) for each in judged.balances] == [(Decimal(2), verdict)]
+        assert (judged.verdict.value, judged.may_release) == ("flat_with_residue", release)
+
+    def test_is_incomplete_while_a_debt_was_not_judged(self) -> None:
+        """Also of base currency, and of what is kept."""
+        for asset in ("ETH", "USDT", "BNB"):
+            assert not self.judged(spot(balance(asset, "0", debt="2"))).complete
+
+    def test_says_that_a_market_is_closed(self) -> None:
+        """It is watched, and sold when it opens."""
+        eth = balance("ETH", "1")
+        state = spot(eth, holdings=(held(eth, "99", sellable=True),), closed_assets=frozenset({"ETH"}))
+        assert not self.judged(state).complete
+        assert self.verdicts(state) == {"ETH": "market_closed"}
 
 
 class TestOtherMatters:

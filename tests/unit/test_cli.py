@@ -136,9 +136,15 @@ def test_check_accepts_what_can_be_started(capsys: Captured, config: Path) -> No
     status, out, _ = run(capsys, "check", "--json", "--config", str(config))
     document = json.loads(out)
     assert (status, document["ok"], document["faults"]) == (0, True, [])
-    assert [warning.partition(":")[0] for warning in document["warnings"]] == [
-        "execution.guard_after_lock, guard_after_close"
-    ]
+    assert document["warnings"] == []
+
+
+def test_check_warns_of_a_guard_that_is_off(capsys: Captured, config: Path) -> None:
+    """It is allowed, and nothing watches the lock."""
+    config.write_text(config.read_text().replace('guard_after_lock = "cancel"', 'guard_after_lock = "off"'))
+    _, out, _ = run(capsys, "check", "--json", "--config", str(config))
+    (warning,) = json.loads(out)["warnings"]
+    assert warning.startswith("accounts[0].execution: a guard is off")
 
 
 def test_check_says_all_that_is_wrong(capsys: Captured, config: Path, tmp_path: Path) -> None:

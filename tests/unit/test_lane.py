@@ -201,3 +201,49 @@ async def test_tasks_started_in_the_background_stay_there() -> None:
         inside = asyncio.create_task(asyncio.to_thread(is_background))
     assert await inside
     assert not is_background()
+
+
+async def test_how_often_one_account_may_look_is_its_part_of_the_backgrounds_fifth(lane: Lane) -> None:
+    """50 of 1000 units a minute, on a fifth of them: four looks a minute, shared by all who live there."""
+    assert lane.interval_s(weight(50)) == pytest.approx(15)
+    for _ in range(4):
+        lane.join()
+    assert lane.interval_s(weight(50)) == pytest.approx(60)
+    lane.leave()
+    assert lane.interval_s(weight(50)) == pytest.approx(45)
+
+
+async def test_the_scarcest_budget_decides_how_often(lane: Lane) -> None:
+    """Charges of one bucket add up; what is counted per key is not shared."""
+    lane.join()
+    lane.join()
+    orders = Charge(bucket="orders", units=10, per_key=True)
+    assert lane.interval_s([*weight(10), *weight(15), orders]) == pytest.approx(15)
+    assert lane.interval_s([*weight(10), orders]) == pytest.approx(6)
+    assert lane.interval_s([orders]) == pytest.approx(5)
+
+
+async def test_respite_is_what_the_whole_budget_needs_to_bear_it_without_debt(lane: Lane, clock: FakeClock) -> None:
+    """Not the background's part of it: that may be long spent."""
+    with background():
+        await lane.admit(weight(200))
+    assert lane.respite_s(weight(100)) == 0
+    await lane.admit(weight(1000))
+    assert lane.respite_s(weight(100)) == pytest.approx((100 + 200) / (1000 / 60))
+    clock.now_ns += 18 * SECOND
+    assert lane.respite_s(weight(100)) == 0
+
+
+async def test_respite_lasts_as_long_as_an_order_to_stay_away(lane: Lane) -> None:
+    """On that host."""
+    lane.refused(weight(1), 30.0)
+    assert lane.respite_s(weight(1)) == pytest.approx(30)
+    assert lane.respite_s(weight(1, "other")) == 0
+
+
+async def test_respite_of_a_key_is_its_own(lane: Lane) -> None:
+    """Another key's orders are another budget."""
+    orders = [Charge(bucket="orders", units=100, per_key=True)]
+    await lane.admit(orders, key="a")
+    assert lane.respite_s(orders, key="a") == pytest.approx(10)
+    assert lane.respite_s(orders, key="b") == 0

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from node import settings
+from node.domain.guard_mode import GuardMode
 from node.errors import ConfigError
-from node.settings import GuardMode, LockOnClose
+from node.settings import LockOnClose
 
 ACCOUNT = "6b0c8d1e-5f0a-4c52-9a1e-3d0f6f1d2a77"
 OTHER = "7b0c8d1e-5f0a-4c52-9a1e-3d0f6f1d2a77"
@@ -144,7 +145,7 @@ def test_the_least_configuration_needs_only_the_node() -> None:
         ("metrics.listen", "10.0.0.1:9187", "metrics: 10.0.0.1:9187 is not a loopback address"),
         ("metrics.listen", "127.0.0.1:8787", "metrics.listen: the same as http.listen"),
         ("owners.0.subscription", "gold", "owners[0].subscription: input should be"),
-        ("issuers.0.id", "operator", "issuers[0].id: 'operator' is the local operator's own name"),
+        ("issuers.0.id", "operator", "issuers[0].id: 'operator' is a name of the node's own"),
         ("issuers.0.public_key", "c2hvcnQ=", "issuers[0].public_key: 5 bytes: an Ed25519 public key has 32"),
         ("issuers.0.public_key", "?", "issuers[0].public_key: not base64"),
         ("issuers.0.public_key", "REPLACE me", "issuers[0].public_key: still the example's placeholder: run"),

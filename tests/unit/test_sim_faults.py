@@ -8,22 +8,31 @@ from decimal import Decimal
 import pytest
 from pydantic import ValidationError
 
-from node.sim.faults import Deed, EngineReopens, FaultDocument, FaultPlan, HiddenSlice, LateTrigger, Traits
+from node.sim.fault_plan import FaultPlan, Traits
+from node.sim.faults import Deed, EngineReopens, FaultDocument, HiddenSlice, Intent, LateTrigger
 from node.sim.market import Product
 from node.sim.orders import OrderStatus
 from node.sim.provocations import Provocations
 from node.sim.refusals import RefusalError
+from node.sim.world import select_markets
 from tests.support.sim_core import INVERSE, LINEAR, arm, core_with_account, hold, size, terms
 
 ORDER = Traits(
-    method="POST", host="fapi.binance.com", path="/fapi/v1/order", symbols=frozenset({"A"}), sides=frozenset({"sell"})
+    method="POST",
+    host="fapi.binance.com",
+    path="/fapi/v1/order",
+    intent=Intent.PLACE,
+    product=Product.LINEAR,
+    symbols=frozenset({LINEAR.symbol}),
+    sides=frozenset({"sell"}),
 )
 
 
 def plan(*rules: object) -> FaultPlan:
     """A fault plan from JSON rules."""
     faults = FaultPlan()
-    faults.add(FaultDocument.model_validate({"rules": list(rules)}).rules)
+    core, _ = core_with_account()
+    faults.add(FaultDocument.model_validate({"rules": list(rules)}).rules, lambda name: select_markets(core, name))
     return faults
 
 
@@ -44,8 +53,16 @@ class TestRules:
         [
             ({"method": "POST", "path_prefix": "/fapi/v1/ord"}, True),
             ({"method": "GET"}, False),
-            ({"symbol": "A", "side": "SELL"}, True),
+            ({"intent": "place"}, True),
+            ({"intent": ["cancel", "place"], "product": "linear"}, True),
+            ({"intent": "cancel"}, False),
+            ({"intent": "place", "product": "spot"}, False),
+            ({"symbol": LINEAR.symbol, "side": "SELL"}, True),
             ({"symbol": "B"}, False),
+            ({"symbol": "linear:BTC/USDT"}, True),
+            ({"market": "linear:BTC/USDT"}, True),
+            ({"market": "spot:BTC/USDT"}, False),
+            ({"market": "inverse:BTC/USD"}, False),
             ({"side": "buy"}, False),
             ({"host": "fapi"}, True),
             ({"host": "dapi"}, False),
@@ -67,6 +84,8 @@ class TestRules:
         [
             {"rules": {"do": "explode"}},
             {"rules": {"do": "hang", "match": {"verb": "GET"}}},
+            {"rules": {"do": "hang", "match": {"intent": "buy"}}},
+            {"rules": {"do": {"refuse": {"reason": "bad_mood"}}}},
             {"latency": 5},
             {"rules": {}},
         ],
@@ -75,6 +94,12 @@ class TestRules:
         """A misspelt fault must not look like a passed test."""
         with pytest.raises(ValidationError):
             FaultDocument.model_validate(document)
+
+    def test_rules_on_unlisted_markets_are_refused(self) -> None:
+        """A rule that can never apply must not look like a passed test either."""
+        for market in ("linear:NOPE/USDT", "linear:BTC/USDT-dated", "cash:BTC/USDT", "NOPE"):
+            with pytest.raises(LookupError):
+                plan({"match": {"market": market}, "do": "hang"})
 
     def test_latency_of_the_longest_rule_that_fits(self) -> None:
         """Latency may depend on host and path."""

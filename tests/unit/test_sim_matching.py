@@ -212,6 +212,16 @@ class TestLimits:
             core.place(account, terms("sell", "1", reduce_only=True))
         assert refusal.value.reason is Reason.MARKET_CLOSED
 
+    def test_a_delisted_market_is_unknown_and_its_positions_stay(self) -> None:
+        """Its orders have ended, new ones name a symbol that is not there, and the position cannot be closed."""
+        core, account = core_with_account()
+        hold(account, "1")
+        order = core.place(account, terms("buy", "1", price="96"))
+        core.set_status(LINEAR, MarketStatus.DELISTED)
+        with pytest.raises(RefusalError) as refusal:
+            core.place(account, terms("sell", "1", reduce_only=True))
+        assert (refusal.value.reason, order.status, size(account)) == (Reason.UNKNOWN_SYMBOL, OrderStatus.EXPIRED, 1)
+
 
 class TestTimeInForce:
     def test_partial_fill_of_a_market_order_expires_the_rest(self) -> None:
@@ -350,6 +360,72 @@ class TestSpot:
         core, account = core_with_account()
         order = core.place(account, terms("buy", None, market=SPOT, quote_quantity=Decimal(500)))
         assert (float(order.filled), account.counters.buys) == (4.9, 1)
+
+
+class TestDebts:
+    def test_without_auto_borrow_nothing_is_oversold(self) -> None:
+        """More than the free balance is refused, as ever."""
+        core, account = core_with_account()
+        with pytest.raises(RefusalError) as refusal:
+            core.place(account, terms("sell", "12", market=SPOT))
+        assert (refusal.value.reason, account.counters.borrows) == (Reason.INSUFFICIENT_BALANCE, 0)
+
+    def test_a_sale_beyond_the_balance_becomes_a_debt(self) -> None:
+        """The shortfall is borrowed, and the counters tell of it: once an order, on the seller's account."""
+        core, account = core_with_account()
+        core.rules.auto_borrow = True
+        core.place(account, terms("sell", "12", market=SPOT))
+        core.place(account, terms("sell", "1", market=SPOT, origin=Origin.ENGINE))
+        bitcoin = account.balance("spot", "BTC")
+        assert (float(bitcoin.free), float(bitcoin.borrowed)) == (0, 3)
+        counters, engine = account.counters, account.engine_counters
+        assert (counters.borrows, counters.oversold, engine.borrows, engine.oversold) == (1, 1, 1, 1)
+
+    def test_what_is_bought_repays(self) -> None:
+        """Interest first; what is left over stays."""
+        core, account = core_with_account()
+        core.rules.auto_borrow = True
+        bitcoin = account.balance("spot", "BTC")
+        bitcoin.free, bitcoin.borrowed, bitcoin.interest = Decimal(0), Decimal(3), Decimal("0.5")
+        core.place(account, terms("buy", "1", market=SPOT))
+        assert (float(bitcoin.free), float(bitcoin.borrowed), float(bitcoin.interest)) == (0, 2.5, 0)
+        core.place(account, terms("buy", "4", market=SPOT))
+        assert (float(bitcoin.free), float(bitcoin.owed)) == (1.5, 0)
+
+    def test_an_order_may_borrow_by_itself(self) -> None:
+        """Where the house does not, an order's own terms may; a purchase borrows quote currency."""
+        core, account = core_with_account()
+        core.place(account, terms("buy", "150", price="100", market=SPOT, borrows=True))
+        core.set_mark(SPOT, Decimal(99))
+        assert float(account.balance("spot", "USDT").borrowed) == 4_925
+        assert (account.counters.borrows, account.counters.oversold) == (1, 0)
+
+    def test_a_resting_sale_borrows_when_it_trades(self) -> None:
+        """Until then it locks what there is."""
+        core, account = core_with_account()
+        core.rules.auto_borrow = True
+        core.place(account, terms("sell", "12", price="104", market=SPOT))
+        bitcoin = account.balance("spot", "BTC")
+        assert (float(bitcoin.locked), float(bitcoin.borrowed), account.counters.borrows) == (10, 0, 1)
+        core.set_mark(SPOT, Decimal(105))
+        assert (float(bitcoin.total), float(bitcoin.borrowed)) == (0, 2)
+
+    @pytest.mark.parametrize(
+        ("free", "amount", "reason"),
+        [("5", "2.6", Reason.REPAYS_TOO_MUCH), ("2", "2.5", Reason.INSUFFICIENT_BALANCE), ("5", "2.5", None)],
+    )
+    def test_repayment(self, free: str, amount: str, reason: Reason | None) -> None:
+        """No more than is owed, and no more than is free."""
+        core, account = core_with_account()
+        bitcoin = account.balance("spot", "BTC")
+        bitcoin.free, bitcoin.borrowed, bitcoin.interest = Decimal(free), Decimal(2), Decimal("0.5")
+        if reason is None:
+            core.treasury.repay(account, "spot", "BTC", Decimal(amount))
+            assert (float(bitcoin.free), float(bitcoin.owed), account.counters.repayments) == (2.5, 0, 1)
+            return
+        with pytest.raises(RefusalError) as refusal:
+            core.treasury.repay(account, "spot", "BTC", Decimal(amount))
+        assert (refusal.value.reason, float(bitcoin.owed)) == (reason, 2.5)
 
 
 def test_a_closed_position_is_announced_once() -> None:

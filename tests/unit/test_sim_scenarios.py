@@ -74,6 +74,45 @@ def test_basis_is_neutral() -> None:
     assert shorts == {name: held.free for name, held in account.wallets["spot"].items() if name != "USDT"}
 
 
+class TestMargin:
+    def test_debts(self) -> None:
+        """A long on borrowed dollars, a short of ether with interest, and a coin both held and owed."""
+        (account,) = world("margin").accounts.values()
+        assert set(account.wallets) == {"margin"}
+        wallet = account.wallets["margin"]
+        assert {name: str(held.owed) for name, held in wallet.items() if held.owed} == {
+            "USDT": "40000",
+            "ETH": "8.0021",
+            "BNB": "4",
+        }
+        assert (wallet["BTC"].free, wallet["ETH"].interest, wallet["BNB"].free) == (
+            Decimal("1.5"),
+            Decimal("0.0021"),
+            Decimal(12),
+        )
+
+    def test_one_order_rests(self) -> None:
+        """And locks a part of the proceeds."""
+        (account,) = world("margin").accounts.values()
+        (order,) = account.resting(Product.MARGIN)
+        assert account.wallets["margin"]["USDT"].locked == order.held > 0
+
+
+def test_residue_has_a_reason_for_each_asset() -> None:
+    """No pair, no price, too little, too much, locked."""
+    core = world("residue")
+    (account,) = core.accounts.values()
+    held = account.wallets["spot"]
+    bases = {listing.market.base for listing in core.listings.values()}
+    assert set(held) - bases - {"USDT"} == {"SXP", "XAIR", "LDUSDT"}
+    with pytest.raises(LookupError):
+        price_of("XAIR")
+    assert [name for name in ("DOGE", "TRX", "WAN") if held[name].free * price_of(name) >= 5] == []
+    (market,) = (m for m in select_markets(core, "ADAUSDT") if m.product is Product.SPOT)
+    assert held["ADA"].free > market.max_market_quantity
+    assert held["SOL"].locked == 40
+
+
 def test_hedge_has_both_legs_of_one_symbol() -> None:
     """Long and short of the same contract, at once."""
     (account,) = world("hedge").accounts.values()

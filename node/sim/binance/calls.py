@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 from node.sim.accounts import Account
 from node.sim.binance.errors import BinanceError, missing, refusal, unknown_symbol
+from node.sim.binance.streams import BinanceStreams
 from node.sim.keys import ApiKey
-from node.sim.market import Listing, Market, Product
+from node.sim.market import Listing, Market, MarketStatus, Product
 from node.sim.matching import MatchingCore
 from node.sim.orders import Book, Order, OrderKind, OrderTerms, Origin
 from node.sim.refusals import Reason, RefusalError
@@ -100,6 +101,7 @@ class Call:
     params: Params
     effects: Effects
     key: ApiKey | None = None
+    streams: BinanceStreams | None = None
     order_ids: list[int] = field(default_factory=list)
     _hidden: tuple[str, ...] | None = None
 
@@ -129,7 +131,7 @@ class Call:
     def listing(self, symbol: str) -> Listing:
         """The market called *symbol*; -1121 if there is none."""
         listing = self.core.listings.get((self.product, symbol))
-        if listing is None:
+        if listing is None or listing.status is MarketStatus.DELISTED:
             raise unknown_symbol()
         return listing
 
@@ -144,7 +146,11 @@ class Call:
         symbol = self.optional_symbol()
         if symbol is not None:
             return [self.listing(symbol)]
-        return [listing for (product, _), listing in self.core.listings.items() if product is self.product]
+        return [
+            listing
+            for (product, _), listing in self.core.listings.items()
+            if product is self.product and listing.status is not MarketStatus.DELISTED
+        ]
 
     def visible(self, market: Market) -> bool:
         """Whether this read shows the market's slice."""

@@ -12,7 +12,7 @@ from node.sim.binance.calls import Call
 from node.sim.binance.errors import BinanceError
 from node.sim.binance.numbers import amount, price, quantity
 from node.sim.binance.order_views import LEG
-from node.sim.market import ZERO, Market, Product
+from node.sim.market import ZERO, Market, MarketStatus, Product
 from node.sim.orders import Leg
 from node.sim.settlement import unrealised
 
@@ -140,8 +140,9 @@ def _rows(call: Call, symbol: str | None) -> Iterable[Position]:
         if product is not call.product or symbol not in (None, name) or not call.visible(listing.market):
             continue
         for leg in legs:
-            position = account.positions.get((product, name, leg))
-            yield position if position is not None else Position(market=listing.market, leg=leg)
+            position = account.positions.get((product, name, leg)) or Position(market=listing.market, leg=leg)
+            if position.quantity or listing.status is not MarketStatus.DELISTED:
+                yield position
 
 
 def _margin(call: Call, position: Position) -> tuple[Decimal, Decimal]:

@@ -13,7 +13,24 @@ from node.sim.refusals import Reason
 
 _STATUS = {-1003: 429, -1015: 429, -2014: 401, -2015: 401, -1002: 401, -1007: 408, -1008: 503, -1001: 500, -1006: 500}
 
+_GENERAL: Mapping[Reason, tuple[int, str]] = {
+    Reason.UNKNOWN_SYMBOL: (-1121, "Invalid symbol."),
+    Reason.OVERLOADED: (
+        -1008,
+        "Server is currently overloaded with other requests. Please try again in a few minutes.",
+    ),
+    Reason.STATUS_UNKNOWN: (
+        -1007,
+        "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
+    ),
+    Reason.KEY_DENIED: (-2015, "Invalid API-key, IP, or permissions for action."),
+    Reason.TOO_MANY_ORDERS: (-1015, "Too many new orders; current limit is 100 orders per 10S."),
+    Reason.CLOCK: (-1021, "Timestamp for this request is outside of the recvWindow."),
+}
+
 _FUTURES: Mapping[Reason, tuple[int, str]] = {
+    **_GENERAL,
+    Reason.KEY_DENIED: (-2015, "Invalid API-key, IP, or permissions for action., request ip: 127.0.0.1"),
     Reason.MARKET_CLOSED: (-4141, "Symbol is closed."),
     Reason.QUANTITY_ZERO: (-4003, "Quantity less than or equal to zero."),
     Reason.QUANTITY_BELOW_MINIMUM: (-4004, "Quantity less than min quantity."),
@@ -72,6 +89,7 @@ _PRICE_FILTER = (-1013, "Filter failure: PRICE_FILTER")
 _PERCENT_PRICE = (-1013, "Filter failure: PERCENT_PRICE_BY_SIDE")
 
 _SPOT: Mapping[Reason, tuple[int, str]] = {
+    **_GENERAL,
     Reason.MARKET_CLOSED: (-1013, "Market is closed."),
     Reason.QUANTITY_ZERO: (-1013, "Invalid quantity."),
     Reason.QUANTITY_BELOW_MINIMUM: _LOT_SIZE,
@@ -92,7 +110,12 @@ _SPOT: Mapping[Reason, tuple[int, str]] = {
     Reason.UNKNOWN_ORDER: (-2011, "Unknown order sent."),
 }
 
-_TABLES = {Product.SPOT: _SPOT, Product.LINEAR: _FUTURES, Product.INVERSE: _COIN_MARGINED}
+_MARGIN: Mapping[Reason, tuple[int, str]] = {
+    **_SPOT,
+    Reason.REPAYS_TOO_MUCH: (-3015, "Repay amount exceeds borrow amount."),
+}
+
+_TABLES = {Product.SPOT: _SPOT, Product.MARGIN: _MARGIN, Product.LINEAR: _FUTURES, Product.INVERSE: _COIN_MARGINED}
 
 
 class BinanceError(Exception):

@@ -40,7 +40,7 @@ def spot_exchange_info(call: Call) -> dict[str, Any]:
         "serverTime": call.setup.clock.now_ms(),
         "rateLimits": _rate_limits(SPOT_BUDGET),
         "exchangeFilters": [],
-        "symbols": [_spot_symbol(listing) for listing in call.listings()],
+        "symbols": [_spot_symbol(call, listing) for listing in call.listings()],
     }
 
 
@@ -74,8 +74,9 @@ def _rate_limits(budget: Budget) -> list[dict[str, Any]]:
     return limits
 
 
-def _spot_symbol(listing: Listing) -> dict[str, Any]:
+def _spot_symbol(call: Call, listing: Listing) -> dict[str, Any]:
     market = listing.market
+    on_margin = (Product.MARGIN, market.symbol) in call.core.listings
     return {
         "symbol": market.symbol,
         "status": listing.status.value,
@@ -94,10 +95,10 @@ def _spot_symbol(listing: Listing) -> dict[str, Any]:
         "allowTrailingStop": True,
         "cancelReplaceAllowed": True,
         "isSpotTradingAllowed": True,
-        "isMarginTradingAllowed": False,
+        "isMarginTradingAllowed": on_margin,
         "filters": _spot_filters(market),
         "permissions": [],
-        "permissionSets": [["SPOT", "TRD_GRP_004"]],
+        "permissionSets": [["SPOT", *(["MARGIN"] if on_margin else []), "TRD_GRP_004"]],
         "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
         "allowedSelfTradePreventionModes": ["EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"],
     }

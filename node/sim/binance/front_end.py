@@ -8,10 +8,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from node.sim.binance.calls import Call, JsonDocument, Params
-from node.sim.binance.errors import BinanceError
+from node.sim.binance.errors import BinanceError, refusal
 from node.sim.binance.limits import (
     BAN_S,
     COIN_M_BUDGET,
+    SAPI_ACCOUNT_BUDGET,
     SAPI_BUDGET,
     SPOT_BUDGET,
     USD_M_BUDGET,
@@ -20,10 +21,15 @@ from node.sim.binance.limits import (
 )
 from node.sim.binance.markets import binance_listings, trigger_words
 from node.sim.binance.routes import Endpoint, binance_routes
-from node.sim.binance.security import authenticate
-from node.sim.faults import Traits
+from node.sim.binance.security import authenticate, identify
+from node.sim.binance.streams import API_PATH, BinanceStreams, listen_key
+from node.sim.binance.websocket_api import ApiSession, ListenSession
+from node.sim.fault_plan import Traits
+from node.sim.faults import Intent
 from node.sim.market import Product
+from node.sim.refusals import Reason
 from node.sim.simulator import VenueKind
+from node.sim.streams import Connection, StreamSession
 from node.sim.venue import Effects, VenueSetup, WireAnswer, WireRequest
 
 ROUTES = binance_routes()
@@ -37,6 +43,7 @@ class BinanceFrontEnd:
 
     def __init__(self, setup: VenueSetup) -> None:
         self.setup = setup
+        self._streams = BinanceStreams(setup)
         self.forgive()
 
     def parse(self, method: str, host: str, target: str, headers: Mapping[str, str], body: bytes) -> WireRequest:
@@ -46,6 +53,11 @@ class BinanceFrontEnd:
         params = dict(parse_qsl(query, keep_blank_values=True) + parse_qsl(text, keep_blank_values=True))
         signature = params.pop("signature", "")
         key = self.setup.keys.by_public.get(headers.get("X-MBX-APIKEY", ""))
+        endpoint = ROUTES.get((method, path))
+        intent, product = _purpose(endpoint)
+        if headers.get("Upgrade", "").lower() == "websocket":
+            products = self._streams.products_of(host, path, query) or frozenset()
+            intent, product = Intent.STREAM, next(iter(products)) if len(products) == 1 else None
         symbols, sides = _symbols_and_sides(path, params)
         return WireRequest(
             method=method,
@@ -61,6 +73,8 @@ class BinanceFrontEnd:
                 method=method,
                 host=host,
                 path=path,
+                intent=intent,
+                product=product,
                 account=key.account if key is not None else None,
                 symbols=symbols,
                 sides=sides,
@@ -84,9 +98,34 @@ class BinanceFrontEnd:
         answer.order_ids = order_ids
         return answer
 
+    def stream_products(self, request: WireRequest) -> frozenset[Product] | None:
+        """Spot and margin share the WebSocket API; each futures product has addresses of its own."""
+        return self._streams.products_of(request.host, request.path, request.query)
+
+    def stream_account(self, request: WireRequest) -> str | None:
+        """Whose listen key is in the address."""
+        ticket = self._streams.ticket(listen_key(request.path, request.query))
+        return ticket.account if ticket is not None else None
+
+    def open_stream(self, request: WireRequest, connection: Connection) -> StreamSession:
+        """Attach a connection."""
+        if request.path == API_PATH:
+            return ApiSession(self.setup, self._streams, connection, request)
+        return ListenSession(self._streams, connection, self._streams.listen(request.path, request.query, connection))
+
+    def expire_streams(self, product: Product | None, account: str | None) -> None:
+        """Listen keys, listen tokens and subscriptions end."""
+        self._streams.expire(product, account)
+
     def refusal(self, code: int | str, message: str, status: int) -> WireAnswer:
         """Any error of Binance's, at will."""
         return _error_answer(BinanceError(int(code), message, status=status), {})
+
+    def refusal_for(self, request: WireRequest, reason: Reason, status: int) -> WireAnswer:
+        """The product's own code and sentence for *reason*."""
+        endpoint = ROUTES.get((request.method, request.path))
+        error = refusal(reason, endpoint.product if endpoint is not None else Product.SPOT, "5")
+        return _error_answer(BinanceError(error.code, error.message, status=status or error.status), {})
 
     def rate_limited(self, request: WireRequest, retry_after_s: float) -> WireAnswer:
         """-1003 with 429."""
@@ -105,14 +144,16 @@ class BinanceFrontEnd:
         self._limiters = {root: Limiter(budget) for root, budget in BUDGETS.items()}
         self._banned_until_ms = 0
 
-    def _limiter(self, request: WireRequest) -> Limiter:
+    def _limiter(self, request: WireRequest, *, by_account: bool = False) -> Limiter:
+        if by_account and request.key is not None:
+            return self._limiters.setdefault(f"account {request.key.account}", Limiter(SAPI_ACCOUNT_BUDGET))
         return self._limiters.get(request.path.split("/", 2)[1], self._limiters["api"])
 
     def _admit(self, request: WireRequest, endpoint: Endpoint, headers: dict[str, str]) -> None:
         now_ms = self.setup.clock.now_ms()
         if now_ms < self._banned_until_ms:
             raise banned(self._banned_until_ms, now_ms)
-        limiter = self._limiter(request)
+        limiter = self._limiter(request, by_account=endpoint.by_account)
         weight = endpoint.weight
         if endpoint.weight_all is not None and not request.params.get("symbol"):
             weight = endpoint.weight_all
@@ -138,15 +179,24 @@ class BinanceFrontEnd:
             request=request,
             params=Params(request.params),
             effects=effects,
+            streams=self._streams,
             order_ids=order_ids,
         )
+        futures = endpoint.product.has_positions
+        if endpoint.keyed:
+            call.key = identify(request, futures=futures)
         if endpoint.signed:
-            futures = endpoint.product is not Product.SPOT
             call.key = authenticate(request, now_ms, futures=futures, trades=endpoint.trades)
         if endpoint.orders is not None:
             limiter, account = self._limiter(request), call.account.name
             headers.update(limiter.count_orders(account, endpoint.orders, now_ms, enforce=self.setup.enforce_limits))
         return endpoint.handler(call)
+
+
+def _purpose(endpoint: Endpoint | None) -> tuple[Intent, Product | None]:
+    if endpoint is None:
+        return Intent.OTHER, None
+    return endpoint.intent, endpoint.product if endpoint.of_product else None
 
 
 def _symbols_and_sides(path: str, params: Mapping[str, str]) -> tuple[frozenset[str], frozenset[str]]:

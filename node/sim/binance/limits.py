@@ -35,6 +35,10 @@ class OrderCount:
 
 SPOT_BUDGET = Budget(weight_1m=6000, weight_header="X-MBX-USED-WEIGHT-1M", orders_10s=100, orders_1m=None)
 SAPI_BUDGET = Budget(weight_1m=12000, weight_header="X-SAPI-USED-IP-WEIGHT-1M", orders_10s=None, orders_1m=None)
+#: What ``UID`` weights are counted against: an account's, whatever its address.
+SAPI_ACCOUNT_BUDGET = Budget(
+    weight_1m=180_000, weight_header="X-SAPI-USED-UID-WEIGHT-1M", orders_10s=None, orders_1m=None
+)
 USD_M_BUDGET = Budget(weight_1m=2400, weight_header="X-MBX-USED-WEIGHT-1M", orders_10s=300, orders_1m=1200)
 COIN_M_BUDGET = Budget(weight_1m=2400, weight_header="X-MBX-USED-WEIGHT-1M", orders_10s=None, orders_1m=1200)
 

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from decimal import Decimal
 
-from node.sim.catalogue import COINS, NO_USDT_PAIR, Coin, price_of
+from node.sim.catalogue import COINS, NO_USDT_PAIR, SPOT_ONLY, Coin, price_of
 from node.sim.market import Listing, Market, MarketStatus, Product
 from node.sim.orders import Book
 from node.sim.scenarios import TriggerAction
 
 USDC_PERPETUALS = ("BTC", "ETH", "SOL")
 USDC_SPOT = ("BTC", "ETH")
+FDUSD_SPOT = ("BTC",)
 BTC_SPOT = ("ETH", "BNB", "SOL", "WAN")
 COIN_MARGINED = {"BTC": Decimal(100), "ETH": Decimal(10), "SOL": Decimal(10)}
+MARGIN_SYMBOLS = frozenset(
+    {base + "USDT" for base in ("BTC", "ETH", "SOL", "BNB", "XRP", "DOGE", "ADA", "AVAX", "LINK", "LTC", "USDC")}
+    | {"BTCUSDC", "ETHUSDC", "ETHBTC", "BNBBTC"}
+)
 SETTLING = "BCH"  # a perpetual that the venue is delisting
 SPOT_FEE, FUTURES_FEE = Decimal("0.001"), Decimal("0.0005")
+COIN_QUOTED_TICK = {"BTC": Decimal("0.0000001"), "ETH": Decimal("0.0001")}
+COIN_QUOTED_MINIMUM = {"BTC": Decimal("0.0001"), "ETH": Decimal("0.001")}
 NO_LIMIT = Decimal(10) ** 12
 
 
@@ -24,8 +32,11 @@ def binance_listings() -> list[Listing]:
     listings = [_spot(coin, "USDT") for coin in COINS.values() if coin.name not in NO_USDT_PAIR]
     listings += [_spot(COINS[base], "USDC") for base in USDC_SPOT]
     listings += [_spot(COINS[base], "BTC") for base in BTC_SPOT]
-    listings.append(_stable_pair())
-    listings += [_linear(coin, "USDT") for coin in COINS.values() if coin.name not in NO_USDT_PAIR]
+    listings += [_spot(COINS[base], "FDUSD") for base in FDUSD_SPOT]
+    listings.append(_spot(COINS["WBETH"], "ETH"))
+    listings += [_stable_pair(name) for name in ("USDC", "FDUSD")]
+    listings += [_on_margin(listing) for listing in listings if listing.market.symbol in MARGIN_SYMBOLS]
+    listings += [_linear(coin, "USDT") for coin in COINS.values() if coin.name not in NO_USDT_PAIR | SPOT_ONLY]
     listings += [_linear(COINS[base], "USDC") for base in USDC_PERPETUALS]
     listings.append(_linear(COINS["BTC"], "USDT", expiry=next_quarter()))
     listings += [_inverse(COINS[base], size) for base, size in COIN_MARGINED.items()]
@@ -35,7 +46,7 @@ def binance_listings() -> list[Listing]:
 
 def trigger_words(market: Market, action: TriggerAction) -> tuple[str, Book]:
     """Binance's type of a conditional market order, and where it rests."""
-    if market.product is Product.SPOT:
+    if not market.is_contract:
         return ("TAKE_PROFIT" if action is TriggerAction.TAKE_PROFIT else "STOP_LOSS"), Book.ORDERS
     word = "TAKE_PROFIT_MARKET" if action is TriggerAction.TAKE_PROFIT else "STOP_MARKET"
     return word, Book.ALGO
@@ -55,7 +66,7 @@ def next_quarter(today: dt.date | None = None) -> dt.datetime:
 
 
 def _spot(coin: Coin, quote: str) -> Listing:
-    tick = coin.spot_tick if quote != "BTC" else Decimal("0.0000001")
+    tick = COIN_QUOTED_TICK.get(quote, coin.spot_tick)
     market = Market(
         product=Product.SPOT,
         symbol=coin.name + quote,
@@ -68,7 +79,7 @@ def _spot(coin: Coin, quote: str) -> Listing:
         min_quantity=coin.spot_step,
         max_quantity=coin.max_market_quantity * 10,
         max_market_quantity=coin.max_market_quantity,
-        min_notional=Decimal("0.0001") if quote == "BTC" else Decimal(5),
+        min_notional=COIN_QUOTED_MINIMUM.get(quote, Decimal(5)),
         band_up=Decimal(5),
         band_down=Decimal("0.2"),
         fee_rate=SPOT_FEE,
@@ -76,11 +87,16 @@ def _spot(coin: Coin, quote: str) -> Listing:
     return Listing(market=market, mark=coin.price / price_of(quote))
 
 
-def _stable_pair() -> Listing:
+def _on_margin(listing: Listing) -> Listing:
+    market = replace(listing.market, product=Product.MARGIN, wallet=Product.MARGIN, book_of=Product.SPOT)
+    return Listing(market=market, mark=listing.mark)
+
+
+def _stable_pair(name: str) -> Listing:
     market = Market(
         product=Product.SPOT,
-        symbol="USDCUSDT",
-        base="USDC",
+        symbol=f"{name}USDT",
+        base=name,
         quote="USDT",
         settle="USDT",
         wallet=Product.SPOT,
@@ -94,7 +110,7 @@ def _stable_pair() -> Listing:
         band_down=Decimal("0.8"),
         fee_rate=Decimal(0),
     )
-    return Listing(market=market, mark=price_of("USDC"))
+    return Listing(market=market, mark=price_of(name))
 
 
 def _linear(coin: Coin, quote: str, expiry: dt.datetime | None = None) -> Listing:

@@ -175,6 +175,11 @@ def spot_answer_view(order: Order, response_type: str) -> dict[str, Any]:
     return {**result, "fills": fills}
 
 
+def margin_view(view: dict[str, Any]) -> dict[str, Any]:
+    """A spot view as the margin endpoints show it."""
+    return {name: value for name, value in view.items() if name != "orderListId"} | {"isIsolated": False}
+
+
 def default_response_type(order: Order) -> str:
     """Spot answers market and limit orders in full, others with an acknowledgement, unless told otherwise."""
     return "FULL" if order.terms.venue_type in ("MARKET", "LIMIT") else "ACK"

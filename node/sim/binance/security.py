@@ -23,11 +23,7 @@ def authenticate(request: WireRequest, now_ms: int, *, futures: bool, trades: bo
     Raises:
         BinanceError: -2014, -2015, -1022, -1021 or -1102.
     """
-    if not request.headers.get("X-MBX-APIKEY"):
-        raise BinanceError(-2014, "API-key format invalid.")
-    key = request.key
-    if key is None or key.revoked:
-        raise _denied(futures=futures)
+    key = identify(request, futures=futures)
     if not request.signature:
         raise missing("signature")
     payload = unsigned(request.query) + unsigned(request.body)
@@ -36,8 +32,21 @@ def authenticate(request: WireRequest, now_ms: int, *, futures: bool, trades: bo
         raise BinanceError(-1022, "Signature for this request is not valid.")
     _check_time(request, now_ms)
     if not (key.rights.futures if futures else key.rights.spot or not trades):
-        raise _denied(futures=futures)
+        raise denied(futures=futures)
     return key
+
+
+def identify(request: WireRequest, *, futures: bool) -> ApiKey:
+    """The key that the request names, for endpoints that ask for no signature.
+
+    Raises:
+        BinanceError: -2014 or -2015.
+    """
+    if not request.headers.get("X-MBX-APIKEY"):
+        raise BinanceError(-2014, "API-key format invalid.")
+    if request.key is None or request.key.revoked:
+        raise denied(futures=futures)
+    return request.key
 
 
 def unsigned(text: str) -> str:
@@ -65,6 +74,7 @@ def _check_time(request: WireRequest, now_ms: int) -> None:
         raise BinanceError(-1021, "Timestamp for this request is outside of the recvWindow.")
 
 
-def _denied(*, futures: bool) -> BinanceError:
+def denied(*, futures: bool) -> BinanceError:
+    """The key is unknown, revoked, or has not the right."""
     suffix = ", request ip: 127.0.0.1" if futures else ""
     return BinanceError(-2015, f"Invalid API-key, IP, or permissions for action.{suffix}")

@@ -66,12 +66,12 @@ def cancel_order(call: Call) -> dict[str, Any]:
     order = find_order(call, call.params)
     if order is None:
         raise BinanceError(-2011, "Unknown order sent.")
-    return _cancelled_view(call.cancel(order))
+    return cancelled_view(call.cancel(order))
 
 
 def open_orders(call: Call) -> list[dict[str, Any]]:
     """``GET /api/v3/openOrders``."""
-    resting = call.account.resting(Product.SPOT, call.optional_symbol())
+    resting = call.account.resting(call.product, call.optional_symbol())
     return [spot_query_view(order) for order in resting if call.visible(order.terms.market)]
 
 
@@ -80,10 +80,11 @@ def cancel_open_orders(call: Call) -> list[dict[str, Any]]:
     cancelled = call.cancel_all(call.params.required("symbol"), Book.ORDERS)
     if not cancelled:
         raise BinanceError(-2011, "Unknown order sent.")
-    return [_cancelled_view(order) for order in cancelled]
+    return [cancelled_view(order) for order in cancelled]
 
 
-def _cancelled_view(order: Order) -> dict[str, Any]:
+def cancelled_view(order: Order) -> dict[str, Any]:
+    """Answer to a cancel."""
     return {
         **spot_order_view(order),
         "origClientOrderId": order.terms.client_id,

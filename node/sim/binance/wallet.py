@@ -7,7 +7,7 @@ from typing import Any
 from node.sim.binance.calls import Call
 from node.sim.binance.exchange_info import ONBOARD_MS
 from node.sim.binance.numbers import amount
-from node.sim.catalogue import COINS, STABLE
+from node.sim.catalogue import COINS, OFF_THE_BOOK, STABLE
 from node.sim.market import Product
 
 
@@ -20,7 +20,7 @@ def api_restrictions(call: Call) -> dict[str, Any]:
         "enableReading": True,
         "enableWithdrawals": rights is not None and rights.withdrawals,
         "enableInternalTransfer": False,
-        "enableMargin": False,
+        "enableMargin": rights is not None and rights.margin and Product.MARGIN in call.account.wallets,
         "enableFutures": rights is not None and rights.futures,
         "permitsUniversalTransfer": False,
         "enableVanillaOptions": False,
@@ -32,7 +32,7 @@ def api_restrictions(call: Call) -> dict[str, Any]:
 
 
 def all_coins(call: Call) -> list[dict[str, Any]]:
-    """``GET /sapi/v1/capital/config/getall``: coins and the caller's spot balances; no networks."""
+    """``GET /sapi/v1/capital/config/getall``: coins, listed or held, and the caller's spot balances; no networks."""
     held = call.account.wallets.get(Product.SPOT, {})
     return [
         {
@@ -51,10 +51,26 @@ def all_coins(call: Call) -> list[dict[str, Any]]:
             "trading": True,
             "networkList": [],
         }
-        for name in sorted({*COINS, "USDT", "USDC"} & {*COINS, *STABLE})
+        for name in sorted({*COINS, *STABLE, *OFF_THE_BOOK, *held} - {"USD"})
     ]
 
 
-def margin_pairs(_: Call) -> list[dict[str, Any]]:
-    """``GET /sapi/v1/margin/allPairs`` and ``…/isolated/allPairs``: nothing trades on margin here."""
+def margin_pairs(call: Call) -> list[dict[str, Any]]:
+    """``GET /sapi/v1/margin/allPairs``."""
+    return [
+        {
+            "id": number,
+            "symbol": listing.market.symbol,
+            "base": listing.market.base,
+            "quote": listing.market.quote,
+            "isMarginTrade": True,
+            "isBuyAllowed": True,
+            "isSellAllowed": True,
+        }
+        for number, listing in enumerate(call.listings(), 1)
+    ]
+
+
+def isolated_margin_pairs(_: Call) -> list[dict[str, Any]]:
+    """``GET /sapi/v1/margin/isolated/allPairs``: only cross margin is simulated."""
     return []

@@ -1,29 +1,53 @@
-"""Binance: spot, USD-M and COIN-M futures of one account.
+"""Binance: spot, USD-M and COIN-M futures and, where it is configured, cross margin of one account.
 
-Not covered: margin accounts, options, portfolio margin. Where the key opens them, the account says so.
+Not covered: isolated margin, options, portfolio margin. Where the key opens them, the account says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import Final
 
 from node.domain.flatten import Quote
+from node.domain.permission import Effect
 from node.domain.snapshot import Balance, MarketKind, MarketRules, OpenOrder, Position
-from node.domain.steps import CancelOrders, CancelSymbol, Outcome, Refusal, SellSpot, Step
-from node.errors import ConfigError, VenueAnswerUnknown
+from node.domain.steps import (
+    BuyToRepay,
+    CancelOrders,
+    CancelSymbol,
+    ClosePosition,
+    ConvertAsset,
+    Refusal,
+    RepayDebt,
+    SellSpot,
+    SpotOrder,
+    Step,
+)
+from node.errors import VenueAnswerUnknown
+from node.venues.call import Answer, Call, Ccxt, Judgement, Reply, Request
+from node.venues.conversion import Offer
 from node.venues.lane import Budget
+from node.venues.layout import Layout, Slice, SliceReads
 from node.venues.markets import MarketBook
 from node.venues.options import VenueOptions
-from node.venues.profile import Answer, Call, Ccxt, Judgement, Layout, Reply, Slice, SliceReads
 from node.venues.profiles import binance_answers as answers
 from node.venues.profiles import binance_calls as calls
-from node.venues.profiles.binance_refusals import CLOCK, refusal_of, uncertain
+from node.venues.profiles import binance_convert as convert
+from node.venues.profiles import binance_judgements as judgements
+from node.venues.profiles import binance_wallets as wallets
+from node.venues.profiles.binance_effects import effect_of
+from node.venues.profiles.binance_layout import layout
+from node.venues.profiles.binance_refusals import CLOCK, refusal_of
 from node.venues.strict import decimal, row
 
-#: Coins that USD-M contracts settle in and that a slice may be narrowed to.
-_SETTLE_COINS: Final = ("USDT", "USDC")
-_NAMES: Final = ("spot", "linear", *(f"linear:{coin}" for coin in _SETTLE_COINS), "inverse")
+_CANCELS: Final = (CancelOrders, CancelSymbol)
+#: What can be done where.
+_KINDS_OF_STEP: Final[Mapping[MarketKind, tuple[type, ...]]] = {
+    MarketKind.SPOT: (*_CANCELS, SellSpot, ConvertAsset),
+    MarketKind.MARGIN: (*_CANCELS, SellSpot, BuyToRepay, RepayDebt),
+    MarketKind.LINEAR: (*_CANCELS, ClosePosition),
+    MarketKind.INVERSE: (*_CANCELS, ClosePosition),
+}
 #: Rights of a key that open a part of Binance without a slice, by the names of GET apiRestrictions.
 _BEYOND: Final = {
     "enableMargin": "margin",
@@ -32,8 +56,10 @@ _BEYOND: Final = {
 }
 #: In which market the permission probe is made, if it is listed.
 _PROBE_SYMBOLS: Final = ("BTC/USDT:USDT", "BTC/USD:BTC", "BTC/USDT")
-#: Of an order that is over without having done anything.
-_EXPIRED: Final = ("EXPIRED", "EXPIRED_IN_MATCH", "REJECTED")
+#: When a venue's clock is off by more than this, the answer is no time.
+_TIMES_MS: Final = (1_000_000_000_000, 10_000_000_000_000)
+#: Longer than any ban of Binance's (three days).
+_LONGEST_S: Final = 7 * 86_400.0
 
 
 class BinanceProfile:
@@ -43,27 +69,15 @@ class BinanceProfile:
     unverified: tuple[str, ...] = ()
 
     def layout(self, configured: Collection[str] | None) -> Layout:
-        """Slices are ``spot``, ``linear`` (or narrowed: ``linear:USDT``, ``linear:USDC``) and ``inverse``."""
-        names = tuple(dict.fromkeys(configured if configured is not None else ("spot", "linear", "inverse")))
-        known = ", ".join(_NAMES)
-        faults = [f"slices: binance has no {name!r}; it has {known}" for name in names if name not in _NAMES]
-        coins = tuple(name.partition(":")[2] for name in names if name.startswith("linear:"))
-        if "linear" in names and coins:
-            faults.append("slices: 'linear' includes every settle coin; leave out the narrower ones")
-        if not names:
-            faults.append("slices: none is named; leave the line out for all")
-        if faults:
-            raise ConfigError(faults)
-        left_out = [name for name in ("spot", "linear", "inverse") if name not in names]
-        if coins:
-            left_out[left_out.index("linear")] = f"linear (other than {', '.join(coins)})"
-        return Layout(slices=tuple(_slice(name, coins) for name in names), not_covered=tuple(left_out))
+        """Slices are ``spot``, ``linear`` (or narrowed: ``linear:USDT``, ``linear:USDC``), ``inverse``, ``margin``."""
+        return layout(configured)
 
     def build(self, options: VenueOptions, session: object) -> Ccxt:
         """ccxt's class without leverage brackets, currencies, margin pairs, broker ids or retries."""
-        import ccxt.pro
+        # Not ccxt.pro: its requests over WebSockets would pass no gate.
+        from ccxt import async_support
 
-        exchange = ccxt.pro.binance(
+        exchange = async_support.binance(
             {
                 **options.credentials,
                 "session": session,
@@ -109,57 +123,71 @@ class BinanceProfile:
 
     def balances(self, part: Slice, exchange: Ccxt, answer: Answer) -> tuple[Balance, ...]:
         """Coins of the slice's wallet."""
-        if part.kind is MarketKind.SPOT:
-            return answers.spot_balances(part, exchange, answer)
-        return answers.wallet_balances(part, exchange, answer)
+        return wallets.balances(part, exchange, answer)
 
     def calls(self, step: Step, kind: MarketKind) -> tuple[Call, ...]:
         """One request, or one for each ten (or each) of many orders to cancel."""
         return calls.of_step(step, kind)
 
+    def effect_of(self, request: Request) -> Effect | None:
+        """By method, path and parameters."""
+        return effect_of(request)
+
+    def corroborate(
+        self,
+        part: Slice,
+        book: MarketBook,
+        answer: Answer,
+        positions: Collection[Position],
+        orders: Collection[OpenOrder],
+    ) -> None:
+        """Margin in use must be explained by what is listed."""
+        wallets.corroborate(part, book, answer, positions, orders)
+
+    def obstacle(self, step: Step, part: Slice) -> str | None:
+        """Steps of another kind of wallet, and of nothing."""
+        if not isinstance(step, _KINDS_OF_STEP[part.kind]):
+            return f"{type(step).__name__} is nothing that can be done in {part.name!r}"
+        amounts = (getattr(step, name, None) for name in ("contracts", "quantity", "amount"))
+        if any(amount is not None and amount <= 0 for amount in amounts):
+            return f"{type(step).__name__} of nothing"
+        return "no order is named" if isinstance(step, CancelOrders) and not step.order_ids else None
+
     def accepted(self, step: Step, answer: Answer) -> Judgement:
         """Done only with the venue's own id or its word for "all cancelled"."""
-        if isinstance(answer, list):
-            if isinstance(step, CancelOrders):
-                return _of_batch(answer, step)
-            cancelled = isinstance(step, CancelSymbol) and all(_has_id(each) for each in answer)
-            return _DONE if cancelled else _NOT_UNDERSTOOD
-        if not isinstance(answer, dict):
-            return _NOT_UNDERSTOOD
-        if isinstance(step, CancelSymbol):
-            return _DONE if str(answer.get("code")) == "200" else _NOT_UNDERSTOOD
-        if not _has_id(answer):
-            return _NOT_UNDERSTOOD
-        if isinstance(step, CancelOrders):
-            return _DONE
-        return _of_order(answer)
+        return judgements.accepted(step, answer)
 
     def refused(self, step: Step, reply: Reply) -> Judgement | None:
-        """By the code. A server error (5xx) may have been executed, except for the overload protection's."""
-        if reply.code is None:
-            return None
-        message = f"{reply.code} {reply.message}"
-        refusal = refusal_of(reply.code, reply.message)
-        server_error = (reply.status or 0) >= 500 and refusal is not Refusal.OVERLOADED
-        if server_error or uncertain(reply.code, reply.message):
-            return Judgement(outcome=Outcome.AMBIGUOUS, message=message)
-        if refusal is None:
-            return None
-        if refusal is Refusal.UNKNOWN_ORDER and isinstance(step, CancelSymbol):
-            return Judgement(outcome=Outcome.DONE, message=message)  # spot's way of saying that nothing rests
-        return Judgement(
-            outcome=Outcome.REFUSED, refusal=refusal, message=message, clock_is_off=self.clock_is_off(reply)
-        )
+        """By the code, of the product that the step goes to."""
+        return judgements.refused(step, reply)
 
     def reply(self, status: int | None, body: Answer) -> Reply:
-        """``{"code": -2022, "msg": "..."}``, alone or as the only element of a batch."""
-        if isinstance(body, list) and len(body) == 1:
-            body = body[0]
-        if isinstance(body, dict):
-            code, message = str(body.get("code", "")), body.get("msg")
-            if code.startswith("-") and code[1:].isdecimal() and isinstance(message, str):
-                return Reply(status=status, code=code, message=message)
-        return Reply(status=status, code=None, message="")
+        """``{"code": -2022, "msg": "..."}``."""
+        return judgements.reply(status, body)
+
+    def converts(self, kind: MarketKind) -> bool:
+        """The spot wallet's; margin and futures wallets have services of their own, which are not used."""
+        return kind is MarketKind.SPOT
+
+    def offer_call(self, step: ConvertAsset) -> Call:
+        """POST getQuote."""
+        return convert.offer_call(step)
+
+    def offer(self, step: ConvertAsset, answer: Answer) -> Offer | Judgement:
+        """A price, with or without an id to accept it by."""
+        return convert.offer(step, answer)
+
+    def accept_call(self, offer: Offer) -> Call:
+        """POST acceptQuote."""
+        return convert.accept_call(offer)
+
+    def conversion_call(self, offer: Offer) -> Call:
+        """GET orderStatus."""
+        return convert.conversion_call(offer)
+
+    def conversion(self, answer: Answer) -> Judgement | None:
+        """By orderStatus."""
+        return convert.conversion(answer)
 
     def denied(self, reply: Reply) -> bool:
         """Key, signature, rights or address."""
@@ -183,13 +211,15 @@ class BinanceProfile:
     def retry_after_s(self, headers: Mapping[str, str], reply: Reply) -> float | None:
         """Sent with 429 and 418."""
         value = headers.get("retry-after", "")
-        return float(value) if reply.status in (418, 429) and value.isdecimal() else None
+        return min(float(value), _LONGEST_S) if reply.status in (418, 429) and _number(value) else None
 
     def used(self, call: Call, headers: Mapping[str, str]) -> tuple[str, int] | None:
         """Every answer says how much of the address's minute is gone."""
-        value = headers.get("x-mbx-used-weight-1m", "")
-        buckets = [charge.bucket for charge in call.charges if not charge.per_key]
-        return (buckets[0], int(value)) if value.isdecimal() and buckets else None
+        for charge in call.charges:
+            value = headers.get(_USED.get(charge.bucket, _USED_BY_ADDRESS), "")
+            if not charge.per_key and _number(value):
+                return charge.bucket, int(value)
+        return None
 
     def quote_calls(self, book: MarketBook, symbols: Collection[str]) -> tuple[Call, ...]:
         """One request, whatever the number."""
@@ -200,13 +230,17 @@ class BinanceProfile:
         """Best bids and offers."""
         return answers.quotes(book, symbols, answer)
 
-    def order_call(self, step: SellSpot) -> Call:
+    def order_call(self, step: SpotOrder, kind: MarketKind) -> Call:
         """By origClientOrderId."""
-        return calls.order_call(step)
+        return calls.order_call(step, kind)
 
-    def exists(self, step: SellSpot, answer: Answer) -> bool | None:
+    def exists(self, step: SpotOrder, answer: Answer) -> bool | None:
         """The order itself, or nothing that can be relied on."""
-        found = isinstance(answer, dict) and _has_id(answer) and answer.get("clientOrderId") == step.client_order_id
+        found = (
+            isinstance(answer, dict)
+            and judgements.has_id(answer)
+            and answer.get("clientOrderId") == step.client_order_id
+        )
         return True if found else None
 
     def never_existed(self, reply: Reply) -> bool:
@@ -216,7 +250,7 @@ class BinanceProfile:
     def probe(self, layout: Layout, books: Mapping[MarketKind, MarketBook]) -> tuple[Step, Call] | None:
         """On a derivative market if the account has one: that is where the right to trade is missing most often."""
         for part in sorted(layout.slices, key=lambda part: not part.derivative):
-            book = books.get(part.kind)
+            book = books.get(part.market_kind)
             rules = list(book.by_symbol.values()) if book else []
             usual = [rule for rule in rules if rule.symbol in _PROBE_SYMBOLS]
             for rule in usual or [rule for rule in rules if rule.trading] or rules:
@@ -232,7 +266,7 @@ class BinanceProfile:
 
     def clock_calls(self, layout: Layout) -> tuple[Call, ...]:
         """GET time on each host in use."""
-        return tuple(calls.clock_call(kind) for kind in dict.fromkeys(part.kind for part in layout.slices))
+        return tuple(calls.clock_call(kind) for kind in layout.market_kinds)
 
     def clock_call_like(self, call: Call) -> Call:
         """GET time on the host of *call*."""
@@ -241,7 +275,10 @@ class BinanceProfile:
 
     def venue_time_ms(self, answer: Answer) -> float:
         """``{"serverTime": 1499827319559}``."""
-        return float(decimal(row(answer, "time"), "serverTime"))
+        found = decimal(row(answer, "time"), "serverTime")
+        if not _TIMES_MS[0] < found < _TIMES_MS[1]:
+            raise VenueAnswerUnknown("serverTime is no time of this age")
+        return float(found)
 
     def rights_call(self) -> Call | None:
         """GET apiRestrictions."""
@@ -253,61 +290,11 @@ class BinanceProfile:
         return tuple(name for right, name in _BEYOND.items() if rights.get(right) is True)
 
 
-_DONE: Final = Judgement(outcome=Outcome.DONE)
-_NOT_UNDERSTOOD: Final = Judgement(outcome=Outcome.AMBIGUOUS, message="the venue's answer shows no order id")
+#: Headers that tell how much of the minute is gone.
+_USED_BY_ADDRESS: Final = "x-mbx-used-weight-1m"
+_USED: Final = {"sapi": "x-sapi-used-ip-weight-1m"}
 
 
-def _slice(name: str, coins: tuple[str, ...]) -> Slice:
-    kind, _, settle = name.partition(":")
-    if not settle:
-        return Slice(name=name, kind=MarketKind(kind))
-    return Slice(
-        name=name,
-        kind=MarketKind(kind),
-        settle=settle,
-        foreign_coins=frozenset(coins) - {settle},
-        reports_other_coins=settle == coins[0],
-    )
-
-
-def _has_id(answer: object) -> bool:
-    if not isinstance(answer, dict):
-        return False
-    # Cancelled order lists (OCO) come back with the ids of their legs inside.
-    identified = any(answer.get(name) not in (None, "") for name in ("orderId", "algoId", "orderListId"))
-    return identified and str(answer.get("code", "200")) == "200"
-
-
-def _of_order(answer: Mapping[str, Any]) -> Judgement:
-    """An order that ended without doing anything was refused by the market, whatever the status line says."""
-    status = str(answer.get("status", ""))
-    if status not in _EXPIRED:
-        return _DONE
-    try:
-        executed = decimal(answer, "executedQty")
-    except VenueAnswerUnknown:
-        return _NOT_UNDERSTOOD
-    if executed != 0:
-        return _DONE
-    refusal = Refusal.PRICE_BAND if status == "EXPIRED" else Refusal.OTHER
-    return Judgement(outcome=Outcome.REFUSED, refusal=refusal, message=f"the order ended {status} without a fill")
-
-
-def _of_batch(answer: list[Any], step: CancelOrders) -> Judgement:
-    """Done if every named order is cancelled or gone; the whole says no more than its worst part."""
-    if not 0 < len(answer) <= len(step.order_ids):
-        return _NOT_UNDERSTOOD
-    refusals: list[tuple[Refusal, str]] = []
-    for each in answer:
-        if _has_id(each):
-            continue
-        code, message = (str(each.get("code")), str(each.get("msg"))) if isinstance(each, dict) else ("", "")
-        refusal = refusal_of(code, message)
-        if refusal is None:
-            return _NOT_UNDERSTOOD
-        refusals.append((refusal, f"{code} {message}"))
-    hard = [entry for entry in refusals if entry[0] is not Refusal.UNKNOWN_ORDER]
-    if hard or len(refusals) == len(answer):
-        refusal, text = (hard or refusals)[0]
-        return Judgement(outcome=Outcome.REFUSED, refusal=refusal, message=text)
-    return _DONE
+def _number(text: str) -> bool:
+    """Whether a header is a number, and none that is absurd."""
+    return text.isascii() and text.isdecimal() and len(text) <= 9

@@ -1,4 +1,4 @@
-"""Binance: from answers to positions, orders, balances and market rules. Pure and strict.
+"""Binance: from answers to positions, orders, quotes and market rules. Pure and strict.
 
 Field names: https://developers.binance.com/docs/derivatives/usds-margined-futures,
 .../derivatives/coin-margined-futures and .../binance-spot-api-docs, endpoints named at each function.
@@ -11,10 +11,11 @@ from decimal import Decimal
 from typing import Final
 
 from node.domain.flatten import Quote
-from node.domain.snapshot import Balance, MarketKind, MarketRules, OpenOrder, Position, PositionSide, Side
+from node.domain.snapshot import MarketKind, MarketRules, OpenOrder, Position, PositionSide, Side
 from node.errors import VenueAnswerUnknown
+from node.venues.call import Answer, Ccxt
+from node.venues.layout import Slice
 from node.venues.markets import MarketBook
-from node.venues.profile import Answer, Ccxt, Slice
 from node.venues.strict import Row, decimal, flag, positive, row, rows, text
 
 _SIDES: Final = {"BUY": Side.BUY, "SELL": Side.SELL}
@@ -71,8 +72,8 @@ def _exposure(
 
 
 def orders(part: Slice, book: MarketBook, answer: Answer, *, trigger: bool) -> tuple[OpenOrder, ...]:
-    """``GET .../openOrders`` (spot, fapi, dapi) and, with *trigger*, ``GET .../openAlgoOrders`` (fapi, dapi)."""
-    read = _trigger_order if trigger else _spot_order if part.kind is MarketKind.SPOT else _contract_order
+    """``GET .../openOrders`` (of every product) and, with *trigger*, ``GET .../openAlgoOrders`` (fapi, dapi)."""
+    read = _trigger_order if trigger else _spot_order if part.market_kind is MarketKind.SPOT else _contract_order
     found = ((read(part, book, entry), book.by_id.get(text(entry, "symbol"))) for entry in rows(answer, "open orders"))
     return tuple(order for order, rules in found if part.holds(rules.settle if rules else None))
 
@@ -146,36 +147,6 @@ def _order(
 
 def _remaining(entry: Row) -> Decimal:
     return decimal(entry, "origQty") - decimal(entry, "executedQty")
-
-
-def spot_balances(part: Slice, exchange: Ccxt, answer: Answer) -> tuple[Balance, ...]:
-    """``GET /api/v3/account``."""
-    found = (
-        Balance(
-            slice=part.name,
-            asset=str(exchange.safe_currency_code(text(entry, "asset"))),
-            free=decimal(entry, "free"),
-            locked=decimal(entry, "locked"),
-        )
-        for entry in rows(row(answer, "account").get("balances"), "balances")
-    )
-    return tuple(balance for balance in found if balance.total != 0)
-
-
-def wallet_balances(part: Slice, exchange: Ccxt, answer: Answer) -> tuple[Balance, ...]:
-    """``GET /fapi/v3/balance`` and ``GET /dapi/v1/balance``: collateral. A negative one is a debt."""
-    found = (_wallet(part, exchange, entry) for entry in rows(answer, "balances"))
-    return tuple(b for b in found if (b.total != 0 or b.debt != 0) and part.holds_coin(b.asset))
-
-
-def _wallet(part: Slice, exchange: Ccxt, entry: Row) -> Balance:
-    total, available = decimal(entry, "balance"), decimal(entry, "availableBalance")
-    asset = str(exchange.safe_currency_code(text(entry, "asset")))
-    if total < 0:
-        return Balance(slice=part.name, asset=asset, free=Decimal(0), debt=-total)
-    # What is available includes unrealised profit, and in multi-assets mode the other coins' worth.
-    free = min(max(available, Decimal(0)), total)
-    return Balance(slice=part.name, asset=asset, free=free, locked=total - free)
 
 
 def quotes(book: MarketBook, symbols: Collection[str], answer: Answer) -> dict[str, Quote]:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from decimal import Decimal
 from typing import Final
 
+from node.domain.permission import Effect
 from node.domain.snapshot import MarketKind, PositionSide, Side
-from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, SellSpot, Step
+from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, SellSpot, SpotOrder, Step
+from node.venues.call import Call
 from node.venues.lane import Budget, Charge
-from node.venues.profile import Call, Slice, SliceReads
+from node.venues.layout import Slice, SliceReads
+from node.venues.profiles import binance_margin as margin
+from node.venues.profiles.binance_params import identity, plain, pricing
 
 #: REQUEST_WEIGHT per address and minute; orders per key. exchangeInfo's rateLimits, the stricter where pages differ.
 BUDGETS: Final = {
@@ -22,6 +25,8 @@ BUDGETS: Final = {
     "fapi": Budget(units=2400),
     "dapi": Budget(units=2400),
     "sapi": Budget(units=12000),
+    # Per account (UID) rather than per address; of one key, as far as we can know.
+    "sapi:uid": Budget(units=180_000),
     "spot:orders": Budget(units=100, interval_s=10.0),
     "fapi:orders": Budget(units=1200),
     "dapi:orders": Budget(units=1200),
@@ -47,51 +52,57 @@ def _weight(kind: MarketKind, units: int) -> tuple[Charge, ...]:
 def market_call(kind: MarketKind) -> Call:
     """Everything that is listed; on spot without the permission sets, which are most of the answer."""
     if kind is MarketKind.SPOT:
-        return Call(endpoint="publicGetExchangeInfo", params={"showPermissionSets": "false"}, charges=_weight(kind, 20))
-    return Call(endpoint=f"{_PUBLIC[kind]}GetExchangeInfo", charges=_weight(kind, 1))
+        return Call(
+            endpoint="publicGetExchangeInfo",
+            effect=Effect.READ,
+            params={"showPermissionSets": "false"},
+            charges=_weight(kind, 20),
+        )
+    return Call(endpoint=f"{_PUBLIC[kind]}GetExchangeInfo", effect=Effect.READ, charges=_weight(kind, 1))
 
 
 def clock_call(kind: MarketKind) -> Call:
     """The host's time: as cheap as a ping, and tells more."""
-    return Call(endpoint=f"{_PUBLIC[kind]}GetTime", charges=_weight(kind, 1))
+    return Call(endpoint=f"{_PUBLIC[kind]}GetTime", effect=Effect.READ, charges=_weight(kind, 1))
 
 
 def rights_call() -> Call:
     """What the key may do."""
-    return Call(endpoint="sapiGetAccountApiRestrictions", charges=(Charge(bucket="sapi"),))
+    return Call(endpoint="sapiGetAccountApiRestrictions", effect=Effect.READ, charges=(Charge(bucket="sapi"),))
 
 
 def reads(part: Slice) -> SliceReads:
-    """What shows a slice. Conditional orders of both futures venues rest in the algo book; spot's do not."""
-    kind, prefix = part.kind, _PREFIX[part.kind]
+    """What shows a slice. Conditional orders of both futures venues rest in the algo book; spot's do not.
+
+    The wallet of a futures venue is read from its account: beside the balances that shows the margin in use.
+    """
+    kind, prefix = part.kind, _PREFIX[part.market_kind]
+    if kind is MarketKind.MARGIN:
+        return margin.READS
     if kind is MarketKind.SPOT:
         return SliceReads(
-            orders=(Call(endpoint="privateGetOpenOrders", charges=_weight(kind, 80)),),
-            balances=(
-                Call(endpoint="privateGetAccount", params={"omitZeroBalances": "true"}, charges=_weight(kind, 20)),
-            ),
+            orders=(_read("privateGetOpenOrders", kind, 80),),
+            balances=(_read("privateGetAccount", kind, 20, omitZeroBalances="true"),),
         )
     linear = kind is MarketKind.LINEAR
     return SliceReads(
-        triggers=(Call(endpoint=f"{prefix}GetOpenAlgoOrders", charges=_weight(kind, 40)),),
-        orders=(Call(endpoint=f"{prefix}GetOpenOrders", charges=_weight(kind, 40)),),
+        triggers=(_read(f"{prefix}GetOpenAlgoOrders", kind, 40),),
+        orders=(_read(f"{prefix}GetOpenOrders", kind, 40),),
         positions=(
-            Call(
-                endpoint="fapiPrivateV3GetPositionRisk" if linear else "dapiPrivateGetPositionRisk",
-                charges=_weight(kind, 5 if linear else 1),
-            ),
+            _read("fapiPrivateV3GetPositionRisk", kind, 5) if linear else _read("dapiPrivateGetPositionRisk", kind, 1),
         ),
-        balances=(
-            Call(
-                endpoint="fapiPrivateV3GetBalance" if linear else "dapiPrivateGetBalance",
-                charges=_weight(kind, 5 if linear else 1),
-            ),
-        ),
+        balances=(_read("fapiPrivateV3GetAccount" if linear else "dapiPrivateGetAccount", kind, 5),),
     )
 
 
+def _read(endpoint: str, kind: MarketKind, units: int, **params: str) -> Call:
+    return Call(endpoint=endpoint, effect=Effect.READ, params=params, charges=_weight(kind, units))
+
+
 def of_step(step: Step, kind: MarketKind) -> tuple[Call, ...]:
-    """The requests that carry out *step*."""
+    """The requests that carry out *step*; none for what has requests of its own kind (conversions)."""
+    if kind is MarketKind.MARGIN:
+        return margin.of_step(step)
     match step:
         case ClosePosition():
             return (_close(step, kind),)
@@ -101,6 +112,8 @@ def of_step(step: Step, kind: MarketKind) -> tuple[Call, ...]:
             return (_cancel_symbol(step, kind),)
         case CancelOrders():
             return tuple(_cancel_orders(step, kind))
+        case _:
+            return ()
 
 
 def _close(step: ClosePosition, kind: MarketKind) -> Call:
@@ -108,15 +121,15 @@ def _close(step: ClosePosition, kind: MarketKind) -> Call:
         "symbol": step.market_id,
         "side": _side(step.side.closing_side),
         "quantity": plain(step.contracts),
-        **_pricing(step.limit_price),
+        **pricing(step.limit_price),
         # In hedge mode the leg bounds the order, and reduceOnly is refused.
         **({"positionSide": _leg(step.side)} if step.hedged else {"reduceOnly": "true"}),
-        **_identity(step.client_order_id),
+        **identity(step.client_order_id),
     }
     orders = Charge(bucket=f"{_BUCKET[kind]}:orders", per_key=True)
     # Orders weigh nothing on USD-M and one on COIN-M.
     weight = () if kind is MarketKind.LINEAR else _weight(kind, 1)
-    return Call(endpoint=f"{_PREFIX[kind]}PostOrder", params=params, charges=(*weight, orders))
+    return Call(endpoint=f"{_PREFIX[kind]}PostOrder", effect=Effect.CLOSE, params=params, charges=(*weight, orders))
 
 
 def _sell(step: SellSpot) -> Call:
@@ -124,54 +137,48 @@ def _sell(step: SellSpot) -> Call:
         "symbol": step.market_id,
         "side": "SELL",
         "quantity": plain(step.quantity),
-        **_pricing(step.limit_price),
-        **_identity(step.client_order_id),
+        **pricing(step.limit_price),
+        **identity(step.client_order_id),
     }
     orders = Charge(bucket="spot:orders", per_key=True)
-    return Call(endpoint="privatePostOrder", params=params, charges=(*_weight(MarketKind.SPOT, 1), orders))
-
-
-def _pricing(limit_price: Decimal | None) -> dict[str, str]:
-    if limit_price is None:
-        return {"type": "MARKET"}
-    return {"type": "LIMIT", "timeInForce": "IOC", "price": plain(limit_price)}
-
-
-def _identity(client_order_id: str) -> dict[str, str]:
-    # RESULT answers after matching: the read that follows sees what the order did.
-    return {"newClientOrderId": client_order_id, "newOrderRespType": "RESULT"}
+    charges = (*_weight(MarketKind.SPOT, 1), orders)
+    return Call(endpoint="privatePostOrder", effect=Effect.CLOSE, params=params, charges=charges)
 
 
 def _cancel_symbol(step: CancelSymbol, kind: MarketKind) -> Call:
     name = "OpenOrders" if kind is MarketKind.SPOT else "AlgoOpenOrders" if step.trigger else "AllOpenOrders"
-    return Call(endpoint=f"{_PREFIX[kind]}Delete{name}", params={"symbol": step.market_id}, charges=_weight(kind, 1))
+    return _cancel(f"{_PREFIX[kind]}Delete{name}", kind, symbol=step.market_id)
 
 
 def _cancel_orders(step: CancelOrders, kind: MarketKind) -> Iterable[Call]:
-    prefix, weight = _PREFIX[kind], _weight(kind, 1)
+    prefix = _PREFIX[kind]
     if step.trigger or kind is MarketKind.SPOT or len(step.order_ids) == 1:
         book, name = ("AlgoOrder", "algoId") if step.trigger else ("Order", "orderId")
         for order_id in step.order_ids:
-            params = {"symbol": step.market_id, name: order_id}
-            yield Call(endpoint=f"{prefix}Delete{book}", params=params, charges=weight)
+            yield _cancel(f"{prefix}Delete{book}", kind, symbol=step.market_id, **{name: order_id})
         return
     for start in range(0, len(step.order_ids), CANCEL_BATCH):
         ids = step.order_ids[start : start + CANCEL_BATCH]
         # ccxt sends this endpoint's parameters unescaped.
-        params = {"symbol": step.market_id, "orderIdList": f"[{','.join(ids)}]"}
-        yield Call(endpoint=f"{prefix}DeleteBatchOrders", params=params, charges=weight)
+        yield _cancel(f"{prefix}DeleteBatchOrders", kind, symbol=step.market_id, orderIdList=f"[{','.join(ids)}]")
 
 
-def order_call(step: SellSpot) -> Call:
-    """One spot order by client id."""
-    params = {"symbol": step.market_id, "origClientOrderId": step.client_order_id}
-    return Call(endpoint="privateGetOrder", params=params, charges=_weight(MarketKind.SPOT, 4))
+def _cancel(endpoint: str, kind: MarketKind, **params: str) -> Call:
+    return Call(endpoint=endpoint, effect=Effect.CANCEL, params=params, charges=_weight(kind, 1))
+
+
+def order_call(step: SpotOrder, kind: MarketKind) -> Call:
+    """One order by client id."""
+    if kind is MarketKind.MARGIN:
+        return margin.order_call(step)
+    return _read("privateGetOrder", MarketKind.SPOT, 4, symbol=step.market_id, origClientOrderId=step.client_order_id)
 
 
 def probe_call(market_id: str, kind: MarketKind) -> Call:
     """A cancel that cannot find its order."""
-    params = {"symbol": market_id, "origClientOrderId": PROBE_ID}
-    return Call(endpoint=f"{_PREFIX[kind]}DeleteOrder", params=params, charges=_weight(kind, 1))
+    if kind is MarketKind.MARGIN:
+        return margin.cancel_call(symbol=market_id, origClientOrderId=PROBE_ID)
+    return _cancel(f"{_PREFIX[kind]}DeleteOrder", kind, symbol=market_id, origClientOrderId=PROBE_ID)
 
 
 def quote_call(market_ids: list[str]) -> Call:
@@ -179,12 +186,7 @@ def quote_call(market_ids: list[str]) -> Call:
     by_name = len(market_ids) <= QUOTES_BY_NAME
     names = json.dumps(market_ids, ensure_ascii=False, separators=(",", ":"))
     params = {"symbols": names} if by_name else {}
-    return Call(endpoint="publicGetTickerBookTicker", params=params, charges=_weight(MarketKind.SPOT, 4))
-
-
-def plain(value: Decimal) -> str:
-    """The number's own digits, without an exponent."""
-    return format(value, "f")
+    return _read("publicGetTickerBookTicker", MarketKind.SPOT, 4, **params)
 
 
 def _side(side: Side) -> str:

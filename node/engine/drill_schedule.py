@@ -1,0 +1,80 @@
+"""Orders drills that are due: a kill switch that is never exercised does not work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+import structlog
+
+from node.clock import Clock
+from node.domain.command import THE_NODE, Action, Door, Request
+from node.engine.actor import AccountActor
+from node.engine.inbox import Inbox
+
+#: How often the schedule is looked at.
+TICK_S: Final = 5.0
+#: A drill that failed is ordered again so soon, not only after the whole period.
+AGAIN_AFTER_FAILURE: Final = timedelta(minutes=15)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class DrillSchedule:
+    """Each account in turn, never two at once: they share request budgets."""
+
+    every: timedelta
+    action: Action
+    actors: Mapping[UUID, AccountActor]
+    inbox: Inbox
+    clock: Clock
+    #: When a drill of an account last passed, also in earlier runs.
+    drilled_at: Mapping[UUID, datetime]
+    _ordered_at: dict[UUID, datetime] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Order drills until cancelled."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            account_id = self.due()
+            if account_id is not None:
+                await self.order(account_id)
+
+    def due(self) -> UUID | None:
+        """The account that has waited longest beyond its time; None while no account is due and free."""
+        if not self.inbox.journal.healthy:
+            return None  # what cannot be put on record would be due again at the next start
+        now = self.clock.now()
+        waiting = {account_id: now - self._due_at(account_id, now) for account_id in self.actors}
+        ready = [
+            account_id
+            for account_id, overdue in waiting.items()
+            if overdue >= timedelta(0) and self.actors[account_id].healthy and not self.actors[account_id].live
+        ]
+        return max(ready, key=lambda account_id: waiting[account_id], default=None)
+
+    def _due_at(self, account_id: UUID, now: datetime) -> datetime:
+        passed, ordered = self.drilled_at.get(account_id), self._ordered_at.get(account_id)
+        at = passed + self.every if passed else now
+        return max(at, ordered + min(AGAIN_AFTER_FAILURE, self.every)) if ordered else at
+
+    async def order(self, account_id: UUID) -> None:
+        """Order one drill."""
+        self._ordered_at[account_id] = self.clock.now()
+        request = Request(
+            command_id=uuid4(),
+            account_id=account_id,
+            action=self.action,
+            issuer=THE_NODE,
+            door=Door.DIRECT,
+            dry_run=True,
+            reason="scheduled drill",
+        )
+        submission = await self.inbox.submit(request)
+        if submission.rejection is not None:
+            log.warning("scheduled_drill_rejected", account_id=str(account_id), code=submission.rejection.code.value)

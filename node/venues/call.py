@@ -1,0 +1,64 @@
+"""Requests and answers as data: what a profile asks, and what is made of what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from node.domain.permission import Effect
+from node.domain.steps import Outcome, Refusal
+from node.venues.lane import Charge
+
+#: Decoded JSON.
+Answer = Any
+#: An instance of a ccxt class; ccxt has no types of its own.
+Ccxt = Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request, by the name of ccxt's own method for the endpoint."""
+
+    endpoint: str
+    #: The most that it can do. The gate holds it against what the request turns out to be.
+    effect: Effect
+    params: Mapping[str, str] = field(default_factory=dict)
+    charges: tuple[Charge, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request as it is about to leave."""
+
+    #: Upper case.
+    method: str
+    host: str
+    path: str
+    #: From the query and from a form in the body; each name once.
+    params: Mapping[str, str]
+    #: As it is; for venues that take JSON.
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer that carries the venue's own error code, or none that could be understood."""
+
+    status: int | None
+    #: As text; None: the body was not the venue's error document.
+    code: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What an answer says about a step."""
+
+    outcome: Outcome
+    refusal: Refusal | None = None
+    message: str | None = None
+    #: The venue found our timestamp wrong.
+    clock_is_off: bool = False
+    #: The answer was not of a shape that is known.
+    strange: bool = False

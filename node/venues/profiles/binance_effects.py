@@ -1,0 +1,89 @@
+"""Binance: what a request can do at most, told from the request itself. What is not here must not leave.
+
+Endpoints by https://developers.binance.com/docs/binance-spot-api-docs/rest-api, .../derivatives/usds-margined-futures,
+.../derivatives/coin-margined-futures, .../margin_trading and .../convert. All that Binance answers to GET are reads.
+Withdrawals, transfers, leverage, modes and orders of more than one leg are of no use here, and are not in the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from node.domain.permission import Effect
+from node.venues.call import Request
+
+_CLOSING_SIDES: Final = {("LONG", "SELL"), ("SHORT", "BUY")}
+#: Side effects of margin orders that borrow nothing.
+_BORROWS_NOTHING: Final = frozenset({"NO_SIDE_EFFECT", "AUTO_REPAY"})
+
+
+def effect_of(request: Request) -> Effect | None:
+    """The most that *request* can do; None: not known."""
+    if request.method == "GET":
+        return Effect.READ
+    known = _TABLE.get((request.method, request.path))
+    return known(request.params) if callable(known) else known
+
+
+def _contract_order(params: Mapping[str, str]) -> Effect:
+    """Reduce-only, for the whole position, or on the closing side of a leg: the venue bounds it by the position."""
+    bounded = params.get("reduceOnly", "").lower() == "true" or params.get("closePosition", "").lower() == "true"
+    closing = (params.get("positionSide"), params.get("side")) in _CLOSING_SIDES
+    return Effect.CLOSE if bounded or closing else Effect.OPEN
+
+
+def _spot_order(params: Mapping[str, str]) -> Effect:
+    """Without a debt nothing can be sold but what is held."""
+    return Effect.CLOSE if params.get("side") == "SELL" else Effect.OPEN
+
+
+def _margin_order(params: Mapping[str, str]) -> Effect:
+    """An order that cannot borrow sells what is held. A purchase is one of what is owed only if it cannot rest."""
+    if params.get("sideEffectType") not in _BORROWS_NOTHING or params.get("isIsolated") != "FALSE":
+        return Effect.OPEN
+    if params.get("side") == "SELL":
+        return Effect.CLOSE
+    immediate = params.get("type") == "LIMIT" and params.get("timeInForce") == "IOC"
+    return Effect.CLOSE if params.get("side") == "BUY" and immediate else Effect.OPEN
+
+
+def _loan(params: Mapping[str, str]) -> Effect:
+    return Effect.CLOSE if params.get("type") == "REPAY" and _above_zero(params.get("amount", "")) else Effect.OPEN
+
+
+def _above_zero(amount: str) -> bool:
+    try:
+        return Decimal(amount) > 0
+    except InvalidOperation:
+        return False
+
+
+_TABLE: Final[Mapping[tuple[str, str], Effect | Callable[[Mapping[str, str]], Effect]]] = {
+    ("POST", "/api/v3/order"): _spot_order,
+    ("POST", "/fapi/v1/order"): _contract_order,
+    ("POST", "/dapi/v1/order"): _contract_order,
+    ("POST", "/sapi/v1/margin/order"): _margin_order,
+    ("POST", "/sapi/v1/margin/borrow-repay"): _loan,
+    # A quote is the first half of a conversion, and of no other use.
+    ("POST", "/sapi/v1/convert/getQuote"): Effect.CLOSE,
+    ("POST", "/sapi/v1/convert/acceptQuote"): Effect.CLOSE,
+    **{
+        ("DELETE", path): Effect.CANCEL
+        for path in (
+            "/api/v3/order",
+            "/api/v3/openOrders",
+            "/sapi/v1/margin/order",
+            "/sapi/v1/margin/openOrders",
+            *(
+                f"/{host}/v1/{name}"
+                for host in ("fapi", "dapi")
+                for name in ("order", "allOpenOrders", "batchOrders", "algoOrder", "algoOpenOrders")
+            ),
+        )
+    },
+    # Keys to streams. Closing one is not here: the key's other users would lose theirs.
+    **{(method, f"/{host}/v1/listenKey"): Effect.READ for method in ("POST", "PUT") for host in ("fapi", "dapi")},
+    ("POST", "/sapi/v1/userListenToken"): Effect.READ,
+}

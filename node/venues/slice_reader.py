@@ -1,0 +1,171 @@
+"""Reads slices: each aspect by its own requests, understood or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from node.clock import Clock
+from node.domain.flatten import Quote
+from node.domain.snapshot import MarketKind, MarketRules, SliceSnapshot
+from node.errors import VenueAnswerUnknown, VenueError
+from node.venues.call import Answer, Call
+from node.venues.ccxt_client import CcxtClient
+from node.venues.layout import Slice
+from node.venues.markets import MarketBook, MarketShelf
+from node.venues.outcomes import Attempt
+from node.venues.profile import Profile
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Aspect:
+    """What one kind of request said of a slice."""
+
+    found: tuple[Any, ...] = ()
+    answers: tuple[tuple[Call, Attempt], ...] = ()
+
+
+class SliceReader:
+    """Asks and understands; every way of not understanding is ``VenueAnswerUnknown``."""
+
+    def __init__(self, client: CcxtClient, profile: Profile, shelf: MarketShelf, clock: Clock) -> None:
+        self._client = client
+        self._profile = profile
+        self._shelf = shelf
+        self._clock = clock
+
+    async def positions(self, part: Slice) -> SliceSnapshot:
+        """Positions only."""
+        started_ns = self._clock.monotonic_ns()
+        positions = await self._read(part, "positions")
+        return self._snapshot(part, started_ns, positions)
+
+    async def everything(self, part: Slice) -> SliceSnapshot:
+        """All aspects, all requests at once."""
+        started_ns = self._clock.monotonic_ns()
+        triggers, orders, positions, balances = await together(
+            *(self._read(part, what) for what in ("triggers", "orders", "positions", "balances"))
+        )
+        return self._snapshot(part, started_ns, positions, orders=(triggers, orders), balances=balances)
+
+    async def proof(self, part: Slice) -> SliceSnapshot:
+        """All aspects in causal order, the lists held against the wallet.
+
+        Raises:
+            VenueError: also where the wallet shows something in use that no list has shown.
+        """
+        started_ns = self._clock.monotonic_ns()
+        triggers = await self._read(part, "triggers")
+        orders = await self._read(part, "orders")
+        positions, balances = await together(self._read(part, "positions"), self._read(part, "balances"))
+        for call, attempt in balances.answers:
+            check = partial(
+                self._profile.corroborate,
+                part,
+                self.book(part.market_kind),
+                attempt.answer,
+                positions.found,
+                triggers.found + orders.found,
+            )
+            self._understood(call, attempt, check)
+        return self._snapshot(part, started_ns, positions, orders=(triggers, orders), balances=balances, causal=True)
+
+    async def quotes(self, symbols: Collection[str]) -> dict[str, Quote]:
+        """Best prices of spot markets, fresh."""
+        book = self.book(MarketKind.SPOT)
+        calls = self._profile.quote_calls(book, symbols)
+        found: dict[str, Quote] = {}
+        for call, attempt in zip(calls, await together(*(self._client.asked(call) for call in calls)), strict=True):
+            found |= self._understood(call, attempt, partial(self._profile.quotes, book, symbols, attempt.answer))
+        return found
+
+    async def markets(self, kind: MarketKind) -> tuple[MarketRules, ...]:
+        """What is listed."""
+        call = self._profile.market_call(kind)
+        attempt = await self._client.asked(call)
+        return self._understood(
+            call, attempt, partial(self._profile.market_rules, self._client.ccxt, kind, attempt.answer)
+        )
+
+    async def rights(self) -> tuple[str, ...]:
+        """Parts of the venue that the key opens and no slice covers; none where the venue does not tell."""
+        call = self._profile.rights_call()
+        if call is None:
+            return ()
+        attempt = await self._client.asked(call)
+        return self._understood(call, attempt, partial(self._profile.beyond, attempt.answer))
+
+    def book(self, kind: MarketKind) -> MarketBook:
+        """The markets of one kind; empty while they are not known."""
+        return self._shelf.books.get(kind) or MarketBook(())
+
+    async def _read(self, part: Slice, what: str) -> _Aspect:
+        """One aspect of a slice, parsed; nothing where the venue has nothing of the kind."""
+        found: tuple[Any, ...] = ()
+        answers: list[tuple[Call, Attempt]] = []
+        for call in getattr(self._profile.reads(part), what):
+            attempt = await self._client.asked(call)
+            found += self._understood(call, attempt, partial(self._parse, part, what, attempt.answer))
+            answers.append((call, attempt))
+        return _Aspect(found, tuple(answers))
+
+    def _parse(self, part: Slice, what: str, answer: Answer) -> tuple[Any, ...]:
+        book, profile = self.book(part.market_kind), self._profile
+        if what == "positions":
+            return profile.positions(part, book, answer)
+        if what == "balances":
+            return profile.balances(part, self._client.ccxt, answer)
+        return profile.orders(part, book, answer, trigger=what == "triggers")
+
+    def _understood(self, call: Call, attempt: Attempt, read: Callable[[], T]) -> T:
+        """Whatever goes wrong in reading an answer means that the answer is not understood."""
+        try:
+            return read()
+        except VenueAnswerUnknown as error:
+            self._client.not_understood(call, attempt, str(error))
+            raise
+        except VenueError:
+            raise
+        except self._client.faults as error:
+            self._client.not_understood(call, attempt, type(error).__name__)
+            raise VenueAnswerUnknown(f"not understood: {type(error).__name__}") from error
+
+    def _snapshot(
+        self,
+        part: Slice,
+        started_ns: int,
+        positions: _Aspect,
+        *,
+        orders: Iterable[_Aspect] | None = None,
+        balances: _Aspect | None = None,
+        causal: bool = False,
+    ) -> SliceSnapshot:
+        return SliceSnapshot(
+            slice=part.name,
+            positions=positions.found,
+            orders=None if orders is None else tuple(order for aspect in orders for order in aspect.found),
+            balances=None if balances is None else balances.found,
+            started_ns=started_ns,
+            ended_ns=self._clock.monotonic_ns(),
+            read_at=self._clock.now(),
+            causal=causal,
+        )
+
+
+async def together(*coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
+    """All results; a failure cancels and awaits the others first, so that none runs on unseen."""
+    if len(coroutines) == 1:
+        return [await coroutines[0]]  # an order's bytes wait for every turn of the loop
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise

@@ -1,0 +1,217 @@
+"""A list that hides something is caught by the wallet that was read with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from node.domain.snapshot import SliceSnapshot
+from node.errors import VenueAnswerUnknown
+from tests.contract.test_venue_answers import order, position, trigger
+from tests.support.venue import answer, recorded_venue
+from tests.support.venue_sim import bench
+
+POSITIONS, ORDERS, TRIGGERS = "/fapi/v3/positionRisk", "/fapi/v1/openOrders", "/fapi/v1/openAlgoOrders"
+ACCOUNT = "/fapi/v3/account"
+
+
+def wallet(asset: str = "USDT", positions: str = "0.00000000", orders: str = "0.00000000") -> dict[str, Any]:
+    """One coin of a futures wallet, and the margin in use in it."""
+    return {
+        "asset": asset,
+        "walletBalance": "1000",
+        "availableBalance": "900",
+        "positionInitialMargin": positions,
+        "openOrderInitialMargin": orders,
+    }
+
+
+def account(*assets: dict[str, Any], positions: list[dict[str, Any]] | None = None, **totals: str) -> Any:
+    """``GET /fapi/v3/account``; single-asset totals are those of USDT."""
+    own = next((each for each in assets if each["asset"] == "USDT"), wallet())
+    document = {
+        "totalPositionInitialMargin": own["positionInitialMargin"],
+        "totalOpenOrderInitialMargin": own["openOrderInitialMargin"],
+        "assets": list(assets),
+        "positions": positions or [],
+        **totals,
+    }
+    return answer(document)
+
+
+async def proof_of(given: Any, *, name: str = "linear", **lists: Any) -> SliceSnapshot:
+    """The proof of a slice whose account says *given*."""
+    async with recorded_venue(slices=(name,)) as (venue, fetch):
+        fetch.empty(**{ACCOUNT: given, **{path: answer(rows) for path, rows in lists.items()}})
+        return await venue.read_proof(name)
+
+
+USDC_POSITION = position(symbol="BTCUSDC", marginAsset="USDC")
+
+UNEXPLAINED: dict[str, dict[str, Any]] = {
+    "margin for positions, and none is listed": {"given": account(wallet(positions="62.5"))},
+    "margin for orders, and none is listed": {"given": account(wallet(orders="4"))},
+    "positions in another coin only": {
+        "given": account(wallet(), wallet("USDC", positions="62.5")),
+        POSITIONS: [],
+    },
+    "single-asset: the coin's own position is missing": {
+        "given": account(wallet(positions="62.5"), wallet("USDC", positions="10")),
+        POSITIONS: [position()],
+    },
+    "orders in another coin only": {
+        "given": account(wallet(), wallet("USDC", orders="3")),
+        ORDERS: [order()],
+    },
+    "a narrowed slice, its own coin": {
+        "given": account(wallet(), wallet("USDC", positions="62.5")),
+        "name": "linear:USDC",
+        POSITIONS: [position()],
+    },
+    "multi-assets: only the total shows it": {
+        "given": account(wallet(), totalPositionInitialMargin="62.5"),
+    },
+    "multi-assets: only the total shows the orders": {
+        "given": account(wallet(), totalOpenOrderInitialMargin="0.1"),
+    },
+    "an isolated position that takes no margin of the coin": {
+        "given": account(wallet(), positions=[{"symbol": "BTCUSDT", "positionAmt": "-0.5"}]),
+    },
+    "one more position than was listed": {
+        "given": account(
+            wallet(positions="62.5"),
+            positions=[{"symbol": "BTCUSDT", "positionAmt": "1"}, {"symbol": "ETHUSDT", "positionAmt": "1"}],
+        ),
+        POSITIONS: [position()],
+    },
+    "a position in a market that is not known": {
+        "given": account(wallet(), positions=[{"symbol": "GONEUSDT", "positionAmt": "3"}]),
+    },
+}
+
+
+@pytest.mark.parametrize("name", UNEXPLAINED)
+async def test_what_no_list_explains_is_no_proof(name: str) -> None:
+    """It says what is in use, or what is held."""
+    with pytest.raises(VenueAnswerUnknown, match=r"in use as margin|that was not listed"):
+        await proof_of(**UNEXPLAINED[name])
+
+
+EXPLAINED: dict[str, dict[str, Any]] = {
+    "nothing": {"given": account(wallet())},
+    "no wallet yet": {"given": account()},
+    "a position": {"given": account(wallet(positions="62.5")), POSITIONS: [position()]},
+    "hedge legs": {
+        "given": account(wallet(positions="62.5"), positions=[{"symbol": "BTCUSDT", "positionAmt": "0.8"}]),
+        POSITIONS: [position(positionSide="LONG"), position(positionSide="SHORT", positionAmt="-0.3")],
+    },
+    "an isolated position": {
+        "given": account(wallet(positions="62.5")),
+        POSITIONS: [position(isolatedMargin="62.5", isolatedWallet="62")],
+    },
+    "an order": {"given": account(wallet(orders="4")), ORDERS: [order()]},
+    "a reduce-only order takes no margin": {
+        "given": account(wallet(positions="62.5")),
+        POSITIONS: [position()],
+        ORDERS: [order(reduceOnly=True)],
+    },
+    "a trigger that has been taken for an order": {"given": account(wallet(orders="4")), TRIGGERS: [trigger()]},
+    "each coin its own": {
+        "given": account(wallet(positions="62.5"), wallet("USDC", positions="10")),
+        POSITIONS: [position(), USDC_POSITION],
+    },
+    "multi-assets: a position in one coin uses another's": {
+        "given": account(wallet(positions="62.5"), wallet("BTC"), totalPositionInitialMargin="62.4"),
+        POSITIONS: [USDC_POSITION],
+    },
+    "a narrowed slice does not answer for other coins": {
+        "given": account(
+            wallet(positions="62.5"), wallet("USDC"), positions=[{"symbol": "BTCUSDT", "positionAmt": "1"}]
+        ),
+        "name": "linear:USDC",
+        POSITIONS: [position()],
+    },
+    "a market that is not known may be in any coin": {
+        "given": account(wallet(positions="62.5")),
+        POSITIONS: [position(symbol="GONEUSDT")],
+    },
+    "a closed position": {"given": account(wallet(), positions=[{"symbol": "BTCUSDT", "positionAmt": "0.000"}])},
+}
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
+async def test_what_the_lists_explain_is_a_proof(name: str) -> None:
+    """A false alarm would keep an account from ever being proven."""
+    assert (await proof_of(**EXPLAINED[name])).causal
+
+
+async def test_a_coin_margined_wallet_is_held_against_its_lists_likewise() -> None:
+    """It has no totals; every coin settles its own contracts."""
+    async with recorded_venue(slices=("inverse",)) as (venue, fetch):
+        fetch.empty(**{"/dapi/v1/account": answer({"assets": [wallet("BTC", positions="0.01")], "positions": []})})
+        with pytest.raises(VenueAnswerUnknown, match=r"0\.01 BTC are in use as margin, and no position was listed"):
+            await venue.read_proof("inverse")
+        fetch.answers["/dapi/v1/positionRisk"] = answer(
+            [position(symbol="BTCUSD_PERP", positionAmt="250", marginType="cross")]
+        )
+        assert (await venue.read_proof("inverse")).positions
+
+
+async def test_only_a_proof_is_held_against_the_wallet() -> None:
+    """Other reads are made while things move, and prove nothing."""
+    async with recorded_venue(slices=("linear",)) as (venue, fetch):
+        fetch.empty(**{ACCOUNT: account(wallet(positions="62.5", orders="4"))})
+        assert (await venue.read_slice("linear")).positions == ()
+
+
+@pytest.mark.parametrize("name", ["spot", "margin"])
+async def test_locked_coins_without_an_order_are_reported_and_no_contradiction(name: str) -> None:
+    """Withdrawals and other products of the venue lock coins as well."""
+    row = {"asset": "BTC", "free": "0", "locked": "0.5", "borrowed": "0", "interest": "0"}
+    async with recorded_venue(slices=(name,)) as (venue, fetch):
+        fetch.empty()
+        fetch.answers["/api/v3/account"] = answer({"balances": [row]})
+        fetch.answers["/sapi/v1/margin/account"] = answer({"userAssets": [row]})
+        (found,) = (await venue.read_proof(name)).balances or ()
+        assert str(found.locked) == "0.5"
+
+
+@pytest.mark.parametrize(
+    ("hidden", "name", "slices"),
+    [
+        ("linear", "linear", ("linear",)),
+        ("linear:USDT", "linear", ("linear",)),
+        ("linear:USDC", "linear:USDC", ("linear:USDT", "linear:USDC")),
+        ("inverse", "inverse", ("inverse",)),
+        ("inverse:ETH", "inverse", ("inverse",)),
+    ],
+)
+async def test_a_slice_that_the_venue_hides_is_never_proven(hidden: str, name: str, slices: tuple[str, ...]) -> None:
+    """Its lists are empty and its wallet is not."""
+    async with bench(slices=slices) as the:
+        the.sim.set_faults(hidden_slice=[{"slice": hidden}])
+        for _ in range(3):
+            with pytest.raises(VenueAnswerUnknown, match="in use as margin"):
+                await the.venue.read_proof(name)
+
+
+async def test_a_settle_coin_that_the_venue_hides_never_ends_in_an_empty_proof() -> None:
+    """Once all that is shown is closed, what is hidden is all that is left."""
+    from tests.contract.test_venue_wire import close_everything
+
+    async with bench(slices=("linear",)) as the:
+        the.sim.set_faults(hidden_slice=[{"slice": "linear:USDC"}])
+        with pytest.raises(VenueAnswerUnknown, match="USDC are in use as margin"):
+            await close_everything(the.venue)
+        the.sim.set_faults(clear=True)
+        (left,) = (await the.venue.read_proof("linear")).positions
+        assert left.symbol == "BTC/USDC:USDC"
+
+
+@pytest.mark.parametrize("scenario", ["demo", "hedge", "basis", "empty"])
+async def test_what_is_in_use_in_every_scenario_is_explained(scenario: str) -> None:
+    """With positions, orders, triggers, reduce-only orders, isolated margin and hedge legs."""
+    async with bench(scenario) as the:
+        for name in the.venue.slices:
+            assert (await the.venue.read_proof(name)).causal
