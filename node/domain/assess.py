@@ -96,7 +96,7 @@ def assess(aim: Aim, states: Sequence[SliceState]) -> Assessment:
     hopeless = unreachable and settled and all(done or lost for done, lost in zip(finished, stuck, strict=True))
     proofs = tuple(proof for proof in valid.values() if proof is not None)
     shown = [valid[state.slice] or _seen(aim, state) for state in states]
-    open_still = any(aim.scope.covers(each.symbol) for seen in shown if seen for each in seen.positions)
+    open_still = any(_shows_work(aim, state, seen) for state, seen in zip(states, shown, strict=True) if seen)
     residue = _residue(aim, positions, balances)
     exposure = net_exposure(
         (position for seen in shown if seen for position in seen.positions),
@@ -148,6 +148,13 @@ def _causal(proof: SliceSnapshot | None) -> SliceSnapshot | None:
 
 def _seen(aim: Aim, state: SliceState) -> SliceSnapshot | None:
     return state.seen if state.seen is not None and state.seen.started_ns >= aim.proofs_from_ns else None
+
+
+def _shows_work(aim: Aim, state: SliceState, seen: SliceSnapshot) -> bool:
+    if any(aim.scope.covers(each.symbol) for each in seen.positions):
+        return True
+    flattens = aim.action is Action.FLATTEN and state.spot
+    return flattens and bool(to_settle(seen.balances or (), aim.terms))
 
 
 def _finished(aim: Aim, state: SliceState, proof: SliceSnapshot | None) -> bool:
@@ -205,13 +212,15 @@ def _position_verdict(aim: Aim, state: SliceState, key: PositionKey, held: Posit
 
 
 def _balances(aim: Aim, state: SliceState, proof: SliceSnapshot | None) -> Iterable[BalanceReport]:
-    now: dict[str, Balance] = {balance.asset: balance for balance in (proof.balances or ())} if proof else {}
+    shown = proof or _seen(aim, state)
+    balances = shown.balances if shown else None
+    now: dict[str, Balance] = {balance.asset: balance for balance in balances or ()}
     holdings = {holding.balance.asset: holding for holding in state.holdings}
     for asset in sorted(state.before_balances.keys() | now.keys()):
         if asset == aim.terms.base_currency and not (asset in now and now[asset].debt):
             continue
         balance = now.get(asset)
-        after = None if proof is None else (balance.total if balance else Decimal(0))
+        after = None if balances is None else (balance.total if balance else Decimal(0))
         before = state.before_balances.get(asset, Decimal(0))
         if not before and not after and not (balance and balance.debt):
             continue
@@ -221,16 +230,23 @@ def _balances(aim: Aim, state: SliceState, proof: SliceSnapshot | None) -> Itera
             before=before,
             after=after,
             debt=balance.debt if balance else Decimal(0),
-            verdict=_balance_verdict(aim, state, asset, after, balance, holdings.get(asset)),
+            verdict=_balance_verdict(aim, state, asset, after, balance, holdings.get(asset), proven=proof is not None),
         )
 
 
 def _balance_verdict(
-    aim: Aim, state: SliceState, asset: str, after: Decimal | None, balance: Balance | None, holding: Holding | None
+    aim: Aim,
+    state: SliceState,
+    asset: str,
+    after: Decimal | None,
+    balance: Balance | None,
+    holding: Holding | None,
+    *,
+    proven: bool,
 ) -> Residue:
-    if after is None:
-        return Residue.UNKNOWN
     owed = balance is not None and balance.debt > 0
+    if after is None or (not proven and after == 0):
+        return Residue.UNKNOWN  # seen to be gone is not proven
     if after == 0 and not owed:
         return Residue.FLAT
     if aim.action is not Action.FLATTEN or (asset in aim.terms.keep and not owed):
@@ -239,7 +255,7 @@ def _balance_verdict(
         return Residue.COLLATERAL
     if asset in state.refused_assets:
         return Residue.REFUSED
-    if holding is None or holding.step is not None:
+    if not proven or holding is None or holding.step is not None:
         return Residue.MARKET_CLOSED if asset in state.closed_assets else Residue.UNKNOWN
     # What is owed weighs like what is held: both must be small, and known to be small.
     worth = [holding.value] if after and asset != aim.terms.base_currency else []

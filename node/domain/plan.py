@@ -122,18 +122,20 @@ def plan_slice(
         if symbol not in held and fresh and _spot(rules.get(symbol)):
             steps = tuple(_sweep(resting))  # nothing there can protect anything
         else:
-            steps = tuple(cancels(_unprotected(resting, [p for p in positions if p.symbol == symbol], fresh=fresh)))
+            certain = fresh and not snapshot.positions_doubtful
+            own = [position for position in positions if position.symbol == symbol]
+            steps = tuple(cancels(_unprotected(resting, own, certain=certain)))
         if steps:
             chains.append((steps,))
     return Plan(chains=tuple(chain for chain in chains if any(chain)))
 
 
-def _unprotected(orders: Iterable[OpenOrder], positions: list[Position], *, fresh: bool) -> list[OpenOrder]:
-    """Orders that go at once: those that can add exposure, and (hedge mode) those whose own leg is flat."""
+def _unprotected(orders: Iterable[OpenOrder], positions: list[Position], *, certain: bool) -> list[OpenOrder]:
+    """Orders that go at once: those that can add exposure, and those whose own leg is flat for certain."""
     return [
         order
         for order in orders
-        if not order.protective or (fresh and not any(_protects(order, position) for position in positions))
+        if not order.protective or (certain and not any(_protects(order, position) for position in positions))
     ]
 
 
@@ -189,8 +191,8 @@ def closes_of(
     leg = leg or LegMemory()
     price = _limit_price(position, rules, leg.price_level, max_slippage)
     largest = rules and (rules.limit_quantity_max if price is not None else rules.market_quantity_max)
-    limits = [limit for limit in (largest, leg.chunk_max) if limit]
     step, least = (rules.quantity_step, rules.quantity_min) if rules else (None, None)
+    limits = [limit for limit in (largest, _chunk(position, leg, step, least)) if limit]
     return tuple(
         ClosePosition(
             slice=position.slice,
@@ -207,6 +209,13 @@ def closes_of(
     )
 
 
+def _chunk(position: Position, leg: LegMemory, step: Decimal | None, least: Decimal | None) -> Decimal | None:
+    """What was learnt about the largest order, held against the position as it is now and the smallest order."""
+    if leg.chunk_max is None:
+        return None
+    return max(leg.chunk_max, position.contracts / CHUNKS_MAX, round_to(least or Decimal(0), step, up=True))
+
+
 def split(
     quantity: Decimal, largest: Decimal | None, step: Decimal | None, least: Decimal | None = None
 ) -> tuple[Decimal, ...]:
@@ -215,16 +224,17 @@ def split(
 
     The parts sum to *quantity* exactly: it is the venue's own number and is never rounded.
     """
-    part = quantity if not largest else max(round_to(largest, step, up=False), step or largest)
-    if quantity <= max(part, largest or part):
-        return (quantity,) if quantity > 0 else ()
-    whole, rest = divmod(quantity, part)
-    parts = [part] * int(whole) + ([rest] if rest else [])
-    moved = round_to(max((least or Decimal(0)) - parts[-1], Decimal(0)), step, up=True)
-    if moved and part - moved >= (least or 0):
-        parts[-2] -= moved
-        parts[-1] += moved
-    return tuple(parts)
+    with localcontext(prec=EXACT_DIGITS):
+        part = quantity if not largest else max(round_to(largest, step, up=False), step or largest)
+        if quantity <= max(part, largest or part):
+            return (quantity,) if quantity > 0 else ()
+        whole, rest = divmod(quantity, part)
+        parts = [part] * int(whole) + ([rest] if rest else [])
+        moved = round_to(max((least or Decimal(0)) - parts[-1], Decimal(0)), step, up=True)
+        if moved and part - moved >= (least or 0):
+            parts[-2] -= moved
+            parts[-1] += moved
+        return tuple(parts)
 
 
 def round_to(value: Decimal, step: Decimal | None, *, up: bool) -> Decimal:
@@ -275,7 +285,9 @@ def learn(
         if Refusal.QUANTITY in refusals:
             half = max(step.contracts for _, step in closes) / 2
             leg = replace(leg, chunk_max=max(half, position.contracts / CHUNKS_MAX))
-        if closes:
+        if closes and refusals == {Refusal.TOO_SMALL} and leg.chunk_max is not None:
+            leg = replace(leg, chunk_max=None)  # it was our chunks that were too small
+        elif closes:
             leg = replace(leg, too_small=leg.too_small + 1 if refusals == {Refusal.TOO_SMALL} else 0)
         if refusals:
             leg = replace(leg, last_refusal=sorted(refusals)[0])

@@ -146,3 +146,6 @@ class SliceSnapshot:
     read_at: datetime
     #: Triggers were read first, then orders, then positions: nothing can have slipped past the reader.
     causal: bool = False
+    #: Nothing was read that bears the list of positions out, or it shows more than they do: what is not listed may be
+    #: there all the same, and keeps its protection.
+    positions_doubtful: bool = False

@@ -287,11 +287,14 @@ class Venue(Protocol):
             VenueError: the account is degraded; call again later.
         """
 
-    async def read_positions(self, slice_name: str) -> SliceSnapshot:
-        """Positions only: the cheap read between rounds (``orders`` and ``balances`` are None)."""
+    async def read_positions(self, slice_name: str, *, certain: bool = False) -> SliceSnapshot:
+        """Positions only: the cheap read between rounds (``orders`` and ``balances`` are None).
+
+        With ``certain`` the wallet is read beside them; ``positions_doubtful`` says whether it bears them out.
+        """
 
     async def read_slice(self, slice_name: str) -> SliceSnapshot:
-        """Everything of one slice, all requests at once."""
+        """Everything of one slice, all requests at once; ``positions_doubtful`` where the wallet shows more."""
 
     async def read_proof(self, slice_name: str) -> SliceSnapshot:
         """Everything, in causal order: triggers, then orders, then positions and balances.

@@ -23,7 +23,7 @@ from node.engine.account import AccountTerms
 from node.engine.ports import Venue
 from node.engine.slice_goal import Pursuer, SliceGoal
 from node.engine.view import AccountView
-from node.errors import VenueDenied, VenueError, VenueLimited
+from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueLimited
 
 #: How long a round waits for an answer before it looks again; the request itself goes on until its own time-out.
 PATIENCE_S: Final = 2.0
@@ -433,7 +433,15 @@ class SliceWorker:
 
     async def _read_positions(self, known: SliceSnapshot) -> SliceSnapshot:
         """Positions as they are now, with the orders that are still known."""
-        seen = self._noted(await self._venue.read_positions(self.name))
+        # Protection goes with its position, and only on the word of more than one list.
+        certain = any(order.protective for order in known.orders or ())
+        seen = self._noted(await self._venue.read_positions(self.name, certain=certain))
+        if certain and seen.positions_doubtful:
+            self._trouble = ErrorReport(
+                code=VenueAnswerUnknown.code,
+                message="the wallet shows more than the list of positions",
+                slice=self.name,
+            )
         return replace(seen, orders=known.orders, balances=known.balances)
 
     def _noted(self, snapshot: SliceSnapshot) -> SliceSnapshot:

@@ -198,7 +198,7 @@ class Draft:
             return _BUSY
         lock = self.ledger.lock(command.account_id)
         try:
-            after_admission(lock, command, latch_by_default=True, at=self.at)
+            after_admission(lock, command, latch_by_default=True, at=command.received_at)
         except StaleEpoch:
             return Rejection(code=RejectCode.STALE_EPOCH, message=f"the lock has changed since: epoch {lock.epoch}")
         return None
@@ -209,7 +209,7 @@ class Draft:
             before = self.ledger.lock(command.account_id)
             # Where the configuration says nothing, the lock that stays is the safe one.
             latch = admission.latch_by_default.get(command.account_id, True)
-            lock = after_admission(before, command, latch_by_default=latch, at=self.at)
+            lock = after_admission(before, command, latch_by_default=latch, at=command.received_at)
             if lock != before:
                 self.ledger.locks[command.account_id] = lock
         self.ledger.live[command.command_id] = LiveCommand(

@@ -23,6 +23,9 @@ _SECRET_MAX: Final = 8 * 1024
 
 _URL: Final = re.compile(r"(https?|wss?)://([^\s/?#\"]+)([^\s?#\"]*)[^\s\"]*")
 _NAMES: Final = r"signature|api[_-]?key|x-mbx-apikey|secret|passphrase|listen[_-]?key|listen[_-]?token|token"
+#: Shorter texts in a venue's answer are words, and of its keys only the newest are of use to anybody.
+_GIVEN_MIN: Final = 16
+_GIVEN_MAX: Final = 16
 #: What is left of a secret at the end of a text that was cut is no secret if it is shorter.
 _HALF_MIN: Final = 4
 #: ``signature=abc``, ``apiKey: abc``, ``"listenKey": "abc"``, and the same inside a quoted document.
@@ -39,10 +42,19 @@ class Scrubber:
     #: As they are, as JSON has them (once, and inside text of another document), as addresses have them.
     _forms: tuple[str, ...] = field(init=False, repr=False, default=())
 
+    #: By the venue; the newest.
+    _given: list[str] = field(init=False, repr=False, default_factory=list)
+
     def __post_init__(self) -> None:
         forms = {form for secret in self.secrets for form in _forms(secret)}
         # Longest first: one may be part of another.
         self._forms = tuple(sorted(forms, key=len, reverse=True))
+
+    def learn(self, given: object) -> None:
+        """Take out what a venue has given us, too: keys and tokens in an answer of its own."""
+        if isinstance(given, dict):
+            found = [value for value in given.values() if isinstance(value, str) and len(value) >= _GIVEN_MIN]
+            self._given = [*self._given, *found][-_GIVEN_MAX:]
 
     def __call__(self, message: str) -> str:
         """*message* without credentials, signatures and query strings, on one short line."""
@@ -50,14 +62,14 @@ class Scrubber:
 
     def whole(self, text: str) -> str:
         """*text* without credentials, signatures, listen keys and query strings, for the rest as it is."""
-        for form in self._forms:
+        for form in (*self._forms, *self._given):
             text = text.replace(form, "***")
         text = _URL.sub(r"\1://\2\3", text)
         return self._without_half(_NAMED.sub(r"\1\2***", text))
 
     def _without_half(self, text: str) -> str:
         """Where a text was cut, half a secret may stand at its end."""
-        for form in self._forms:
+        for form in (*self._forms, *self._given):
             for length in range(len(form) - 1, _HALF_MIN - 1, -1):
                 if text.endswith(form[:length]):
                     return text[:-length]

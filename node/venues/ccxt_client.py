@@ -34,6 +34,8 @@ class CcxtClient:
     """Sends a profile's calls. Create it inside the running event loop."""
 
     def __init__(self, options: VenueOptions, profile: Profile, pools: Pools) -> None:
+        #: For logs and task names.
+        self.name = options.exchange
         self._options = options
         self._profile = profile
         self._gate = Gate(options.permission, profile.effect_of)
@@ -82,10 +84,11 @@ class CcxtClient:
         """
         attempt = await self.attempt(call)
         if attempt.error is not None:
-            if self._profile.clock_is_off(self.reply(attempt)):
+            reply = self.reply(attempt)
+            if self._profile.clock_is_off(reply):
                 await self.measure_clock(call)
             failure = read_failure(self._profile, attempt, self.scrub)
-            if isinstance(failure, VenueAnswerUnknown):
+            if reply.code is None and attempt.wire.answered_ns is not None:
                 self.not_understood(call, attempt, str(failure))
             raise failure from None
         if attempt.answer in (None, ""):
@@ -112,6 +115,10 @@ class CcxtClient:
     def not_understood(self, call: Call, attempt: Attempt, reason: str) -> None:
         """Keep an answer of unexpected shape for whoever has to find out what the venue has changed."""
         self._answer_log.note(call.endpoint, attempt.wire.status, attempt.wire.body, reason)
+
+    def message_not_understood(self, source: str, body: str, reason: str) -> None:
+        """The same for a message that nobody asked for."""
+        self._answer_log.note(source, None, body, reason)
 
     async def warm(self, call: Call, sockets: int) -> None:
         """Send a clock call so many times at once, each on a socket of its own; the quickest answer sets our clock.

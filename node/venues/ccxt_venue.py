@@ -27,6 +27,7 @@ from node.venues.pool import Pools
 from node.venues.profile import Profile
 from node.venues.slice_reader import SliceReader
 from node.venues.step_runner import StepRunner
+from node.venues.streams import Streams
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +47,8 @@ class CcxtVenue:
         self._client = CcxtClient(options, profile, pools)
         self._reader = SliceReader(self._client, profile, self._shelf, clock or SystemClock())
         self._runner = StepRunner(self._client, profile, self._parts, clock or SystemClock())
+        streams = profile.streams(self._layout, sandbox=options.sandbox)
+        self._streams = Streams(self._client, pools.pool(options).session, streams)
         self._rules: tuple[int, dict[str, dict[str, MarketRules]]] = (-1, {})
         self._beyond: tuple[str, ...] = ()
 
@@ -108,9 +111,9 @@ class CcxtVenue:
             )
         _raise_first(ended)
 
-    async def read_positions(self, slice_name: str) -> SliceSnapshot:
-        """Positions only."""
-        return await self._reader.positions(self._parts[slice_name])
+    async def read_positions(self, slice_name: str, *, certain: bool = False) -> SliceSnapshot:
+        """Positions only; with *certain* held against the wallet."""
+        return await self._reader.positions(self._parts[slice_name], certain=certain)
 
     async def read_slice(self, slice_name: str) -> SliceSnapshot:
         """Everything of one slice, all requests at once."""
@@ -124,15 +127,16 @@ class CcxtVenue:
         """
         return await self._reader.proof(self._parts[slice_name])
 
-    async def changes(self) -> AsyncIterator[str]:
-        """Names of slices in which the venue says that something has happened."""
-        return
-        yield ""
+    def changes(self) -> AsyncIterator[str]:
+        """Names of slices in which the venue says that something has happened, for ever; reconnects by itself.
+
+        A hint to look, never a proof. What it starts ends when the generator is closed.
+        """
+        return self._streams.changes()
 
     def streaming(self, slice_name: str) -> bool:
         """Whether changes of the slice are being told right now."""
-        del slice_name
-        return False
+        return self._streams.telling(slice_name)
 
     def look_interval_s(self, slice_name: str) -> float:
         """How often the background's share of the request budget lets this account read the slice whole."""
@@ -194,6 +198,7 @@ class CcxtVenue:
         """Let go of the session; its connections belong to the pool."""
         try:
             async with asyncio.timeout(self._options.close_timeout_s):
+                await self._streams.close()
                 await self._client.close()
         except TimeoutError:
             log.warning("venue_close_timed_out", exchange=self._options.exchange)

@@ -21,6 +21,8 @@ from node.errors import VenueLimited
 BACKGROUND_SHARE: Final = 0.2
 #: Background work stands back once this part of a budget is used, by our count or by the venue's.
 STAND_BACK_AT: Final = 0.6
+#: From here on also emergency work that moves nothing waits, by the venue's count.
+NEARLY_SPENT_AT: Final = 0.85
 #: Background work waits so long for its turn; beyond that it is told, as an emergency call would be.
 PATIENCE_S: Final = 60.0
 #: How long background work keeps away after a refusal that named no time.
@@ -33,6 +35,16 @@ _in_background: ContextVar[bool] = ContextVar("venue_background", default=False)
 def background() -> Iterator[None]:
     """Calls made inside (and in tasks started inside) yield to emergencies and wait for the background's budget."""
     token = _in_background.set(True)
+    try:
+        yield
+    finally:
+        _in_background.reset(token)
+
+
+@contextmanager
+def foreground() -> Iterator[None]:
+    """Calls made inside wait for nothing, wherever they are made from."""
+    token = _in_background.set(False)
     try:
         yield
     finally:
@@ -96,6 +108,11 @@ class _Account:
     whole: TokenBucket
     #: What background work may spend of it.
     background: TokenBucket
+    #: What work that moves nothing may spend. Half, and refilled by half: venues count by fixed intervals, and a full
+    #: bucket with a whole interval's refill would be twice the budget in one of them.
+    patient: TokenBucket
+    #: The venue says that the interval is nearly spent: what moves nothing waits for the next.
+    spent_until_ns: int = 0
     #: The venue's own order to stay away.
     closed_until_ns: int = 0
     #: Background only.
@@ -131,14 +148,16 @@ class Lane:
         return longest
 
     def respite_s(self, charges: Iterable[Charge], *, key: str = "") -> float:
-        """How long until the whole budget (not just the background's) bears requests of these charges without debt,
-        and the venue wants to hear from us; 0 if now.
+        """How long work that moves nothing should wait with requests of these charges; 0 if not at all.
+
+        Until its own half of the budget (not just the background's fifth) bears them, the venue's own count is not
+        near its limit, whoever has spent it, and the venue wants to hear from us.
         """
         now_ns, longest = self.clock_ns(), 0.0
         for (bucket, per_key), units in _sums(charges).items():
             account = self._account(Charge(bucket=bucket, per_key=per_key), key)
-            away_s = (account.closed_until_ns - now_ns) / 1e9
-            longest = max(longest, away_s, account.whole.wait_s(units, now_ns))
+            away_s = (max(account.closed_until_ns, account.spent_until_ns) - now_ns) / 1e9
+            longest = max(longest, away_s, account.patient.wait_s(units, now_ns))
         return longest
 
     async def admit(self, charges: Iterable[Charge], *, key: str = "") -> None:
@@ -159,6 +178,7 @@ class Lane:
             raise VenueLimited("the venue has told this address to wait; not sent", retry_after_s=closed_ns / 1e9)
         for account, units in owed:
             account.whole.take(units, now_ns)
+            account.patient.take(units, now_ns)
             if is_background():
                 account.background.take(units, now_ns)
 
@@ -175,10 +195,14 @@ class Lane:
     def reconcile(self, bucket: str, used: int) -> None:
         """The venue says that *used* units of the current interval are gone, whoever spent them."""
         account = self._accounts.get(bucket)
-        if account is not None and used >= account.budget.units * STAND_BACK_AT:
-            # Whatever part of the interval is over, one whole interval is long enough.
-            until_ns = self.clock_ns() + int(account.budget.interval_s * 1e9)
+        if account is None:
+            return
+        # Whatever part of the interval is over, one whole interval is long enough.
+        until_ns = self.clock_ns() + int(account.budget.interval_s * 1e9)
+        if used >= account.budget.units * STAND_BACK_AT:
             account.paused_until_ns = max(account.paused_until_ns, until_ns)
+        if used >= account.budget.units * NEARLY_SPENT_AT:
+            account.spent_until_ns = max(account.spent_until_ns, until_ns)
 
     def closed_for_s(self, bucket: str) -> float:
         """How long the venue wants nothing from this address; 0 if it is open."""
@@ -199,6 +223,7 @@ class Lane:
                 budget=budget,
                 whole=self._bucket(budget, budget.units),
                 background=self._bucket(budget, budget.units * BACKGROUND_SHARE),
+                patient=self._bucket(budget, budget.units / 2),
             )
         return self._accounts[name]
 

@@ -15,6 +15,7 @@ from node.venues.lane import Budget
 from node.venues.layout import Layout, Slice, SliceReads
 from node.venues.markets import MarketBook
 from node.venues.options import VenueOptions
+from node.venues.stream import Stream
 
 
 class Profile(Protocol):
@@ -65,9 +66,9 @@ class Profile(Protocol):
         book: MarketBook,
         answer: Answer,
         positions: Collection[Position],
-        orders: Collection[OpenOrder],
+        orders: Collection[OpenOrder] | None,
     ) -> None:
-        """Hold an answer to ``reads(...).balances`` against what the lists have shown.
+        """Hold an answer to ``reads(...).balances`` against what the lists have shown; orders None: not read with it.
 
         Raises:
             VenueAnswerUnknown: the wallet shows margin in use, or coins held, for what no list has shown.
@@ -124,11 +125,15 @@ class Profile(Protocol):
     def used(self, call: Call, headers: Mapping[str, str]) -> tuple[str, int] | None:
         """Bucket and units that the venue says are used."""
 
-    def quote_calls(self, book: MarketBook, symbols: Collection[str]) -> tuple[Call, ...]:
-        """The requests for best prices of spot markets."""
+    def quote_calls(self, book: MarketBook, symbols: Collection[str], *, whole: bool = False) -> tuple[Call, ...]:
+        """The requests for best prices of spot markets; with *whole* of all there are, in case one is not any more."""
 
-    def quotes(self, book: MarketBook, symbols: Collection[str], answer: Answer) -> dict[str, Quote]:
-        """Their answers. Raises VenueAnswerUnknown."""
+    def quotes(self, book: MarketBook, symbols: Collection[str], call: Call, answer: Answer) -> dict[str, Quote]:
+        """Their answers; a market that nobody bids in is left out.
+
+        Raises:
+            VenueAnswerUnknown: also where a market that was asked for by name is not in the answer.
+        """
 
     def order_call(self, step: SpotOrder, kind: MarketKind) -> Call:
         """The request that asks for one order by client id."""
@@ -138,6 +143,9 @@ class Profile(Protocol):
 
     def never_existed(self, reply: Reply) -> bool:
         """Whether its refusal says that there is no such order."""
+
+    def streams(self, layout: Layout, *, sandbox: bool) -> tuple[Stream, ...]:
+        """The streams that tell of changes; none where the venue has none."""
 
     def probe(self, layout: Layout, books: Mapping[MarketKind, MarketBook]) -> tuple[Step, Call] | None:
         """A cancel of an order that cannot exist; None while no market is known."""

@@ -39,11 +39,14 @@ class SliceReader:
         self._shelf = shelf
         self._clock = clock
 
-    async def positions(self, part: Slice) -> SliceSnapshot:
-        """Positions only."""
+    async def positions(self, part: Slice, *, certain: bool = False) -> SliceSnapshot:
+        """Positions only; with *certain* held against the wallet, which is read beside them."""
         started_ns = self._clock.monotonic_ns()
-        positions = await self._read(part, "positions")
-        return self._snapshot(part, started_ns, positions)
+        if not certain:
+            return self._snapshot(part, started_ns, await self._read(part, "positions"), doubtful=part.derivative)
+        positions, balances = await together(self._read(part, "positions"), self._read(part, "balances"))
+        doubtful = not self._borne_out(part, positions, balances)
+        return self._snapshot(part, started_ns, positions, doubtful=doubtful)
 
     async def everything(self, part: Slice) -> SliceSnapshot:
         """All aspects, all requests at once."""
@@ -51,7 +54,10 @@ class SliceReader:
         triggers, orders, positions, balances = await together(
             *(self._read(part, what) for what in ("triggers", "orders", "positions", "balances"))
         )
-        return self._snapshot(part, started_ns, positions, orders=(triggers, orders), balances=balances)
+        doubtful = not self._borne_out(part, positions, balances)
+        return self._snapshot(
+            part, started_ns, positions, orders=(triggers, orders), balances=balances, doubtful=doubtful
+        )
 
     async def proof(self, part: Slice) -> SliceSnapshot:
         """All aspects in causal order, the lists held against the wallet.
@@ -64,24 +70,40 @@ class SliceReader:
         orders = await self._read(part, "orders")
         positions, balances = await together(self._read(part, "positions"), self._read(part, "balances"))
         for call, attempt in balances.answers:
-            check = partial(
-                self._profile.corroborate,
-                part,
-                self.book(part.market_kind),
-                attempt.answer,
-                positions.found,
-                triggers.found + orders.found,
-            )
+            check = partial(self._corroborate, part, attempt.answer, positions.found, triggers.found + orders.found)
             self._understood(call, attempt, check)
         return self._snapshot(part, started_ns, positions, orders=(triggers, orders), balances=balances, causal=True)
 
+    def _borne_out(self, part: Slice, positions: _Aspect, balances: _Aspect) -> bool:
+        """Whether the wallet shows no position that was not listed. A mismatch may be a matter of moments."""
+        try:
+            for call, attempt in balances.answers:
+                self._understood(call, attempt, partial(self._corroborate, part, attempt.answer, positions.found, None))
+        except VenueAnswerUnknown:
+            return False
+        return True
+
+    def _corroborate(
+        self, part: Slice, answer: Answer, positions: tuple[Any, ...], orders: tuple[Any, ...] | None
+    ) -> None:
+        self._profile.corroborate(part, self.book(part.market_kind), answer, positions, orders)
+
     async def quotes(self, symbols: Collection[str]) -> dict[str, Quote]:
         """Best prices of spot markets, fresh."""
+        try:
+            return await self._quotes(symbols)
+        except VenueError as error:
+            if type(error) is not VenueError:
+                raise
+            # The venue will not have one of the names: a market may be gone since the list of markets was read.
+            return await self._quotes(symbols, whole=True)
+
+    async def _quotes(self, symbols: Collection[str], *, whole: bool = False) -> dict[str, Quote]:
         book = self.book(MarketKind.SPOT)
-        calls = self._profile.quote_calls(book, symbols)
+        calls = self._profile.quote_calls(book, symbols, whole=whole)
         found: dict[str, Quote] = {}
         for call, attempt in zip(calls, await together(*(self._client.asked(call) for call in calls)), strict=True):
-            found |= self._understood(call, attempt, partial(self._profile.quotes, book, symbols, attempt.answer))
+            found |= self._understood(call, attempt, partial(self._profile.quotes, book, symbols, call, attempt.answer))
         return found
 
     async def markets(self, kind: MarketKind) -> tuple[MarketRules, ...]:
@@ -144,6 +166,7 @@ class SliceReader:
         orders: Iterable[_Aspect] | None = None,
         balances: _Aspect | None = None,
         causal: bool = False,
+        doubtful: bool = False,
     ) -> SliceSnapshot:
         return SliceSnapshot(
             slice=part.name,
@@ -154,6 +177,7 @@ class SliceReader:
             ended_ns=self._clock.monotonic_ns(),
             read_at=self._clock.now(),
             causal=causal,
+            positions_doubtful=doubtful,
         )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from node.api.app import create_app
 from node.domain.command import Action, Door, RejectCode
+from node.domain.guard_mode import GuardMode
 from node.engine.ports import CommandDesk
 from node.errors import JournalUnavailable
 from tests.support.asgi_client import AsgiClient
@@ -234,6 +235,16 @@ async def test_abort_ends_a_live_command(operator: AsgiClient, desk: CountingDes
     assert (answer.status, answer.document["result"]["state"]) == (200, "failed")
     assert (await operator.post(ABORT)).status == 200
     assert desk.aborted == [(COMMAND, "operator", "wrong account"), (COMMAND, "operator", None)]
+
+
+async def test_the_guards_mode_is_the_operators_to_set(operator: AsgiClient, desk: CountingDesk) -> None:
+    """By name or id; ``configured`` takes the word back."""
+    for account, mode in ((ACCOUNT_NAME, "revert"), (str(ACCOUNT), "configured")):
+        answer = await operator.post(f"/api/v1/b2b/accounts/{account}/guard", {"mode": mode})
+        assert (answer.status, answer.document["account_id"]) == (200, str(ACCOUNT))
+    assert desk.guard_modes == [(ACCOUNT, GuardMode.REVERT), (ACCOUNT, None)]
+    assert (await operator.post("/api/v1/b2b/accounts/nobody/guard", {"mode": "off"})).status == 404
+    assert (await operator.post(f"/api/v1/b2b/accounts/{ACCOUNT}/guard", {"mode": "mild"})).status == 400
 
 
 async def test_abort_of_what_has_ended_or_never_was(operator: AsgiClient, desk: CountingDesk) -> None:

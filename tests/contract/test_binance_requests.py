@@ -11,12 +11,14 @@ import pytest
 
 from node.domain.snapshot import PositionSide
 from node.domain.steps import BuyToRepay, ConvertAsset, RepayDebt, Step
+from node.errors import VenueAnswerUnknown
 from tests.support.venue import (
     CREDENTIALS,
     answer,
     cancel_orders,
     cancel_symbol,
     close_position,
+    error,
     recorded_venue,
     sell_spot,
 )
@@ -322,14 +324,35 @@ async def test_a_read_of_positions_is_one_request() -> None:
 
 async def test_quotes_are_one_request_for_all_symbols() -> None:
     """By name, without spaces."""
-    tickers = [{"symbol": "BTCUSDT", "bidPrice": "10", "askPrice": "11"}]
+    tickers = [
+        {"symbol": "BTCUSDT", "bidPrice": "10", "askPrice": "11"},
+        {"symbol": "ETHUSDT", "bidPrice": "0.00", "askPrice": "0.00"},
+    ]
     async with recorded_venue() as (venue, fetch):
         fetch.default = answer(tickers)
         quotes = await venue.quotes(["ETH/USDT", "BTC/USDT", "NOT/LISTED"])
         assert fetch.only.line == ("GET", SPOT, "/api/v3/ticker/bookTicker")
         assert fetch.only.params == {"symbols": '["BTCUSDT","ETHUSDT"]'}
         assert quotes["BTC/USDT"].bid == 10
-        assert "ETH/USDT" not in quotes
+        assert "ETH/USDT" not in quotes, "nobody bids"
+
+
+async def test_quotes_that_were_asked_for_and_are_not_told_are_not_nothing() -> None:
+    """Or a balance would be called unsellable because of somebody else's answer."""
+    async with recorded_venue() as (venue, fetch):
+        fetch.default = answer([{"symbol": "BTCUSDT", "bidPrice": "10", "askPrice": "11"}])
+        with pytest.raises(VenueAnswerUnknown, match="ETH/USDT"):
+            await venue.quotes(["ETH/USDT", "BTC/USDT"])
+
+
+async def test_all_quotes_are_asked_for_where_the_venue_knows_one_of_the_names_no_more() -> None:
+    """One market that was delisted must not keep the others from being sold."""
+    async with recorded_venue() as (venue, fetch):
+        listed = answer([{"symbol": "BTCUSDT", "bidPrice": "10", "askPrice": "11"}])
+        fetch.in_turn = iter([error(-1121, "Invalid symbol."), listed])
+        quotes = await venue.quotes(["ETH/USDT", "BTC/USDT"])
+        assert [sent.params for sent in fetch.sent] == [{"symbols": '["BTCUSDT","ETHUSDT"]'}, {}]
+        assert set(quotes) == {"BTC/USDT"}
 
 
 async def test_no_quotes_are_no_request() -> None:

@@ -452,3 +452,28 @@ async def test_instants_are_kept_exactly(journal: Journal) -> None:
     assert found is not None
     assert found.command.issued_at == ISSUED_AT
     assert (await lock_of(journal)).since is not None
+
+
+async def test_what_a_guard_keeps_replaces_what_it_kept(journal: Journal) -> None:
+    """One document an account, whatever is in it."""
+    assert await journal.guards() == {}
+    await journal.keep_guard(ACCOUNT, {"since": None, "slices": {"linear": [["BTC/USDT:USDT", "long", "1.25"]]}})
+    await journal.keep_guard(OTHER, {"since": "x"})
+    await journal.keep_guard(ACCOUNT, {"since": "y"})
+    assert await journal.guards() == {ACCOUNT: {"since": "y"}, OTHER: {"since": "x"}}
+
+
+async def test_the_newest_drill_that_passed_is_remembered(journal: Journal) -> None:
+    """Of each account; neither those that failed nor real commands nor drills of a lock."""
+    first, second = (make_command(ACCOUNT, dry_run=True) for _ in range(2))
+    failed, real, lock = (
+        make_command(ACCOUNT, dry_run=True),
+        make_command(OTHER),
+        make_command(OTHER, Action.LOCK, dry_run=True),
+    )
+    await journal.admit([admission(command) for command in (first, second, failed, real, lock)])
+    await journal.record([reached(second, CommandState.DONE), reached(first, CommandState.DONE)])
+    await journal.record([reached(failed, CommandState.FAILED), reached(real, CommandState.DONE)])
+    await journal.record([reached(lock, CommandState.DONE)])
+    found = await journal.last_drills()
+    assert {account: document["command_id"] for account, document in found.items()} == {ACCOUNT: str(first.command_id)}

@@ -246,6 +246,8 @@ BROKEN: dict[str, Answer | Callable[[], Any]] = {
     "an amount that is no number": answer([position(positionAmt="many")]),
     "an amount that is not finite": answer([position(positionAmt="NaN")]),
     "an amount that is true": answer([position(positionAmt=True)]),
+    "an amount whose digits would fill the memory": answer([position(positionAmt="1E+999999")]),
+    "an amount of no size that there is": answer([position(positionAmt="1E-999999")]),
     "a row without a symbol": answer([position(symbol="")]),
     "an unknown side": answer([position(positionSide="UP")]),
     "a surprise inside ccxt": lambda: (_ for _ in ()).throw(IndexError("list index out of range")),
@@ -323,6 +325,17 @@ async def test_a_second_denial_is_still_a_denial() -> None:
         fetch.answers["/api/v3/account"] = error(-2015, "Invalid API-key, IP, or permissions for action.", 401)
         with pytest.raises(VenueDenied):
             await venue.read_slice("spot")
+
+
+@pytest.mark.parametrize("time", [0, 1, 1e300, 1_800_000_000, -1_800_000_000_000, "noon"])
+async def test_a_time_that_is_none_does_not_move_the_clock(time: object) -> None:
+    """Everything would be signed by it."""
+    async with recorded_venue(slices=("linear",)) as (venue, fetch):
+        fetch.default = answer({"serverTime": time})
+        with pytest.raises(VenueAnswerUnknown):
+            await venue.keep_warm(1)
+        assert venue.clock_offset_ms() is None
+        assert "timeDifference" not in venue._client.ccxt.options or not venue._client.ccxt.options["timeDifference"]
 
 
 async def test_a_refused_timestamp_has_the_clock_measured_on_that_host() -> None:

@@ -181,7 +181,7 @@ async def test_locked_coins_without_an_order_are_reported_and_no_contradiction(n
     ("hidden", "name", "slices"),
     [
         ("linear", "linear", ("linear",)),
-        ("linear:USDT", "linear", ("linear",)),
+        ("linear:USDT", "linear:USDT", ("linear:USDT",)),
         ("linear:USDC", "linear:USDC", ("linear:USDT", "linear:USDC")),
         ("inverse", "inverse", ("inverse",)),
         ("inverse:ETH", "inverse", ("inverse",)),

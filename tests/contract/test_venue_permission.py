@@ -156,6 +156,11 @@ async def test_no_call_may_claim_to_do_less_than_its_endpoint_does(level: Permis
             params={**order, "isIsolated": "FALSE", "sideEffectType": "NO_SIDE_EFFECT", "timeInForce": "GTC"},
         ),
         Call(
+            endpoint="sapiPostMarginOrder",
+            effect=Effect.CLOSE,
+            params={**order, "side": "SELL", "isIsolated": "TRUE", "sideEffectType": "NO_SIDE_EFFECT"},
+        ),
+        Call(
             endpoint="sapiPostMarginBorrowRepay",
             effect=Effect.CLOSE,
             params={"asset": "BTC", "amount": "1", "type": "BORROW"},
@@ -248,6 +253,17 @@ async def test_a_body_that_cannot_be_read_is_stopped() -> None:
         for body in (b"reduceOnly=true", {"reduceOnly": "true"}):
             with wire.recording(Wire(effect=Effect.OPEN)), pytest.raises(NotPermitted):
                 await venue._client.ccxt.fetch("https://fapi.binance.com/fapi/v1/order", "POST", {}, body)
+        assert fetch.sent == []
+
+
+@pytest.mark.parametrize("twice", ["reduceOnly=true&reduceOnly=false", "reduceOnly=false&reduceOnly=true"])
+async def test_a_parameter_that_is_there_twice_stops_even_a_declared_close(twice: str) -> None:
+    """Who knows which one the venue takes."""
+    async with recorded_venue(permission=Permission.FULL) as (venue, fetch):
+        with wire.recording(Wire(effect=Effect.CLOSE)), pytest.raises(NotPermitted, match="twice"):
+            await venue._client.ccxt.fetch(
+                "https://fapi.binance.com/fapi/v1/order", "POST", {}, f"symbol=BTCUSDT&side=BUY&{twice}"
+            )
         assert fetch.sent == []
 
 

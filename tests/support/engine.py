@@ -62,6 +62,8 @@ class Engine(Generic[V]):
     locks: list[AccountLock] = field(default_factory=list)
     #: Documents that were sent without the journal.
     published: list[Document] = field(default_factory=list)
+    #: What the guards have told.
+    guarded: list[Document] = field(default_factory=list)
 
     @property
     def venue(self) -> V:
@@ -140,6 +142,7 @@ async def engine(
     ledger.load(await journal.locks())
     scribe = Scribe(journal, ledger, bus, clock)
     actors = []
+    guarded: list[Document] = []
     for number, (account, venue) in enumerate(by_account.items()):
         terms = AccountTerms(
             account_id=account,
@@ -152,7 +155,14 @@ async def engine(
         )
         view = AccountView(venue, clock, background)
         context = AccountContext(
-            terms=terms, venue=venue, view=view, scribe=scribe, clock=clock, ledger=ledger, journal=journal
+            terms=terms,
+            venue=venue,
+            view=view,
+            scribe=scribe,
+            clock=clock,
+            ledger=ledger,
+            journal=journal,
+            on_guard=lambda _terms, document: guarded.append(document),
         )
         actors.append(AccountActor(context, node_id=NODE_ID))
     dispatcher = Dispatcher(actors, scribe, clock, node_id=NODE_ID)
@@ -203,8 +213,11 @@ async def engine(
         scribe=scribe,
         venues=by_account,
         published=published,
+        guarded=guarded,
     )
     ledger.add_listener(running.locks.append)
+    if journal.healthy:
+        await desk.recall()
     tasks = [
         asyncio.create_task(work, name=name)
         for name, work in {

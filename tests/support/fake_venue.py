@@ -35,7 +35,7 @@ from node.domain.steps import (
     Step,
     StepResult,
 )
-from node.errors import VenueError
+from node.errors import VenueAnswerUnknown, VenueError
 
 SPOT = "spot"
 LINEAR = "linear"
@@ -130,6 +130,8 @@ class FakeVenue:
     streams: bool = False
     #: Slices in which something is said to have happened.
     changed: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    #: Reads of positions show none, although the wallet shows that there are.
+    hiding: bool = False
     look_every_s: float = 0.05
     respite: float = 0.0
 
@@ -181,8 +183,9 @@ class FakeVenue:
         if self.arm_error is not None:
             raise self.arm_error
 
-    async def read_positions(self, slice_name: str) -> SliceSnapshot:
-        return replace(await self._read("positions", slice_name), orders=None, balances=None)
+    async def read_positions(self, slice_name: str, *, certain: bool = False) -> SliceSnapshot:
+        seen = await self._read("positions", slice_name)
+        return replace(seen, orders=None, balances=None, positions_doubtful=seen.positions_doubtful or not certain)
 
     async def read_slice(self, slice_name: str) -> SliceSnapshot:
         return await self._read("slice", slice_name)
@@ -199,14 +202,18 @@ class FakeVenue:
             raise self.unreadable[name]
         if self.orders_unreadable is not None and what != "positions":
             raise self.orders_unreadable
+        hidden = self.hiding and name == LINEAR
+        if hidden and what == "proof":
+            raise VenueAnswerUnknown("margin is in use, and no position was listed for it")
         return SliceSnapshot(
             slice=name,
-            positions=tuple(each for each in self.positions if each.slice == name),
+            positions=() if hidden else tuple(each for each in self.positions if each.slice == name),
             orders=tuple(each for each in self.orders if each.slice == name),
             balances=tuple(each for each in self.balances if each.slice == name),
             started_ns=started_ns,
             ended_ns=monotonic_ns(),
             read_at=datetime.now(UTC),
+            positions_doubtful=hidden,
         )
 
     async def quotes(self, symbols: Collection[str]) -> dict[str, Quote]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -80,6 +80,8 @@ class RecordedFetch:
     exchange: Any
     answers: dict[str, Answer | BaseException | Callable[[], Any]] = field(default_factory=dict)
     default: Answer = field(default_factory=lambda: answer({}))
+    #: Given first, one after the other, whatever is asked.
+    in_turn: Iterator[Answer] = field(default_factory=lambda: iter(()))
     sent: list[Sent] = field(default_factory=list)
 
     async def __call__(
@@ -95,7 +97,9 @@ class RecordedFetch:
         record = wire.current()
         if record is not None:
             record.sent_ns = time.monotonic_ns()
-        given = self.answers.get(f"{method} {parts.path}", self.answers.get(parts.path, self.default))
+        given = next(self.in_turn, None) or self.answers.get(
+            f"{method} {parts.path}", self.answers.get(parts.path, self.default)
+        )
         if isinstance(given, BaseException):
             raise given
         if not isinstance(given, Answer):

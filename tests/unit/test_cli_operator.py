@@ -19,6 +19,7 @@ from node.api.app import create_app
 from node.api.server import ApiServer, UnixListener
 from node.cli import main
 from node.domain.command import Action, RejectCode
+from node.domain.guard_mode import GuardMode
 from tests.support.counting_desk import ACCOUNT, ACCOUNT_NAME, COMMAND, CountingDesk, event
 
 DEADLINE_S = 5.0
@@ -132,6 +133,17 @@ async def test_a_drill_is_a_dry_run_to_its_end(daemon: Daemon) -> None:
     (request,) = daemon.desk.submitted
     assert (status, request.action, request.dry_run) == (0, Action.CLOSE_ALL, True)
     assert document == event("done", seq=2, verdict="drill_passed", dry_run=True)
+
+
+async def test_guard_sets_the_mode_and_prints_what_the_guard_does(daemon: Daemon) -> None:
+    """A word that is none of the modes is never sent."""
+    status, document = await daemon.call("guard", ACCOUNT_NAME, "revert")
+    assert (status, document) == (
+        0,
+        {"account_id": str(ACCOUNT), "guard": {"active": False, "after_lock": "revert", "after_close": "revert"}},
+    )
+    assert (await daemon.call("guard", ACCOUNT_NAME, "mild"))[0] == 1
+    assert daemon.desk.guard_modes == [(ACCOUNT, GuardMode.REVERT)]
 
 
 async def test_abort_prints_the_failed_event(daemon: Daemon) -> None:

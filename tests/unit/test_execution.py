@@ -11,7 +11,19 @@ import pytest
 
 from node.domain.command import Action, CommandState
 from node.domain.snapshot import Balance, PositionSide, Side
-from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, Outcome, Refusal, SellSpot, Step, StepResult
+from node.domain.steps import (
+    BuyToRepay,
+    CancelOrders,
+    CancelSymbol,
+    ClosePosition,
+    ConvertAsset,
+    Outcome,
+    Refusal,
+    RepayDebt,
+    SellSpot,
+    Step,
+    StepResult,
+)
 from node.engine.account import ExecutionTerms
 from node.errors import VenueUnavailable
 from tests.support.engine import ACCOUNT, OTHER, engine
@@ -306,6 +318,20 @@ class TestStuck:
 
 
 class TestUnknown:
+    async def test_protection_stays_while_the_wallet_shows_more_than_the_list_of_positions(self) -> None:
+        """A well-formed empty list is not believed: the stops of what it does not show are left alone."""
+        venue = book()
+        venue.hiding = True
+        async with engine(venue, execution=ExecutionTerms(deadline_s=0.5)) as node:
+            submission = await node.submit(Action.CLOSE_ALL)
+            told = await node.until_state(submission.document["command_id"], CommandState.INCOMPLETE)
+            assert told["verdict"] == "unknown"
+            assert [each.order_id for each in venue.orders if each.protective] == ["stop"]
+            venue.hiding = False
+            ending = await node.ending(submission.document["command_id"], within_s=10)
+        assert ending["verdict"] == "flat"
+        assert venue.orders == []
+
     async def test_is_never_flat_while_a_slice_cannot_be_read(self) -> None:
         """The other slice is closed at once; the command stays incomplete and says why."""
         venue = book()
@@ -459,6 +485,120 @@ class TestFlatten:
             document = await node.carried_out(Action.FLATTEN)
         assert {each["asset"]: each["verdict"] for each in document["balances"]}["DOGE"] == "unsellable"
 
+    async def test_sells_nothing_the_second_time(self) -> None:
+        """Running it twice is harmless."""
+        async with engine(self.venue(), keep=frozenset({"BNB"})) as node:
+            await node.carried_out(Action.FLATTEN)
+            sold = node.venue.calls["SellSpot"]
+            again = await node.carried_out(Action.FLATTEN)
+        assert again["verdict"] == "flat_with_residue"
+        assert again["orders"] == {"cancelled": 0, "placed": 0, "rejected": 0, "ambiguous": 0}
+        assert node.venue.calls["SellSpot"] == sold
+
+    async def test_waits_for_the_orders_that_still_trade_a_coin(self) -> None:
+        """Between a read and a sale they could fill."""
+        venue = self.venue()
+        venue.orders = [order("ETH/USDT", "resting", Side.SELL)]
+
+        def check(step: Step) -> None:
+            assert not isinstance(step, SellSpot) or step.asset != "ETH" or not venue.orders
+
+        venue.afterwards = check
+        async with engine(venue, keep=frozenset({"BNB"})) as node:
+            assert (await node.carried_out(Action.FLATTEN))["state"] == "done"
+
+    async def test_sells_although_a_position_is_too_small_to_be_closed(self) -> None:
+        """A residue that nothing can be done about keeps nothing else."""
+        venue = self.venue()
+        venue.interfere = lambda step: refused(step, Refusal.TOO_SMALL) if isinstance(step, ClosePosition) else None
+        async with engine(venue, keep=frozenset({"BNB"})) as node:
+            document = await node.carried_out(Action.FLATTEN)
+        assert document["state"] == "done"
+        assert {each.asset for each in venue.balances} == {"USDT", "DOGE", "BNB"}
+
+    async def test_repays_what_is_owed_when_everything_is_sold(self) -> None:
+        """A long on credit and a short: sold, repaid; bought only what was owed."""
+        venue = self.venue()
+        venue.positions = []
+        venue.balances = [
+            Balance(slice=SPOT, asset="USDT", free=Decimal(20000), debt=Decimal(2500)),
+            Balance(slice=SPOT, asset="ETH", free=Decimal("3.1")),
+            Balance(slice=SPOT, asset="BNB", free=Decimal(0), debt=Decimal(4)),
+        ]
+        async with engine(venue) as node:
+            document = await node.carried_out(Action.FLATTEN)
+        assert document["state"] == "done"
+        kinds = [type(step).__name__ for step in venue.steps]
+        assert kinds == ["SellSpot", "BuyToRepay", "RepayDebt", "RepayDebt"]
+        assert all(each.debt == 0 for each in venue.balances)
+        assert {each["asset"]: each["verdict"] for each in document["balances"]}["ETH"] == "flat"
+
+    async def test_looks_a_purchase_up_before_it_buys_again(self) -> None:
+        """An ambiguous one may have bought already."""
+        venue = self.venue()
+        venue.positions = []
+        venue.balances = [
+            Balance(slice=SPOT, asset="USDT", free=Decimal(20000)),
+            Balance(slice=SPOT, asset="BNB", free=Decimal(0), debt=Decimal(4)),
+        ]
+        lost = iter([True])
+
+        def lose(step: Step) -> StepResult | None:
+            if isinstance(step, BuyToRepay) and next(lost, False):
+                venue.apply(step)
+                return ambiguous(step)
+            return None
+
+        venue.interfere = lose
+        async with engine(venue) as node:
+            assert (await node.carried_out(Action.FLATTEN))["state"] == "done"
+        assert venue.calls["BuyToRepay"] == 1
+        assert venue.calls["filled"] >= 1
+
+    async def test_names_a_debt_that_the_venue_will_not_take_back(self) -> None:
+        """Tried a few times, then it ends as refused, and the account stays locked."""
+        venue = self.venue()
+        venue.positions = []
+        venue.balances = [Balance(slice=SPOT, asset="USDT", free=Decimal(20000), debt=Decimal(2500))]
+        venue.interfere = lambda step: refused(step, Refusal.OTHER) if isinstance(step, RepayDebt) else None
+        async with engine(venue) as node:
+            document = await node.carried_out(Action.FLATTEN, latch=False)
+        assert [(each["asset"], each["verdict"], each["debt"]) for each in document["balances"]] == [
+            ("USDT", "refused", "2500")
+        ]
+        assert document["verdict"] == "flat_with_residue"
+        assert document["lock"]["locked"] is True
+
+    async def test_hands_a_residue_to_the_venues_convert_service_once(self) -> None:
+        """Dust becomes base currency where the venue has such a call; refused, it stays dust."""
+        for answer, left in ((None, set()), (Refusal.OTHER, {"DOGE"}), (Refusal.DENIED, {"DOGE"})):
+            venue = self.venue()
+            venue.converting = True
+
+            def convert(step: Step, answer: Refusal | None = answer) -> StepResult | None:
+                return refused(step, answer) if answer and isinstance(step, ConvertAsset) else None
+
+            venue.interfere = convert
+            async with engine(venue, keep=frozenset({"BNB"})) as node:
+                document = await node.carried_out(Action.FLATTEN)
+            assert document["state"] == "done"
+            assert venue.calls["ConvertAsset"] == 1
+            assert {each.asset for each in venue.balances} - {"USDT", "BNB"} == left
+
+    async def test_watches_a_coin_whose_market_is_closed(self) -> None:
+        """It is reported as such, and sold when the market opens."""
+        venue = self.venue()
+        closed = {"ETH"}
+        venue.interfere = lambda step: (
+            refused(step, Refusal.MARKET_CLOSED) if isinstance(step, SellSpot) and step.asset in closed else None
+        )
+        async with engine(venue, keep=frozenset({"BNB"}), execution=ExecutionTerms(deadline_s=0.5)) as node:
+            submission = await node.submit(Action.FLATTEN)
+            told = await node.until_state(submission.document["command_id"], CommandState.INCOMPLETE)
+            assert {each["asset"]: each["verdict"] for each in told["balances"]}["ETH"] == "market_closed"
+            closed.clear()
+            assert (await node.ending(submission.document["command_id"], within_s=10))["state"] == "done"
+
 
 class TestOneGoalAnAccount:
     async def test_a_wider_command_does_not_wait_for_a_narrow_one_that_is_stuck(self) -> None:
@@ -599,6 +739,56 @@ class TestDrill:
             document = await node.carried_out(Action.CLOSE_ALL, dry_run=True)
         assert document["state"] == "failed"
         assert document["verdict"] == "drill_failed"
+
+    async def test_tells_what_would_be_left_and_which_way_it_would_lean(self) -> None:
+        """A basis book: the futures would go, the coin would stay."""
+        venue = FakeVenue(
+            positions=[position(BTC, "1", PositionSide.SHORT), position(ETH, "5")],
+            balances=[Balance(slice=SPOT, asset="BTC", free=Decimal(1))],
+        )
+        venue.markets[ETH] = rules(ETH, trading=False)
+        async with engine(venue) as node:
+            await node.armed()
+            document = await node.carried_out(Action.CLOSE_ALL, dry_run=True)
+        assert document["verdict"] == "drill_passed"
+        assert [(each["name"], each["quantity"], each["verdict"]) for each in document["left_over"]] == [
+            ("BTC", "1", "held"),
+            (ETH, "5", "market_closed"),
+        ]
+        assert document["net_exposure"] == [{"asset": "BTC", "value": "1"}, {"asset": "ETH", "value": "5"}]
+        assert document["predicted_ms"] > 0
+
+    async def test_of_flatten_tells_what_could_not_be_sold(self) -> None:
+        """Without a price nothing is dust, and the drill says so."""
+        venue = TestFlatten().venue()
+        async with engine(venue, keep=frozenset({"BNB"})) as node:
+            await node.armed()
+            document = await node.carried_out(Action.FLATTEN, dry_run=True)
+            left = {each["name"]: each["verdict"] for each in document["left_over"]}
+            assert (document["verdict"], left) == ("drill_passed", {"DOGE": "dust", "BNB": "held"})
+            assert document["planned"]["sales"] == 2
+            del venue.prices["DOGE/USDT"]
+            unpriced = await node.carried_out(Action.FLATTEN, dry_run=True)
+        assert unpriced["verdict"] == "drill_failed"
+        assert [each["code"] for each in unpriced["errors"]] == ["UNPRICED"]
+        assert {each["name"]: each["verdict"] for each in unpriced["left_over"]}["DOGE"] == "unsellable"
+
+    async def test_fails_where_a_position_has_no_rules_to_go_by(self) -> None:
+        """What the most is that one order may close is not known."""
+        venue = book()
+        del venue.markets[BTC]
+        async with engine(venue) as node:
+            await node.armed()
+            document = await node.carried_out(Action.CLOSE_ALL, dry_run=True)
+        assert document["verdict"] == "drill_failed"
+        assert [(each["code"], each["symbol"]) for each in document["errors"]] == [("UNLISTED", BTC)]
+
+    async def test_reads_as_a_proof_does(self) -> None:
+        """In causal order, so that its length is the real proof's."""
+        async with engine(book()) as node:
+            await node.armed()
+            await node.carried_out(Action.CLOSE_ALL, dry_run=True)
+            assert node.venue.calls["read_proof:linear"] == 1
 
     async def test_gives_way_to_a_real_command(self) -> None:
         """The drill ends as preempted, the command is carried out."""

@@ -6,6 +6,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from node.domain.flatten import (
+    NO_PAST,
     FlattenTerms,
     Holding,
     Past,
@@ -16,9 +17,9 @@ from node.domain.flatten import (
     spot_pairs,
     to_settle,
 )
-from node.domain.snapshot import Balance, MarketRules
-from node.domain.steps import OrderIds, SellSpot
-from tests.support.fake_venue import SPOT, rules
+from node.domain.snapshot import Balance, MarketRules, OpenOrder, Side
+from node.domain.steps import BalanceStep, BuyToRepay, ConvertAsset, OrderIds, RepayDebt, SellSpot
+from tests.support.fake_venue import SPOT, order, rules
 
 IDS = OrderIds(command_id=UUID(int=1), account_id=UUID(int=2), attempt=0, round=1)
 TERMS = FlattenTerms(base_currency="USDT")
@@ -165,3 +166,141 @@ class TestPrice:
         assert [sold(each).limit_price for each in sales] == [
             Decimal(price) for price in (950, 900, 800, 800, 800, 800)
         ]
+
+
+def steps(
+    *held: Balance,
+    terms: FlattenTerms = TERMS,
+    converts: bool = False,
+    resting: tuple[OpenOrder, ...] = (),
+    past: Past = NO_PAST,
+    **prices: str,
+) -> dict[str, BalanceStep]:
+    """What is done with a whole wallet, by asset; prices by symbol with an underscore for the slash."""
+    quotes = {
+        symbol: Quote(symbol=symbol, bid=Decimal(price), ask=Decimal(price))
+        for name, price in prices.items()
+        for symbol in (name.replace("_", "/"),)
+    }
+    market = SpotMarket(pairs=spot_pairs(rules(symbol) for symbol in quotes), quotes=quotes, converts=converts)
+    planned = plan_flatten(held, resting, terms, market, ids=IDS, past=past)
+    return {each.balance.asset: each.step for each in planned if each.step is not None}
+
+
+class TestRoutesThatAreDry:
+    def test_the_next_bridge_is_taken_where_the_first_has_no_bid(self) -> None:
+        """A market without buyers is no way out."""
+        markets = [rules(symbol, notional_min=None) for symbol in ("WAN/BTC", "BTC/USDT", "WAN/ETH", "ETH/USDT")]
+        quotes = {
+            symbol: Quote(symbol=symbol, bid=Decimal(bid), ask=Decimal(1))
+            for symbol, bid in {"WAN/BTC": "0", "BTC/USDT": "50000", "WAN/ETH": "0.01", "ETH/USDT": "3000"}.items()
+        }
+        market = SpotMarket(pairs=spot_pairs(markets), quotes=quotes)
+        (found,) = plan_flatten([balance("WAN", "5")], (), TERMS, market, ids=IDS)
+        assert sold(found).symbol == "WAN/ETH"
+
+    def test_wrapped_coins_and_other_stablecoins_go_by_the_venues_own_names(self) -> None:
+        """Each is an asset like any other."""
+        planned = steps(balance("WBETH", "2"), balance("USDC", "100"), WBETH_USDT="3300", USDC_USDT="1")
+        assert {asset: step.symbol for asset, step in planned.items()} == {"WBETH": "WBETH/USDT", "USDC": "USDC/USDT"}
+
+    def test_what_is_base_currencys_own_quote_is_never_bought_with(self) -> None:
+        """USDT becomes USDC only by buying USDC: the convert service does that, no order of ours."""
+        terms = FlattenTerms(base_currency="USDC")
+        assert steps(balance("USDT", "100"), terms=terms, USDC_USDT="1.25") == {}
+        assert steps(balance("USDT", "100"), terms=terms, converts=True, USDC_USDT="1.25") == {
+            "USDT": ConvertAsset(
+                slice=SPOT, asset="USDT", into="USDC", quantity=Decimal(100), least_received=Decimal(76)
+            )
+        }
+
+
+class TestOrdersInTheWay:
+    def test_a_coin_waits_until_the_orders_that_trade_it_are_gone(self) -> None:
+        """They could fill between the read and the sale."""
+        resting = (order("ETH/USDT", "o", Side.SELL),)
+        wallet = balance("ETH", "1", "1"), balance("BTC", "1")
+        assert set(steps(*wallet, resting=resting, ETH_USDT="1000", BTC_USDT="50000")) == {"BTC"}
+        assert set(steps(*wallet, ETH_USDT="1000", BTC_USDT="50000")) == {"ETH", "BTC"}
+
+
+class TestConversion:
+    def test_only_of_what_no_order_can_sell(self) -> None:
+        """Below the venue's minimum, and only where the venue has the service."""
+        held = balance("ETH", "0.004")
+        assert steps(held, ETH_USDT="1000") == {}
+        assert steps(held, converts=True, ETH_USDT="1000") == {
+            "ETH": ConvertAsset(
+                slice=SPOT, asset="ETH", into="USDT", quantity=Decimal("0.004"), least_received=Decimal("3.8")
+            )
+        }
+        assert isinstance(steps(balance("ETH", "4"), converts=True, ETH_USDT="1000")["ETH"], SellSpot)
+
+    def test_never_without_a_price_to_hold_the_offer_against(self) -> None:
+        """Nor while a part of it is locked."""
+        assert steps(balance("SXP", "4"), converts=True, ETH_USDT="1000") == {}
+        assert steps(balance("ETH", "0.004", "0.001"), converts=True, ETH_USDT="1000") == {}
+
+    def test_once_an_asset(self) -> None:
+        """An unclear one must not be asked for twice."""
+        past = Past(levels={}, converted={"ETH"})
+        assert steps(balance("ETH", "0.004"), converts=True, past=past, ETH_USDT="1000") == {}
+
+
+class TestDebts:
+    def test_are_repaid_last(self) -> None:
+        """Nothing is repaid while anything is left to be sold."""
+        wallet = (balance("BTC", "1.5"), balance("USDT", "100", debt="40000"))
+        assert set(steps(*wallet, BTC_USDT="50000")) == {"BTC"}
+        assert steps(balance("USDT", "75100", debt="40000"), BTC_USDT="50000") == {
+            "USDT": RepayDebt(slice=SPOT, asset="USDT", amount=Decimal(40000))
+        }
+
+    def test_are_never_repaid_with_nothing(self) -> None:
+        """Some venues take a zero for everything."""
+        assert steps(balance("USDT", "0", debt="5"), BTC_USDT="50000") == {}
+        assert steps(balance("USDT", "0.000000001", debt="5"), BTC_USDT="50000") == {}
+
+    def test_in_the_same_coin_keep_as_much_of_it(self) -> None:
+        """What will be given back is not sold first and bought again."""
+        (step,) = steps(balance("ETH", "3", debt="1"), ETH_USDT="1000").values()
+        assert isinstance(step, SellSpot)
+        assert step.quantity == 2
+        assert steps(balance("ETH", "1", debt="1"), ETH_USDT="1000") == {
+            "ETH": RepayDebt(slice=SPOT, asset="ETH", amount=Decimal(1))
+        }
+
+    def test_what_is_owed_and_not_there_is_bought_and_nothing_else(self) -> None:
+        """With a little for the fee, which is taken out of what is bought."""
+        (step,) = steps(balance("ETH", "0", debt="8"), balance("USDT", "30000"), ETH_USDT="1000").values()
+        assert isinstance(step, BuyToRepay)
+        assert (step.asset, step.quantity, step.limit_price) == ("ETH", Decimal("8.016"), Decimal(1050))
+
+    def test_are_bought_only_with_the_base_currency_that_is_there(self) -> None:
+        """Two shorts share it; neither may borrow for the other."""
+        owed = (balance("ETH", "0", debt="8"), balance("BTC", "0", debt="1"), balance("USDT", "10000"))
+        found = steps(*owed, ETH_USDT="1000", BTC_USDT="50000")
+        spent = sum(step.quantity * step.limit_price for step in found.values() if isinstance(step, BuyToRepay))
+        assert {type(step) for step in found.values()} == {BuyToRepay}
+        assert spent <= 10000
+
+    def test_a_trifle_is_not_bought(self) -> None:
+        """Below what any order may be: it is named, and it is dust."""
+        assert steps(balance("ETH", "0", debt="0.001"), balance("USDT", "100"), ETH_USDT="1000") == {}
+
+    def test_of_kept_coins_and_of_base_currency_are_repaid_too(self) -> None:
+        """Base currency last of all: it buys the others."""
+        terms = FlattenTerms(base_currency="USDT", keep=frozenset({"BNB"}))
+        wallet = [balance("BNB", "12", debt="4"), balance("USDT", "100", debt="50")]
+        assert steps(*wallet, terms=terms, BNB_USDT="600") == {
+            "BNB": RepayDebt(slice=SPOT, asset="BNB", amount=Decimal(4))
+        }
+        wallet[0] = balance("BNB", "8")
+        assert steps(*wallet, terms=terms, BNB_USDT="600") == {
+            "USDT": RepayDebt(slice=SPOT, asset="USDT", amount=Decimal(50))
+        }
+
+    def test_that_the_venue_will_not_take_back_stay(self) -> None:
+        """And are named."""
+        past = Past(levels={}, unrepayable={"USDT"})
+        assert steps(balance("USDT", "100", debt="50"), past=past, BTC_USDT="50000") == {}

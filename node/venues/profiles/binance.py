@@ -34,10 +34,12 @@ from node.venues.profiles import binance_answers as answers
 from node.venues.profiles import binance_calls as calls
 from node.venues.profiles import binance_convert as convert
 from node.venues.profiles import binance_judgements as judgements
+from node.venues.profiles import binance_streams as streams
 from node.venues.profiles import binance_wallets as wallets
 from node.venues.profiles.binance_effects import effect_of
 from node.venues.profiles.binance_layout import layout
 from node.venues.profiles.binance_refusals import CLOCK, refusal_of
+from node.venues.stream import Stream
 from node.venues.strict import decimal, row
 
 _CANCELS: Final = (CancelOrders, CancelSymbol)
@@ -139,7 +141,7 @@ class BinanceProfile:
         book: MarketBook,
         answer: Answer,
         positions: Collection[Position],
-        orders: Collection[OpenOrder],
+        orders: Collection[OpenOrder] | None,
     ) -> None:
         """Margin in use must be explained by what is listed."""
         wallets.corroborate(part, book, answer, positions, orders)
@@ -221,14 +223,14 @@ class BinanceProfile:
                 return charge.bucket, int(value)
         return None
 
-    def quote_calls(self, book: MarketBook, symbols: Collection[str]) -> tuple[Call, ...]:
+    def quote_calls(self, book: MarketBook, symbols: Collection[str], *, whole: bool = False) -> tuple[Call, ...]:
         """One request, whatever the number."""
         ids = sorted({book.by_symbol[symbol].market_id for symbol in symbols if symbol in book.by_symbol})
-        return (calls.quote_call(ids),) if ids else ()
+        return (calls.quote_call(None if whole else ids),) if ids else ()
 
-    def quotes(self, book: MarketBook, symbols: Collection[str], answer: Answer) -> dict[str, Quote]:
+    def quotes(self, book: MarketBook, symbols: Collection[str], call: Call, answer: Answer) -> dict[str, Quote]:
         """Best bids and offers."""
-        return answers.quotes(book, symbols, answer)
+        return answers.quotes(book, symbols, answer, by_name=bool(call.params))
 
     def order_call(self, step: SpotOrder, kind: MarketKind) -> Call:
         """By origClientOrderId."""
@@ -246,6 +248,10 @@ class BinanceProfile:
     def never_existed(self, reply: Reply) -> bool:
         """-2013: Order does not exist."""
         return reply.code == "-2013" and (reply.status or 0) < 500
+
+    def streams(self, layout: Layout, *, sandbox: bool) -> tuple[Stream, ...]:
+        """User data streams, one a product."""
+        return streams.streams(layout, sandbox=sandbox)
 
     def probe(self, layout: Layout, books: Mapping[MarketKind, MarketBook]) -> tuple[Step, Call] | None:
         """On a derivative market if the account has one: that is where the right to trade is missing most often."""

@@ -149,15 +149,22 @@ def _remaining(entry: Row) -> Decimal:
     return decimal(entry, "origQty") - decimal(entry, "executedQty")
 
 
-def quotes(book: MarketBook, symbols: Collection[str], answer: Answer) -> dict[str, Quote]:
-    """``GET /api/v3/ticker/bookTicker``; a market without bids or offers has no quote."""
-    wanted = frozenset(symbols)
+def quotes(book: MarketBook, symbols: Collection[str], answer: Answer, *, by_name: bool) -> dict[str, Quote]:
+    """``GET /api/v3/ticker/bookTicker``; a market without bids or offers has no quote.
+
+    Asked by name, every market has its row: an answer without it is some other answer.
+    """
+    wanted = frozenset(symbols) & book.by_symbol.keys()
     found: dict[str, Quote] = {}
+    told: set[str] = set()
     for entry in [answer] if isinstance(answer, dict) else rows(answer, "quotes"):
         rules = book.by_id.get(text(entry, "symbol"))
+        told |= {rules.symbol} if rules is not None else set()
         bid, ask = positive(entry, "bidPrice"), positive(entry, "askPrice")
         if rules is not None and rules.symbol in wanted and bid is not None and ask is not None:
             found[rules.symbol] = Quote(symbol=rules.symbol, bid=bid, ask=ask)
+    if by_name and not wanted <= told:
+        raise VenueAnswerUnknown(f"no quotes of {', '.join(sorted(wanted - told))}")
     return found
 
 

@@ -181,11 +181,11 @@ def probe_call(market_id: str, kind: MarketKind) -> Call:
     return _cancel(f"{_PREFIX[kind]}DeleteOrder", kind, symbol=market_id, origClientOrderId=PROBE_ID)
 
 
-def quote_call(market_ids: list[str]) -> Call:
-    """Best bids and offers of some spot markets, or of all."""
-    by_name = len(market_ids) <= QUOTES_BY_NAME
-    names = json.dumps(market_ids, ensure_ascii=False, separators=(",", ":"))
-    params = {"symbols": names} if by_name else {}
+def quote_call(market_ids: list[str] | None) -> Call:
+    """Best bids and offers of some spot markets, or (None, or too many) of all."""
+    params = {}
+    if market_ids is not None and len(market_ids) <= QUOTES_BY_NAME:
+        params = {"symbols": json.dumps(market_ids, ensure_ascii=False, separators=(",", ":"))}
     return _read("publicGetTickerBookTicker", MarketKind.SPOT, 4, **params)
 
 

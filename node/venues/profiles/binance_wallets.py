@@ -59,7 +59,11 @@ def _coin(exchange: Ccxt, entry: Row) -> str:
 
 
 def corroborate(
-    part: Slice, book: MarketBook, answer: Answer, positions: Collection[Position], orders: Collection[OpenOrder]
+    part: Slice,
+    book: MarketBook,
+    answer: Answer,
+    positions: Collection[Position],
+    orders: Collection[OpenOrder] | None,
 ) -> None:
     """Hold a futures wallet against the lists that were read with it.
 
@@ -75,7 +79,8 @@ def corroborate(
     account = row(answer, "account")
     _match_positions(part, book, account, positions)
     _match_margin(part, book, account, "positionInitialMargin", "position", [each.market_id for each in positions])
-    _match_margin(part, book, account, "openOrderInitialMargin", "order", [each.market_id for each in orders])
+    if orders is not None:
+        _match_margin(part, book, account, "openOrderInitialMargin", "order", [each.market_id for each in orders])
 
 
 def _match_positions(part: Slice, book: MarketBook, account: Row, positions: Collection[Position]) -> None:

@@ -1,0 +1,120 @@
+"""Which account is drilled next, and when none is."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from node.domain.command import THE_NODE, Action, CommandState, Door, RejectCode
+from node.engine.drill_schedule import DrillSchedule
+from tests.support.engine import ACCOUNT, OTHER, Engine, engine, request
+from tests.support.fake_venue import FakeVenue, position
+
+BTC = "BTC/USDT:USDT"
+
+
+class SetClock:
+    """A wall clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.at = datetime(2026, 11, 25, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        """As set."""
+        return self.at
+
+    def monotonic_ns(self) -> int:
+        """Not asked for."""
+        raise NotImplementedError
+
+    def boottime_ns(self) -> int:
+        """Not asked for."""
+        raise NotImplementedError
+
+
+async def schedule(node: Engine, clock: SetClock, drilled: dict[object, datetime]) -> DrillSchedule:
+    """Daily drills of all accounts that are ready."""
+    await node.armed()
+    async with asyncio.timeout(5):
+        while not all(actor.healthy for actor in node.dispatcher.actors.values()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    return DrillSchedule(
+        every=timedelta(days=1),
+        action=Action.CLOSE_ALL,
+        actors=node.dispatcher.actors,
+        inbox=node.inbox,
+        clock=clock,
+        drilled_at=drilled,  # type: ignore[arg-type]
+    )
+
+
+async def test_who_was_never_drilled_is_due_and_then_not_for_a_while() -> None:
+    """Also if that drill fails: it is not repeated at once."""
+    clock = SetClock()
+    async with engine(FakeVenue()) as node:
+        plan = await schedule(node, clock, {})
+        assert plan.due() == ACCOUNT
+        await plan.order(ACCOUNT)
+        assert plan.due() is None
+        clock.at += timedelta(minutes=16)
+        assert plan.due() == ACCOUNT
+
+
+async def test_a_drill_of_an_earlier_run_counts() -> None:
+    """The period goes on across restarts; who has waited longest is first."""
+    clock = SetClock()
+    drilled: dict[object, datetime] = {
+        ACCOUNT: clock.at - timedelta(hours=30),
+        OTHER: clock.at - timedelta(hours=40),
+    }
+    async with engine(FakeVenue(), FakeVenue()) as node:
+        plan = await schedule(node, clock, drilled)
+        assert plan.due() == OTHER
+        drilled[OTHER] = clock.at
+        assert plan.due() == ACCOUNT
+        drilled[ACCOUNT] = clock.at
+        assert plan.due() is None
+
+
+async def test_nobody_is_drilled_beside_a_real_command_or_without_a_journal() -> None:
+    """A drill would only be preempted, or be forgotten."""
+    venue = FakeVenue(positions=[position(BTC, "1")])
+    async with engine(venue) as node:
+        plan = await schedule(node, SetClock(), {})
+        venue.answering.clear()
+        closing = await node.submit(Action.CLOSE_ALL)
+        assert plan.due() is None
+        venue.answering.set()
+        await node.ending(closing.document["command_id"])
+        assert plan.due() == ACCOUNT
+        node.journal.down = True
+        assert plan.due() is None
+
+
+async def test_what_is_ordered_is_a_drill_on_record() -> None:
+    """Nothing is placed; the account knows when it was drilled."""
+    venue = FakeVenue(positions=[position(BTC, "1")])
+    async with engine(venue) as node:
+        plan = await schedule(node, SetClock(), {})
+        await plan.order(ACCOUNT)
+        async with asyncio.timeout(5):
+            while ACCOUNT not in node.desk.drilled_at:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        (document,) = (await node.journal.last_drills()).values()
+    assert (document["issuer"], document["dry_run"], document["verdict"]) == (THE_NODE, True, "drill_passed")
+    assert venue.steps == []
+
+
+@pytest.mark.parametrize("action", [Action.CLOSE_ALL, Action.FLATTEN, Action.LOCK, Action.UNLOCK])
+async def test_the_schedule_may_rehearse_and_nothing_else(action: Action) -> None:
+    """Its name opens no other door."""
+    async with engine(FakeVenue(positions=[position(BTC, "1")])) as node:
+        await node.armed()
+        wanted = request(action, issuer=THE_NODE, door=Door.DIRECT, epoch=0 if action is Action.UNLOCK else None)
+        submission = await node.desk.submit(wanted)
+        assert submission.rejection is not None
+        assert submission.rejection.code is RejectCode.FORBIDDEN
+        assert submission.document["state"] == CommandState.REJECTED
+        assert not node.ledger.get(ACCOUNT).locked

@@ -1,0 +1,454 @@
+"""What the guard of a locked account undoes, what it leaves alone, and how it slows down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+
+from node.domain.command import Action, CommandState
+from node.domain.guard import Baseline, Pace, adds_exposure, baseline_document, baseline_from, plan_guard
+from node.domain.guard_mode import GuardMode, GuardModes
+from node.domain.plan import LegMemory, Scope
+from node.domain.snapshot import Balance, MarketKind, OpenOrder, Position, PositionSide, Side, SliceSnapshot
+from node.domain.steps import CancelOrders, ClosePosition, OrderIds, Outcome, Refusal, Step, StepResult
+from node.engine.account import ExecutionTerms
+from node.engine.actor import AccountActor
+from node.errors import VenueUnavailable
+from tests.support.engine import ACCOUNT, Engine, engine
+from tests.support.fake_venue import LINEAR, SPOT, FakeVenue, ambiguous, order, position, refused, rules
+
+BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
+IDS = OrderIds(command_id=UUID(int=1), account_id=UUID(int=2), attempt=0, round=1)
+REVERT = GuardModes(after_lock=GuardMode.REVERT, after_close=GuardMode.REVERT)
+CANCEL = GuardModes(after_lock=GuardMode.CANCEL, after_close=GuardMode.CANCEL)
+SECOND = 1_000_000_000
+
+
+def seen(*positions: Position, orders: tuple[OpenOrder, ...] = ()) -> SliceSnapshot:
+    """A fresh read of the derivatives."""
+    at = datetime(2026, 11, 25, tzinfo=UTC)
+    return SliceSnapshot(
+        slice=LINEAR, positions=positions, orders=orders, balances=(), started_ns=1, ended_ns=2, read_at=at
+    )
+
+
+def planned(
+    snapshot: SliceSnapshot, baseline: Baseline, modes: GuardModes = REVERT, kind: MarketKind = MarketKind.LINEAR
+) -> list[Step]:
+    """What the guard would do."""
+    markets = {symbol: rules(symbol) for symbol in (BTC, ETH)}
+    plan = plan_guard(
+        snapshot, kind, baseline, modes, markets, ids=IDS, memory={}, max_slippage=Decimal("0.05")
+    )  # fmt: skip
+    return list(plan.steps)
+
+
+def closes(steps: list[Step]) -> dict[tuple[str, PositionSide], Decimal]:
+    """Contracts closed, by leg."""
+    found: dict[tuple[str, PositionSide], Decimal] = {}
+    for step in steps:
+        if isinstance(step, ClosePosition):
+            found[step.symbol, step.side] = found.get((step.symbol, step.side), Decimal(0)) + step.contracts
+    return found
+
+
+def cancelled(steps: list[Step]) -> set[str]:
+    """Orders cancelled."""
+    return {order_id for step in steps if isinstance(step, CancelOrders) for order_id in step.order_ids}
+
+
+class TestPlan:
+    def test_the_operators_own_hedge_survives(self) -> None:
+        """What was there at the lock is left alone, at its size."""
+        hedge = position(BTC, "2", PositionSide.SHORT)
+        assert planned(seen(hedge), Baseline().taken(seen(hedge))) == []
+
+    def test_only_what_exceeds_the_baseline_is_closed(self) -> None:
+        """Three where two were: one goes."""
+        baseline = Baseline().taken(seen(position(BTC, "2")))
+        assert closes(planned(seen(position(BTC, "3")), baseline)) == {(BTC, PositionSide.LONG): Decimal(1)}
+
+    def test_a_position_that_was_turned_round_is_all_excess(self) -> None:
+        """The other side was not there."""
+        baseline = Baseline().taken(seen(position(BTC, "2")))
+        turned = position(BTC, "1", PositionSide.SHORT)
+        assert closes(planned(seen(turned), baseline)) == {(BTC, PositionSide.SHORT): Decimal(1)}
+
+    def test_a_smaller_position_is_nobodys_business(self) -> None:
+        """Risk went down."""
+        baseline = Baseline().taken(seen(position(BTC, "2")))
+        assert planned(seen(position(BTC, "1")), baseline) == []
+
+    def test_an_excess_above_the_market_maximum_is_split(self) -> None:
+        """As every close."""
+        steps = planned(seen(position(BTC, "250")), Baseline().taken(seen()))
+        assert [step.contracts for step in steps if isinstance(step, ClosePosition)] == [100, 100, 50]
+
+    def test_nothing_is_closed_of_a_slice_that_was_not_seen_since_the_lock(self) -> None:
+        """It cannot be told what was there."""
+        assert planned(seen(position(BTC, "2")), Baseline()) == []
+
+    def test_cancel_closes_nothing(self) -> None:
+        """It only cancels."""
+        entry = order(BTC, "entry")
+        assert planned(seen(position(BTC, "2"), orders=(entry,)), Baseline().taken(seen()), CANCEL) == [
+            CancelOrders(slice=LINEAR, symbol=BTC, market_id="BTCUSDT", order_ids=("entry",), trigger=False)
+        ]
+
+    def test_off_does_nothing(self) -> None:
+        """Not even cancel."""
+        off = GuardModes(after_lock=GuardMode.OFF, after_close=GuardMode.OFF)
+        assert planned(seen(position(BTC, "2"), orders=(order(BTC, "entry"),)), Baseline().taken(seen()), off) == []
+
+    def test_orders_that_protect_stay_and_orders_that_could_open_go(self) -> None:
+        """In both books, one-way and hedge; also what rested there before the lock."""
+        orders = (
+            order(BTC, "entry"),
+            order(BTC, "entry-trigger", trigger=True),
+            order(BTC, "stop", Side.SELL, reduce_only=True, trigger=True),
+            order(ETH, "leg-entry", Side.SELL, position_side=PositionSide.SHORT),
+            order(ETH, "leg-stop", Side.BUY, position_side=PositionSide.SHORT),
+        )
+        steps = planned(seen(position(BTC, "2"), orders=orders), Baseline().taken(seen(position(BTC, "2"))))
+        assert cancelled(steps) == {"entry", "entry-trigger", "leg-entry"}
+        assert closes(steps) == {}
+
+    def test_on_spot_only_purchases_add_exposure(self) -> None:
+        """A sale lightens; from a wallet that can owe it may be a short."""
+        buy, sell = order("SOL/USDT", "buy"), order("SOL/USDT", "sell", Side.SELL)
+        assert [adds_exposure(each, MarketKind.SPOT) for each in (buy, sell)] == [True, False]
+        assert [adds_exposure(each, MarketKind.MARGIN) for each in (buy, sell)] == [True, True]
+
+    def test_a_leg_that_is_too_small_to_close_is_left(self) -> None:
+        """It would be tried for ever."""
+        plan = plan_guard(
+            seen(position(BTC, "1")),
+            MarketKind.LINEAR,
+            Baseline().taken(seen()),
+            REVERT,
+            {BTC: rules(BTC)},
+            ids=IDS,
+            memory={(BTC, PositionSide.LONG): LegMemory(too_small=3)},
+            max_slippage=Decimal("0.05"),
+        )
+        assert plan.steps == ()
+
+
+class TestBaseline:
+    def test_is_taken_once(self) -> None:
+        """What was opened since is no part of it."""
+        baseline = Baseline().taken(seen(position(BTC, "1"))).taken(seen(position(BTC, "5")))
+        assert baseline.excess(position(BTC, "5")) == 4
+
+    def test_after_a_close_nothing_is_left_alone_in_its_scope(self) -> None:
+        """But what the proof still shows; outside it all is as it was."""
+        before = Baseline().taken(seen(position(BTC, "1"), position(ETH, "2")))
+        after = before.after_close(Scope(symbols=frozenset({BTC})), [seen(position(ETH, "3"))])
+        assert after.excess(position(BTC, "1")) == 1
+        assert after.excess(position(ETH, "3")) == 1
+        dust = before.after_close(Scope(), [seen(position(BTC, "0.001"))])
+        assert dust.excess(position(BTC, "0.001")) == 0
+
+    def test_each_scope_has_its_own_mode(self) -> None:
+        """After a close of one symbol the others are watched as after a LOCK."""
+        modes = GuardModes(after_lock=GuardMode.CANCEL, after_close=GuardMode.REVERT)
+        after = Baseline().after_close(Scope(symbols=frozenset({BTC})), [])
+        assert (after.mode(modes, BTC), after.mode(modes, ETH)) == (GuardMode.REVERT, GuardMode.CANCEL)
+
+    def test_after_a_close_that_was_given_up_it_is_taken_anew(self) -> None:
+        """A person was told, and decides about what is left."""
+        after = Baseline().taken(seen(position(BTC, "1"))).after_failure([LINEAR])
+        assert not after.knows(LINEAR)
+
+    def test_survives_being_written_down(self) -> None:
+        """With sizes, scopes and a person's word."""
+        at = datetime(2026, 11, 25, 10, 0, 0, 123000, tzinfo=UTC)
+        baseline = replace(
+            Baseline(since=at)
+            .taken(seen(position(BTC, "1.25", PositionSide.SHORT)))
+            .after_close(Scope(symbols=frozenset({ETH})), []),
+        )
+        assert baseline_from(baseline_document(baseline, GuardMode.REVERT)) == (baseline, GuardMode.REVERT)
+
+
+class TestPace:
+    def test_ten_interventions_in_a_minute_begin_the_spacing_and_a_quiet_minute_ends_it(self) -> None:
+        """No ping-pong for fees."""
+        pace = Pace()
+        for number in range(9):
+            pace = pace.intervened(number * SECOND)
+            assert pace.may_ns(number * SECOND) == 0
+        pace = pace.intervened(9 * SECOND)
+        assert pace.may_ns(9 * SECOND) == 30 * SECOND
+        pace = pace.intervened(39 * SECOND)
+        assert pace.may_ns(40 * SECOND) == 29 * SECOND
+        assert not pace.intervened(100 * SECOND).spaced
+
+    def test_ten_interventions_in_more_than_a_minute_are_none_too_many(self) -> None:
+        """Only what is frequent is slowed down."""
+        pace = Pace()
+        for number in range(30):
+            pace = pace.intervened(number * 7 * SECOND)
+        assert not pace.spaced
+
+
+def guarded_by(modes: GuardModes) -> ExecutionTerms:
+    """Terms with these modes."""
+    return ExecutionTerms(deadline_s=2.0, settle_s=0.05, guard=modes)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait, at most some seconds."""
+    async with asyncio.timeout(5):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def guard_of(node: Engine) -> AccountActor:
+    """The first account's actor."""
+    return node.dispatcher.actors[ACCOUNT]
+
+
+async def locked(node: Engine) -> None:
+    """LOCK, and wait until the baseline is there."""
+    await node.armed()
+    await node.carried_out(Action.LOCK)
+    await until(lambda: all(each["baseline"] for each in guard_of(node).guard.document()["slices"].values()))
+
+
+class TestWatch:
+    async def test_orders_placed_after_a_lock_are_cancelled_and_told(self) -> None:
+        """With the lock's epoch, so that a reader can tell which lock it was."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
+        async with engine(venue) as node:
+            await locked(node)
+            venue.orders.append(order(BTC, "entry"))
+            await until(lambda: venue.orders == [])
+            await until(lambda: bool(node.guarded))
+        (told,) = node.guarded
+        assert told["schema"] == "sovereign-node/guard/1"
+        assert told["lock"] == {"locked": True, "epoch": 1}
+        assert [(step["deed"], step["symbol"], step["outcome"]) for step in told["steps"]] == [("cancel", BTC, "done")]
+        assert [each.contracts for each in venue.positions] == [2], "after a LOCK positions are left alone"
+
+    async def test_revert_closes_what_exceeds_the_baseline_and_no_more(self) -> None:
+        """The hedge of before the lock stays at its size."""
+        venue = FakeVenue(positions=[position(BTC, "2", PositionSide.SHORT)])
+        async with engine(venue, execution=guarded_by(REVERT)) as node:
+            await locked(node)
+            venue.markets[ETH] = rules(ETH)
+            venue.positions = [position(BTC, "3", PositionSide.SHORT), position(ETH, "1")]
+            await until(lambda: len(venue.positions) == 1)
+            await until(lambda: venue.positions[0].contracts == 2)
+        assert [(each.symbol, each.contracts) for each in venue.positions] == [(BTC, Decimal(2))]
+
+    async def test_what_is_opened_after_a_close_is_closed_again(self) -> None:
+        """Nothing was left alone: the account was proven flat."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
+        async with engine(venue) as node:
+            assert (await node.carried_out(Action.CLOSE_ALL))["verdict"] == "flat"
+            venue.positions.append(position(BTC, "1"))
+            await until(lambda: venue.positions == [])
+
+    async def test_after_a_close_of_one_symbol_the_others_are_left_alone(self) -> None:
+        """They were there, and they were not the command's."""
+        venue = FakeVenue(positions=[position(BTC, "2"), position(ETH, "5")])
+        async with engine(venue) as node:
+            await node.carried_out(Action.CLOSE_ALL, symbols=(BTC,))
+            venue.positions.append(position(BTC, "1"))
+            await until(lambda: [each.symbol for each in venue.positions] == [ETH])
+            assert venue.positions[0].contracts == 5
+
+    async def test_balances_are_never_sold(self) -> None:
+        """What is bought stays; the order that would buy more goes."""
+        venue = FakeVenue(balances=[Balance(slice=SPOT, asset="ETH", free=Decimal(3))])
+        venue.markets["ETH/USDT"] = rules("ETH/USDT")
+        async with engine(venue, execution=guarded_by(REVERT)) as node:
+            await locked(node)
+            venue.credit("ETH", Decimal(4))
+            venue.orders.append(order("ETH/USDT", "buy"))
+            await until(lambda: venue.orders == [])
+        assert [each.free for each in venue.balances] == [7]
+
+    async def test_an_unlocked_account_is_not_watched(self) -> None:
+        """Nor read more often."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
+        async with engine(venue) as node:
+            await locked(node)
+            await node.carried_out(Action.UNLOCK, epoch=1)
+            reads = venue.calls["read_slice:linear"]
+            venue.orders.append(order(BTC, "entry"))
+            await asyncio.sleep(0.6)
+            assert len(venue.orders) == 1
+            assert venue.calls["read_slice:linear"] <= reads + 1
+
+    async def test_a_live_command_is_not_interfered_with(self) -> None:
+        """It plans by itself; the guard comes back when it has ended."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
+        venue.interfere = lambda step: refused(step, Refusal.OVERLOADED) if isinstance(step, ClosePosition) else None
+        async with engine(venue, execution=guarded_by(REVERT)) as node:
+            closing = await node.submit(Action.CLOSE_ALL)
+            await node.until_state(closing.document["command_id"], CommandState.RUNNING)
+            assert not guard_of(node).guard.active
+            venue.interfere = lambda _step: None
+            await node.ending(closing.document["command_id"])
+            assert guard_of(node).guard.active
+
+    async def test_what_an_aborted_close_has_left_is_left_to_the_person(self) -> None:
+        """Aborting means: stop closing."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
+        venue.interfere = lambda step: refused(step, Refusal.OVERLOADED) if isinstance(step, ClosePosition) else None
+        async with engine(venue, execution=guarded_by(REVERT)) as node:
+            closing = await node.submit(Action.CLOSE_ALL)
+            await node.until_state(closing.document["command_id"], CommandState.RUNNING)
+            await node.desk.abort(UUID(closing.document["command_id"]), by="me", reason=None)
+            venue.interfere = lambda _step: None
+            tried = venue.calls["ClosePosition"]
+            await until(lambda: guard_of(node).guard.document()["slices"][LINEAR]["baseline"])
+            await asyncio.sleep(0.6)
+            assert venue.calls["ClosePosition"] == tried
+            venue.positions = [position(BTC, "3")]
+            await until(lambda: venue.positions[0].contracts == 2)
+
+    async def test_a_second_lock_takes_no_new_baseline(self) -> None:
+        """Or whoever can send LOCK could bless what was opened since."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
+        async with engine(venue, execution=guarded_by(REVERT)) as node:
+            await locked(node)
+            venue.reading.clear()
+            venue.positions = [position(BTC, "3")]
+            await node.carried_out(Action.LOCK)
+            venue.reading.set()
+            await until(lambda: venue.positions[0].contracts == 2)
+
+    async def test_the_baseline_survives_a_restart(self) -> None:
+        """What was opened while the node was away is undone."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
+        async with engine(venue, execution=guarded_by(REVERT)) as first:
+            await locked(first)
+            await until(lambda: first.journal.calls["keep_guard"] > 1)
+        again = FakeVenue(positions=[position(BTC, "3")])
+        async with engine(again, journal=first.journal, execution=guarded_by(REVERT)):
+            await until(lambda: again.positions[0].contracts == 2)
+
+    async def test_a_persons_word_changes_the_mode_and_survives_a_restart(self) -> None:
+        """Until the next one."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
+        async with engine(venue, execution=guarded_by(REVERT)) as node:
+            await locked(node)
+            assert node.desk.set_guard(ACCOUNT, GuardMode.OFF)["active"] is False
+            venue.positions = [position(BTC, "3")]
+            await asyncio.sleep(0.4)
+            assert venue.positions[0].contracts == 3
+            kept = node.journal.calls["keep_guard"]
+            node.desk.set_guard(ACCOUNT, GuardMode.CANCEL)
+            await until(lambda: node.journal.calls["keep_guard"] > kept)
+        again = FakeVenue(positions=[position(BTC, "3")])
+        async with engine(again, journal=node.journal, execution=guarded_by(REVERT)) as node:
+            assert node.desk.set_guard(ACCOUNT, None)["after_lock"] == "revert"
+            await until(lambda: again.positions[0].contracts == 2)
+
+    async def test_an_order_of_unknown_outcome_is_not_repeated_before_it_can_no_longer_arrive(self) -> None:
+        """Two closes of the excess would cut into the baseline."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
+        async with engine(venue, execution=guarded_by(REVERT)) as node:
+            await locked(node)
+            venue.interfere = lambda step: ambiguous(step) if isinstance(step, ClosePosition) else None
+            venue.positions = [position(BTC, "3")]
+            await until(lambda: venue.calls["ClosePosition"] == 1)
+            reads = venue.calls["read_slice:linear"]
+            await until(lambda: venue.calls["read_slice:linear"] >= reads + 2)
+            assert venue.calls["ClosePosition"] == 1
+
+    async def test_a_stream_wakes_it_at_once(self) -> None:
+        """Long before the next look would have come."""
+        venue = FakeVenue(positions=[position(BTC, "2")], streams=True, look_every_s=600.0)
+        async with engine(venue) as node:
+            await locked(node)
+            venue.orders.append(order(BTC, "entry"))
+            venue.changed.put_nowait(LINEAR)
+            await until(lambda: venue.orders == [])
+
+    async def test_somebody_elses_read_wakes_it_too(self) -> None:
+        """The view reads positions every two seconds anyway."""
+        venue = FakeVenue(positions=[position(BTC, "2")], look_every_s=600.0)
+        async with engine(venue, execution=guarded_by(REVERT)) as node:
+            await locked(node)
+            venue.positions = [position(BTC, "3")]
+            guard_of(node).context.view.note(await venue.read_positions(LINEAR))
+            await until(lambda: venue.positions[0].contracts == 2)
+
+    async def test_looks_that_are_too_rare_are_an_alert(self) -> None:
+        """Only where no stream tells in between."""
+        venue = FakeVenue(look_every_s=16.0)
+        async with engine(venue) as node:
+            await locked(node)
+            document = guard_of(node).guard.document()
+            assert document["interval_s"] == 16.0
+            assert document["alerts"][0].startswith("GUARD_INTERVAL")
+            venue.streams = True
+            assert guard_of(node).guard.document()["alerts"] == []
+
+    async def test_an_engine_that_opens_again_and_again_is_undone_ten_times_a_minute_and_then_spaced(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An alert, and no ping-pong for fees."""
+        monkeypatch.setattr("node.engine.guard.LOOK_GAP_S", 0.001)
+        venue = FakeVenue(positions=[], look_every_s=0.005)
+        venue.markets[BTC] = rules(BTC)
+        async with engine(venue) as node:
+            await locked(node)
+            for number in range(10):
+                venue.orders.append(order(BTC, f"entry-{number}"))
+                await until(lambda: venue.orders == [])
+            await until(lambda: guard_of(node).guard.spaced)
+            venue.orders.append(order(BTC, "entry-again"))
+            await asyncio.sleep(0.2)
+            assert len(venue.orders) == 1
+            assert node.guarded[-1]["alert"] is True
+            assert node.guarded[-1]["interventions_last_minute"] == 10
+
+    async def test_a_slice_that_cannot_be_read_keeps_nobody_from_the_others(self) -> None:
+        """And is looked at again."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
+        async with engine(venue) as node:
+            await locked(node)
+            venue.unreadable[SPOT] = VenueUnavailable("gone")
+            venue.orders.append(order(BTC, "entry"))
+            await until(lambda: [each for each in venue.orders if each.slice == LINEAR] == [])
+
+    async def test_nothing_is_proven_while_a_step_of_its_is_in_flight(self) -> None:
+        """A command that comes meanwhile ends only on proofs that began after that step had ended."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
+        async with engine(venue, execution=guarded_by(REVERT)) as node:
+            await locked(node)
+            venue.answering.clear()
+            venue.orders.append(order(BTC, "entry"))
+            await until(lambda: guard_of(node).guard.busy)
+            held = venue.answering
+            venue.answering = asyncio.Event()
+            venue.answering.set()
+            closing = await node.submit(Action.CLOSE_ALL)
+            command_id = closing.document["command_id"]
+            await until(lambda: venue.positions == [])
+            await asyncio.sleep(0.2)
+            assert guard_of(node).live, "the guard's cancel is still on its way"
+            held.set()
+            document = await node.ending(command_id)
+            assert document["verdict"] == "flat"
+
+    async def test_a_refusal_by_permission_is_told_and_not_hammered(self) -> None:
+        """Ten times a minute at most, then spaced."""
+        venue = FakeVenue(look_every_s=0.01)
+        venue.interfere = lambda step: StepResult(step=step, outcome=Outcome.REFUSED, refusal=Refusal.PERMISSION)
+        async with engine(venue) as node:
+            await locked(node)
+            venue.orders.append(order(BTC, "entry"))
+            await until(lambda: guard_of(node).guard.spaced)
+            assert venue.calls["CancelOrders"] == 10
