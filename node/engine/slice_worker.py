@@ -20,6 +20,7 @@ from node.domain.round import clear, size, target, without_cancelled
 from node.domain.snapshot import OpenOrder, SliceSnapshot
 from node.domain.steps import CancelOrders, CancelSymbol, ConvertAsset, OrderIds, Outcome, Refusal, Step, StepResult
 from node.engine.account import AccountTerms
+from node.engine.known_orders import KnownOrders
 from node.engine.ports import Venue
 from node.engine.slice_goal import Pursuer, SliceGoal
 from node.engine.view import AccountView
@@ -77,6 +78,7 @@ class SliceWorker:
         self._ended: list[StepResult] = []
         #: Whether the orders are known as of the last whole read; otherwise only positions can be acted upon.
         self._whole = True
+        self._orders = KnownOrders()
         #: The orders that the last round has left; None before it.
         self._known_orders: tuple[OpenOrder, ...] | None = None
         self._before_positions: dict[PositionKey, Decimal] = {}
@@ -141,6 +143,8 @@ class SliceWorker:
     async def run(self) -> None:
         """Pursue until stopped. Returns when nothing is in flight any more: reads are given up, steps never."""
         try:
+            if (last := self._view.last(self.name)) is not None:
+                self._orders.saw(last.snapshot.orders or ())
             await self._pursuit.orders_first(self.name)
             await self._pursue()
         except asyncio.CancelledError:
@@ -262,9 +266,10 @@ class SliceWorker:
 
     async def _consider(self, goal: SliceGoal, proof: SliceSnapshot) -> None:
         """Take a causal read as the proof, if there is nothing to do in it."""
-        plan = await self._plan(goal, proof)
+        completed = self._orders.completed(proof)
+        plan = await self._plan(goal, completed)
         if plan.steps:
-            self._working = proof
+            self._working = completed
             self._idle_rounds += 1
             if self._denied:
                 self._tell_what_is_left(proof)
@@ -399,6 +404,7 @@ class SliceWorker:
     async def _step(self, step: Step) -> StepResult:
         result = await self._venue.execute(step)
         self._last_step_ended_ns = max(self._last_step_ended_ns, self._clock.monotonic_ns())
+        self._orders.ended(result)
         self._ended.append(result)
         self._pursuit.account_for(result)
         return result
@@ -419,7 +425,7 @@ class SliceWorker:
             orders = self._known_orders if self._known_orders is not None else last and last.snapshot.orders
             return replace(seen, orders=orders or (), balances=None)
         self._whole = True
-        return snapshot
+        return self._orders.completed(snapshot)
 
     async def _read_proof(self) -> SliceSnapshot:
         proof = self._noted(await self._venue.read_proof(self.name))

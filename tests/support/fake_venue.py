@@ -132,6 +132,8 @@ class FakeVenue:
     changed: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
     #: Reads of positions show none, although the wallet shows that there are.
     hiding: bool = False
+    #: Orders that no list shows any more, although they rest.
+    unlisted: set[str] = field(default_factory=set)
     look_every_s: float = 0.05
     respite: float = 0.0
 
@@ -208,7 +210,7 @@ class FakeVenue:
         return SliceSnapshot(
             slice=name,
             positions=() if hidden else tuple(each for each in self.positions if each.slice == name),
-            orders=tuple(each for each in self.orders if each.slice == name),
+            orders=tuple(each for each in self.orders if each.slice == name and each.order_id not in self.unlisted),
             balances=tuple(each for each in self.balances if each.slice == name),
             started_ns=started_ns,
             ended_ns=monotonic_ns(),

@@ -318,6 +318,28 @@ class TestStuck:
 
 
 class TestUnknown:
+    async def test_an_order_that_the_lists_leave_out_is_cancelled_by_its_id(self) -> None:
+        """It was seen, and nobody has said that it is gone; a stop goes after its position as always."""
+        venue = book()
+        async with engine(venue) as node:
+            await node.armed()
+            venue.unlisted = {"entry", "stop", "spot-order"}
+            assert (await node.carried_out(Action.CLOSE_ALL))["verdict"] == "flat"
+        assert venue.orders == []
+
+    async def test_an_order_that_the_venue_will_neither_list_nor_cancel_is_given_up_after_a_few_tries(self) -> None:
+        """Then the lists are believed."""
+        venue = book()
+        venue.interfere = lambda step: (
+            refused(step, Refusal.OTHER) if isinstance(step, CancelOrders) and "entry" in step.order_ids else None
+        )
+        async with engine(venue, execution=ExecutionTerms(deadline_s=30)) as node:
+            await node.armed()
+            venue.unlisted = {"entry"}
+            document = await node.carried_out(Action.CLOSE_ALL)
+        assert document["verdict"] == "flat"
+        assert document["orders"]["rejected"] == 3
+
     async def test_protection_stays_while_the_wallet_shows_more_than_the_list_of_positions(self) -> None:
         """A well-formed empty list is not believed: the stops of what it does not show are left alone."""
         venue = book()
