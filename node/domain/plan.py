@@ -210,10 +210,12 @@ def closes_of(
 
 
 def _chunk(position: Position, leg: LegMemory, step: Decimal | None, least: Decimal | None) -> Decimal | None:
-    """What was learnt about the largest order, held against the position as it is now and the smallest order."""
+    """What was learnt about the largest order, held against the position as it is now, and the smallest order: with
+    room for two of those no rest is left that would be smaller.
+    """
     if leg.chunk_max is None:
         return None
-    return max(leg.chunk_max, position.contracts / CHUNKS_MAX, round_to(least or Decimal(0), step, up=True))
+    return round_to(max(leg.chunk_max, position.contracts / CHUNKS_MAX, 2 * (least or Decimal(0))), step, up=True)
 
 
 def split(

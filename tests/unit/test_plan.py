@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -10,10 +11,10 @@ from uuid import UUID
 
 import pytest
 
-from node.domain.plan import LegMemory, Plan, Scope, plan_slice, protection_price, round_to, split
+from node.domain.plan import LegMemory, Plan, Scope, learn, plan_slice, protection_price, round_to, split
 from node.domain.snapshot import MarketRules, OpenOrder, Position, PositionSide, Side, SliceSnapshot
-from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, OrderIds
-from tests.support.fake_venue import LINEAR, order, position, rules
+from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, OrderIds, Refusal
+from tests.support.fake_venue import LINEAR, order, position, refused, rules
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 LONG, SHORT = PositionSide.LONG, PositionSide.SHORT
@@ -202,11 +203,32 @@ class TestCloses:
             Decimal(10),
         ]
 
-    def test_chunks_never_become_smaller_than_one_step(self) -> None:
-        """However often the venue refused the size: an order below the step can never be taken."""
+    def test_chunks_never_become_so_small_that_a_rest_could_not_be_closed(self) -> None:
+        """However often the venue refused the size: there is always room for two of its smallest orders."""
         memory = {(BTC, LONG): LegMemory(chunk_max=Decimal("0.0004"))}
-        parts = [step.contracts for step in closes(plan(position(BTC, "0.003"), memory=memory))]
-        assert parts == [Decimal("0.001")] * 3
+        parts = [step.contracts for step in closes(plan(position(BTC, "0.005"), memory=memory))]
+        assert parts == [Decimal("0.002"), Decimal("0.002"), Decimal("0.001")]
+
+    def test_a_chunk_learnt_from_a_small_position_does_not_cut_a_grown_one_to_pieces(self) -> None:
+        """Sixteen orders at most, however far the engine has gone on opening."""
+        memory = {(BTC, LONG): LegMemory(chunk_max=Decimal("0.1"))}
+        assert len(closes(plan(position(BTC, "160"), memory=memory))) == 16
+
+    def test_too_small_a_chunk_says_nothing_of_the_position(self) -> None:
+        """The next order is for the whole of it."""
+        held = position(BTC, "5")
+        refusal = refused(closes(plan(held))[0], Refusal.TOO_SMALL)
+        memory = learn({held.key: LegMemory(chunk_max=Decimal(1))}, [refusal], seen(held))
+        assert (memory[held.key].chunk_max, memory[held.key].too_small) == (None, 0)
+
+    def test_protection_goes_only_on_a_read_that_is_borne_out(self) -> None:
+        """A list of positions alone may leave one out."""
+        doubtful = replace(seen(stop()), positions_doubtful=True)
+        arguments: dict[str, Any] = {
+            "ids": IDS, "memory": {}, "max_slippage": Decimal("0.05"), "fresh": True
+        }  # fmt: skip
+        assert plan_slice(doubtful, Scope(), {BTC: rules(BTC)}, **arguments).steps == ()
+        assert len(plan_slice(seen(stop()), Scope(), {BTC: rules(BTC)}, **arguments).steps) == 1
 
     def test_splitting_leaves_no_part_below_the_venues_minimum(self) -> None:
         """A rest that the venue would refuse as too small is made up from the part before it."""
