@@ -1,0 +1,91 @@
+"""Chooses the venues, gives every test the ones where its failure can occur, and sees that it was judged."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from functools import cache
+from itertools import product
+from typing import Any, Protocol
+
+import pytest
+
+from node.venues import pool
+from tests.failure import stage
+from tests.failure.books import BOOKS
+from tests.failure.venues import VENUES, VenueUnderTest
+
+_trust = cache(pool.trust)
+
+
+class Compress(Protocol):
+    """Makes the engine's constants shorter."""
+
+    def __call__(self, **constants: float) -> None:
+        """By name, in every module that has it."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """One venue only."""
+    parser.addoption("--venue", action="append", choices=sorted(VENUES), help="a simulated venue; all if left out")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The mark that says which failures a test stands for."""
+    config.addinivalue_line("markers", "failure(*names): the failures that a test stands for")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every venue where the failure can occur; every contract and every book of it where a test asks for one."""
+    if "venue" not in metafunc.fixturenames:
+        return
+    # The option is known only where this folder was named on the command line.
+    chosen = metafunc.config.getoption("--venue", default=None) or sorted(VENUES)
+    names = {name for mark in metafunc.definition.iter_markers("failure") for name in mark.args}
+    venues = [venue for venue in (VENUES[name] for name in chosen) if not names & venue.impossible.keys()]
+    wanted = ["venue", *(name for name in ("contract", "book") if name in metafunc.fixturenames)]
+    cases = [case for venue in venues for case in product([venue], *(_choices(venue, name) for name in wanted[1:]))]
+    ids = ["-".join(str(getattr(each, "name", each)) for each in case) for case in cases]
+    metafunc.parametrize(",".join(wanted), [case if len(wanted) > 1 else case[0] for case in cases], ids=ids)
+
+
+def _choices(venue: VenueUnderTest, name: str) -> tuple[Any, ...]:
+    return venue.contracts if name == "contract" else BOOKS
+
+
+@pytest.fixture
+def compress(monkeypatch: pytest.MonkeyPatch) -> Compress:
+    """Minutes in milliseconds, where nothing else can be waited for."""
+
+    def shorten(**constants: float) -> None:
+        for name, value in constants.items():
+            modules = [
+                module for key, module in sys.modules.items() if key.startswith("node.") and hasattr(module, name)
+            ]
+            assert modules, f"nobody has a constant called {name}"
+            for module in modules:
+                monkeypatch.setattr(module, name, value)
+
+    return shorten
+
+
+@pytest.fixture(autouse=True)
+def _quick_and_quiet(compress: Compress) -> None:
+    """Short pauses; and a background that polls once and then keeps still, so that faults reach whom they are for."""
+    compress(POSITIONS_EVERY_S=3600.0, SWEEP_EVERY_S=3600.0, WARM_SOCKETS_EVERY_S=3600.0, SOCKETS_MIN=2, SOCKETS_MAX=4)
+    compress(PAUSE_MAX_S=0.1)
+
+
+@pytest.fixture(autouse=True)
+def _trust_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The authority is the same for all: reading the system's own costs more than a whole close."""
+    monkeypatch.setattr(pool, "trust", _trust)
+
+
+@pytest.fixture(autouse=True)
+def _judged(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A failure test that never set the stage has not been judged."""
+    before = stage.stages
+    yield
+    if request.node.get_closest_marker("failure") is not None:
+        assert stage.stages > before, "the test did not use the stage"

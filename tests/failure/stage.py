@@ -1,0 +1,360 @@
+"""The stage of every failure: the real engine and the real ccxt class, over TLS, before a simulator that misbehaves."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import pytest
+
+from node.domain.command import Action, Command, CommandState
+from node.domain.flatten import FlattenTerms
+from node.domain.permission import Permission
+from node.domain.result import Document
+from node.engine.account import ExecutionTerms
+from node.engine.authority import Issuer
+from node.sim.accounts import Account
+from node.sim.faults import Intent
+from node.sim.market import Market, Product
+from node.sim.orders import Leg, Order, OrderKind, OrderTerms, Origin, Side
+from node.sim.scenarios import AccountSeed
+from node.sim.server import serve
+from node.sim.simulator import Simulator
+from node.sim.world import select_markets
+from node.venues.ccxt_venue import CcxtVenue
+from node.venues.lane import background
+from node.venues.options import VenueOptions
+from node.venues.pool import Pools
+from tests.failure.books import ONE_WAY, staged
+from tests.failure.log_witness import captured_logs, unforgivable
+from tests.failure.venues import VenueUnderTest
+from tests.failure.witness import Ambush, Witness, unified
+from tests.support.engine import Engine, account_id, engine
+
+#: A test's own patience; nothing here should come near it.
+WITHIN_S: Final = 15.0
+#: How long nothing must have been asked before the background counts as quiet.
+QUIET_S: Final = 0.025
+#: How often the stage was set: a failure test that does not use it has not been checked.
+stages = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A running node, the venue that it faces, and the witness."""
+
+    under_test: VenueUnderTest
+    sim: Simulator
+    node: Engine[CcxtVenue]
+    witness: Witness
+    log: list[dict[str, Any]]
+    names: dict[UUID, str]
+
+    # What the venue does
+
+    def misbehave(self, deed: object, *intents: str, times: int | None = 1, **match: object) -> None:
+        """The next requests of that intent go wrong; ``times=None`` for good."""
+        wanted: dict[str, object] = {"intent": list(intents)} if intents else {}
+        self.sim.set_faults(rules=[{"match": wanted | match, "times": times, "do": deed}])
+
+    def refuse(self, reason: str, *intents: str, times: int | None = 1, **match: object) -> None:
+        """They are refused for that reason, in the venue's own words."""
+        self.misbehave({"refuse": {"reason": reason}}, *(intents or ("place",)), times=times, **match)
+
+    def set(self, **faults: object) -> None:
+        """Anything else that a simulator can be told."""
+        self.sim.set_faults(**faults)
+
+    # What is really there
+
+    @property
+    def account(self) -> Account:
+        """The first account, as the venue keeps it."""
+        return self.sim.account
+
+    def market(self, name: str) -> Market:
+        """By its neutral name."""
+        return select_markets(self.sim.core, name)[0]
+
+    def symbol(self, name: str) -> str:
+        """As the node says it."""
+        return unified(self.market(name))
+
+    def held(self, name: str) -> Decimal:
+        """Contracts of both legs of a market together, by the venue's own books."""
+        market = self.market(name)
+        return sum((abs(each.quantity) for each in self.account.open_positions() if each.market == market), Decimal(0))
+
+    def triggers(self, name: str) -> list[Order]:
+        """Conditional orders of a market that wait."""
+        market = self.market(name)
+        return [
+            order
+            for order in self.account.open_orders.values()
+            if order.terms.market == market and order.waits_for_trigger
+        ]
+
+    def empty(self, account: Account | None = None) -> bool:
+        """Whether no position and no order is left."""
+        account = account or self.account
+        return not any(account.open_positions()) and not account.open_orders
+
+    def balance(self, asset: str, wallet: Product = Product.SPOT) -> Decimal:
+        """What is held of a coin."""
+        return self.account.balance(wallet, asset).total
+
+    def resize(self, name: str, quantity: str) -> None:
+        """Somebody else changes a position, unseen: signed contracts, zero closes it."""
+        market = self.market(name)
+        held = [each for each in self.account.open_positions() if each.market == market]
+        held[0].quantity = Decimal(quantity)
+        self.witness.note(self.account)
+
+    def just_before(
+        self,
+        intent: str,
+        action: Callable[[], object],
+        *,
+        market: str | None = None,
+        product: str | None = None,
+        after: int = 0,
+    ) -> None:
+        """Do something in the moment before the venue looks at such a request."""
+        found = self.market(market) if market else None
+        self.witness.ambush(
+            Ambush(
+                intent=Intent(intent),
+                product=found.product if found else product,
+                symbol=found.symbol if found else None,
+                after=after,
+                action=action,
+            )
+        )
+
+    def engine_order(self, name: str, quantity: str, *, price_factor: str | None = None) -> Order:
+        """The account's own engine places an order: signed contracts; at market, or resting at a part of the mark."""
+        market = self.market(name)
+        side = Side.BUY if Decimal(quantity) > 0 else Side.SELL
+        hedged = market.product in self.account.hedge_mode
+        mark = self.sim.core.listing(market).mark
+        terms = OrderTerms(
+            market=market,
+            side=side,
+            kind=OrderKind.LIMIT if price_factor else OrderKind.MARKET,
+            client_id=f"engine-{uuid4().hex[:12]}",
+            venue_type="LIMIT" if price_factor else "MARKET",
+            quantity=abs(Decimal(quantity)),
+            price=market.whole_ticks(mark * Decimal(price_factor)) if price_factor else None,
+            leg=(Leg.LONG if side is Side.BUY else Leg.SHORT) if hedged else Leg.NET,
+            origin=Origin.ENGINE,
+        )
+        return self.sim.core.place(self.account, terms)
+
+    # What the node was seen doing
+
+    def count(self, *intents: str, product: str | None = None, market: str | None = None, account: str = "") -> int:
+        """How many requests of that kind have arrived."""
+        symbol = self.market(market).symbol if market else None
+        return sum(
+            (not intents or seen.intent.value in intents)
+            and product in (None, seen.product)
+            and (symbol is None or symbol in seen.symbols)
+            and account in ("", seen.account)
+            for seen in self.witness.requests
+        )
+
+    async def until(self, true: Callable[[], object], *, within_s: float = WITHIN_S) -> None:
+        """Wait until something at the venue has made it true."""
+        await self.witness.until(true, within_s=within_s)
+
+    # What the node is told
+
+    async def command(self, action: Action, number: int = 0, **parameters: Any) -> UUID:
+        """Send a command; its id."""
+        submission = await self.node.submit(action, account_id(number), **parameters)
+        assert submission.rejection is None, submission.rejection
+        return UUID(submission.document["command_id"])
+
+    async def ending(self, command_id: UUID, *, within_s: float = WITHIN_S) -> Document:
+        """The document that a command ends with."""
+        return await self.node.ending(command_id, within_s=within_s)
+
+    async def reaches(self, command_id: UUID, state: CommandState, *, within_s: float = WITHIN_S) -> Document:
+        """Its first document in that state."""
+        return await self.node.until_state(command_id, state, within_s=within_s)
+
+    async def close_all(self, number: int = 0, *, within_s: float = WITHIN_S, **parameters: Any) -> Document:
+        """CLOSE_ALL to its ending."""
+        return await self.ending(await self.command(Action.CLOSE_ALL, number, **parameters), within_s=within_s)
+
+    async def flatten(self, number: int = 0, *, within_s: float = WITHIN_S, **parameters: Any) -> Document:
+        """FLATTEN to its ending."""
+        return await self.ending(await self.command(Action.FLATTEN, number, **parameters), within_s=within_s)
+
+    async def command_close(self, number: int = 0, **parameters: Any) -> UUID:
+        """Send a CLOSE_ALL; its id."""
+        return await self.command(Action.CLOSE_ALL, number, **parameters)
+
+    async def incomplete(self, command_id: UUID) -> Document:
+        """The document that says that the deadline has passed."""
+        return await self.reaches(command_id, CommandState.INCOMPLETE)
+
+    async def closes_flat(self, **parameters: Any) -> Document:
+        """CLOSE_ALL must end flat, and the venue be empty."""
+        document = await self.close_all(**parameters)
+        assert (document["state"], document["verdict"]) == ("done", "flat"), document
+        assert self.empty(), self.sim.state()["accounts"]
+        return document
+
+    async def abort(self, command_id: UUID) -> Document:
+        """Give a command up, for a test that is about what never ends."""
+        await self.node.desk.abort(command_id, by="test", reason=None)
+        return await self.ending(command_id)
+
+    async def all_answered(self) -> None:
+        """Wait for requests that the venue is still holding: what arrives late is judged too."""
+        async with asyncio.timeout(WITHIN_S):
+            while True:
+                if all(entry.answered_ns is not None for entry in self.sim.journal.entries()):
+                    return
+                await asyncio.sleep(QUIET_S)
+
+    async def quiet(self) -> None:
+        """Wait until the background has done its first round: it must not eat the faults meant for a command."""
+        actors = self.node.dispatcher.actors.values()
+        async with asyncio.timeout(WITHIN_S):
+            while True:
+                before = len(self.sim.journal.entries())
+                await asyncio.sleep(QUIET_S)
+                entries = self.sim.journal.entries()
+                answered = all(entry.answered_ns is not None for entry in entries)
+                if answered and len(entries) == before and all(actor.healthy for actor in actors):
+                    return
+
+
+@asynccontextmanager
+async def stage(
+    under_test: VenueUnderTest,
+    *books: AccountSeed,
+    armed: bool = True,
+    slices: tuple[str, ...] | None = None,
+    faults: dict[str, object] | None = None,
+    permission: Permission = Permission.CLOSE,
+    deadline_s: float = 5.0,
+    settle_s: float = 0.05,
+    request_timeout_s: float = 0.25,
+    base_currency: str = "USDT",
+    keep: frozenset[str] = frozenset(),
+    min_value: str = "5",
+    issuers: tuple[Issuer, ...] = (),
+    venue_offset: timedelta | None = None,
+    buys: bool = False,
+    **options: Any,
+) -> AsyncIterator[Stage]:
+    """Set the stage: one account a book, all from one address. At the end everything is judged.
+
+    Args:
+        armed: Wait until the accounts are armed and their background is quiet.
+        faults: In force before the node starts.
+        buys: A debt may have to be bought back.
+    """
+    global stages
+    stages += 1
+    books = books or (ONE_WAY,)
+    async with AsyncExitStack() as stack:
+        log = stack.enter_context(captured_logs())
+        scenario = stack.enter_context(staged(books))
+        sim = await stack.enter_async_context(serve(venue=under_test.name, scenario=scenario, ca_dir=_authority()))
+        witness = Witness(sim, under_test.client_id, under_test.repaid_amount, base_currency, keep)
+        sim.set_faults(**(faults or {}))
+        pools = Pools()
+        stack.push_async_callback(pools.close)
+        venues = []
+        for book in books:
+            values: dict[str, Any] = {
+                "exchange": under_test.name,
+                "credentials": sim.credentials(book.name),
+                "connect_to": f"127.0.0.1:{sim.port}",
+                "ca_file": sim.ca_path,
+                "permission": permission,
+                "slices": slices or under_test.slices,
+                "request_timeout_s": request_timeout_s,
+                "warm_sockets": 1,
+            }
+            venue = CcxtVenue(VenueOptions(**(values | options)), under_test.profile(), pools)
+            stack.push_async_callback(venue.close)
+            venues.append(venue)
+        node = await stack.enter_async_context(
+            engine(
+                *venues,
+                execution=ExecutionTerms(deadline_s=deadline_s, settle_s=settle_s),
+                permission=permission,
+                flatten=FlattenTerms(base_currency=base_currency, keep=keep, min_value=Decimal(min_value)),
+                issuers=issuers,
+                venue_offset=venue_offset,
+                background=background,
+            )
+        )
+        names = {account_id(number): book.name for number, book in enumerate(books)}
+        _listen(node, witness, names)
+        the = Stage(under_test=under_test, sim=sim, node=node, witness=witness, log=log, names=names)
+        if armed:
+            await the.node.armed()
+            await the.quiet()
+        try:
+            yield the
+        except BaseException:
+            _tell(the)
+            raise
+        await the.all_answered()
+        wrong = witness.verdict(buys=buys) + unforgivable(log) + _unmet(the)
+        if wrong:
+            _tell(the)
+            pytest.fail("\n".join(wrong), pytrace=False)
+
+
+def _listen(node: Engine[CcxtVenue], witness: Witness, names: dict[UUID, str]) -> None:
+    usual = node.scribe.on_event
+
+    def on_event(command: Command, document: Document) -> None:
+        if command.account_id is not None:
+            witness.heard(command, document, names[command.account_id])
+        usual(command, document)
+
+    node.scribe.on_event = on_event
+
+
+def _unmet(the: Stage) -> list[str]:
+    """Faults that no request has met: the test would have shown nothing."""
+    return [f"never met: {rule}" for rule in the.sim.faults.document()["rules"] if not rule["applied"]]
+
+
+def _tell(the: Stage) -> None:
+    """For whoever has to find out why: what was logged, and what arrived."""
+    for event in the.log:
+        sys.stdout.write(f"{event}\n")
+    for entry in the.sim.journal.entries()[-150:]:
+        fault = f" {entry.fault}" if entry.fault else ""
+        params = {name: value for name, value in entry.params.items() if name not in ("timestamp", "recvWindow")}
+        sys.stdout.write(f"{entry.method} {entry.path} {params} -> {entry.status} {entry.code}{fault}\n")
+
+
+@cache
+def _authority() -> Path:
+    """One certificate authority for the run."""
+    return Path(tempfile.mkdtemp(prefix="failure-ca-"))
+
+
+def intents(*names: str) -> list[str]:
+    """Checked names of intents, for parametrizing."""
+    return [Intent(name).value for name in names]

@@ -1,0 +1,118 @@
+"""Request budgets: what the venue says when there were too many, and what several accounts of one address may spend."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from tests.failure.books import ONE_WAY
+from tests.failure.conftest import Compress
+from tests.failure.failures import failure
+from tests.failure.stage import Stage, stage
+from tests.failure.venues import Contract, VenueUnderTest
+
+READS = ("positions", "orders", "triggers", "balances")
+
+
+def arrivals_s(the: Stage, product: str, since_ns: int) -> list[float]:
+    """When requests of a product came, in seconds after that."""
+    return [
+        (seen.at_ns - since_ns) / 1e9
+        for seen in the.witness.requests
+        if seen.product == product and seen.at_ns > since_ns
+    ]
+
+
+@failure("rate_limit")
+@pytest.mark.parametrize("intent", ["place", "positions"])
+async def test_after_429_nothing_is_sent_there_until_the_time_is_over(
+    venue: VenueUnderTest, contract: Contract, intent: str
+) -> None:
+    """One second by Retry-After; what was on its way already may still arrive."""
+    async with stage(venue) as the:
+        refused_at: list[int] = []
+        the.just_before(intent, lambda: refused_at.append(time.monotonic_ns()), product=contract.product)
+        the.misbehave({"rate_limit": {"retry_after": 1}}, intent, product=contract.product)
+        await the.closes_flat()
+        later = arrivals_s(the, contract.product, refused_at[0])
+        assert [at for at in later if 0.1 < at < 0.95] == []
+        assert max(later) >= 0.95
+
+
+@failure("rate_limit", "slow_part")
+async def test_a_limited_product_does_not_hold_up_the_others(venue: VenueUnderTest) -> None:
+    """Budgets are counted by product: the others are closed at once."""
+    async with stage(venue) as the:
+        the.misbehave({"rate_limit": {"retry_after": 1}}, "place", product="inverse")
+        began = time.monotonic()
+        command = await the.command_close()
+        await the.until(lambda: not any(each.market.product == "linear" for each in the.account.open_positions()))
+        assert time.monotonic() - began < 0.8
+        assert (await the.ending(command))["verdict"] == "flat"
+
+
+@failure("ban")
+async def test_a_banned_address_waits_the_ban_out(venue: VenueUnderTest) -> None:
+    """Every request during a ban prolongs it at a real venue: only what was on its way arrives."""
+    async with stage(venue) as the:
+        banned_at: list[int] = []
+        the.just_before("place", lambda: banned_at.append(time.monotonic_ns()))
+        the.misbehave({"ban_418": {"retry_after": 1}}, "place")
+        await the.closes_flat()
+        for product in ("linear", "inverse", "spot"):
+            early = [at for at in arrivals_s(the, product, banned_at[0]) if 0.15 < at < 0.9]
+            assert len(early) <= 1, f"{product}: {early}"
+
+
+@failure("ban", "unread_slice")
+async def test_during_a_ban_nothing_is_claimed(venue: VenueUnderTest) -> None:
+    """The deadline passes in the middle of it."""
+    async with stage(venue, deadline_s=0.5) as the:
+        the.misbehave({"ban_418": {"retry_after": 2}}, "place")
+        command = await the.command_close()
+        assert (await the.incomplete(command))["verdict"] in ("unknown", "not_flat")
+        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.empty()
+
+
+@failure("shared_address", "overload")
+async def test_two_stuck_accounts_of_one_address_stay_within_its_budget(
+    venue: VenueUnderTest, compress: Compress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three minutes in five seconds; neither is ever told that it was too much, and both are closed in the end."""
+    venue.shorten_minute(monkeypatch.setattr, 1.5)
+    compress(PAUSE_MIN_S=0.002, PAUSE_MAX_S=0.01)
+    books = (ONE_WAY, replace(ONE_WAY, name="other"))
+    async with stage(venue, *books, deadline_s=4.5) as the:
+        the.refuse("overloaded", "place", "cancel", times=None)
+        commands = [await the.command_close(number) for number in (0, 1)]
+        for command in commands:
+            await the.incomplete(command)
+        told = [entry for entry in the.sim.journal.entries() if entry.status in (418, 429)]
+        assert told == [], f"told {len(told)} times that it was too much"
+        the.set(clear=True)
+        for command in commands:
+            assert (await the.ending(command))["verdict"] == "flat"
+        assert all(the.empty(account) for account in the.sim.core.accounts.values())
+
+
+@failure("shared_address")
+async def test_a_stuck_account_leaves_enough_for_another_of_the_same_address(
+    venue: VenueUnderTest, compress: Compress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second account's close comes when the first has been stuck for a while, and ends at once."""
+    venue.shorten_minute(monkeypatch.setattr, 3.0)
+    compress(PAUSE_MIN_S=0.002, PAUSE_MAX_S=0.01)
+    books = (ONE_WAY, replace(ONE_WAY, name="other"))
+    async with stage(venue, *books, deadline_s=2.0) as the:
+        the.refuse("overloaded", "place", times=None, account=ONE_WAY.name)
+        stuck = await the.command_close(0)
+        await the.incomplete(stuck)
+        began = time.monotonic()
+        document = await the.close_all(1)
+        assert document["verdict"] == "flat"
+        assert time.monotonic() - began < 1.5
+        the.set(clear=True)
+        assert (await the.ending(stuck))["verdict"] == "flat"

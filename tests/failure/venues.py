@@ -1,0 +1,90 @@
+"""The simulated venues that are put through the failures. Whatever only one venue says stands here, not in a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from node.sim.binance import limits as binance_limits
+from node.venues.profile import Profile
+from node.venues.profiles import binance_calls
+from node.venues.profiles.binance import BinanceProfile
+
+#: Replaces an attribute of an object for the length of a test.
+Patch = Callable[[object, str, object], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """The contract that most tests of one kind of market are about; every book holds it."""
+
+    product: str
+    #: In the simulators' words.
+    market: str
+
+    def __str__(self) -> str:
+        return self.product
+
+
+LINEAR: Final = Contract(product="linear", market="linear:BTC/USDT")
+INVERSE: Final = Contract(product="inverse", market="inverse:BTC/USD")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueUnderTest:
+    """One simulated venue, and what the tests must know of it that they cannot ask it."""
+
+    name: str
+    profile: Callable[[], Profile]
+    #: Slices of the accounts here; those of borrowed money by themselves.
+    slices: tuple[str, ...]
+    margin_slices: tuple[str, ...]
+    contracts: tuple[Contract, ...]
+    #: The parameter that carries an order's client id.
+    client_id: str
+    #: The parameter that says how much of a debt is paid back.
+    repaid_amount: str
+    #: Coin of a linear contract that a read of all may forget, as a slice's name.
+    hidden_slice: str
+    #: Makes the minute by which budgets are counted that short, at the venue and in the profile.
+    shorten_minute: Callable[[Patch, float], None]
+    #: Failures that cannot occur there, and why.
+    impossible: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _binance_minute(patch: Patch, seconds: float) -> None:
+    patch(binance_limits, "MINUTE_MS", int(seconds * 1000))
+    budgets = {
+        name: replace(budget, interval_s=budget.interval_s * seconds / 60)
+        for name, budget in binance_calls.BUDGETS.items()
+    }
+    patch(BinanceProfile, "budgets", budgets)
+
+
+VENUES: Final[Mapping[str, VenueUnderTest]] = {
+    venue.name: venue
+    for venue in (
+        VenueUnderTest(
+            name="binance",
+            profile=BinanceProfile,
+            slices=("spot", "linear", "inverse"),
+            margin_slices=("margin",),
+            contracts=(LINEAR, INVERSE),
+            client_id="newClientOrderId",
+            repaid_amount="amount",
+            hidden_slice="linear:USDC",
+            shorten_minute=_binance_minute,
+            impossible={
+                "hidden_page": (
+                    "openOrders, openAlgoOrders, positionRisk and account answer with everything: their pages name no "
+                    "limit, cursor or page (developers.binance.com)"
+                ),
+                "hidden_dex": "there is one matching engine a product, and no builder-deployed markets",
+            },
+        ),
+    )
+}
