@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import uuid4
@@ -88,6 +89,8 @@ class Guard:
         #: Until when a leg waits for an order of unknown outcome.
         self._unclear: dict[tuple[str, PositionKey], int] = {}
         self._wakes = {name: asyncio.Event() for name in venue.slices}
+        #: Slices in which something is said to have happened since they were looked at.
+        self._told: set[str] = set()
         self._dirty = asyncio.Event()
         self._looked_ns: dict[str, int] = {}
         self._measured_s: dict[str, float] = {}
@@ -230,6 +233,7 @@ class Guard:
 
     async def _follow(self) -> None:
         async for slice_name in self._venue.changes():
+            self._told.add(slice_name)
             self._wakes[slice_name].set()
 
     async def _watch(self, slice_name: str) -> None:
@@ -263,7 +267,7 @@ class Guard:
         if not self._baseline.knows(slice_name) and slice_name in self._venue.derivative_slices:
             # At once, not in the background: what is opened before this read counts as having been there.
             self._view.note(await self._venue.read_positions(slice_name))
-        with self._view.background():
+        with self._patience(slice_name):
             snapshot = await self._venue.read_slice(slice_name)
         self._view.note(snapshot)
         self._measure(slice_name)
@@ -278,6 +282,14 @@ class Guard:
             return wait_ns / 1e9
         await self._intervene(slice_name, plan)
         return 0.0
+
+    def _patience(self, slice_name: str) -> AbstractContextManager[object]:
+        """Whoever was told that something has happened looks at once, as long as half of the whole budget bears it;
+        who only looks again waits for the background's part.
+        """
+        told = slice_name in self._told and self._venue.respite_s(slice_name) == 0
+        self._told.discard(slice_name)
+        return nullcontext() if told else self._view.background()
 
     def _plan(self, slice_name: str, snapshot: SliceSnapshot, now_ns: int) -> Plan:
         memory = self._memory.get(slice_name, {})
@@ -356,6 +368,7 @@ class Guard:
             self._baseline = self._baseline.taken(snapshot)
             self._dirty.set()
         elif any(self._baseline.excess(position) > 0 for position in snapshot.positions):
+            self._told.add(name)
             self._wakes[name].set()
 
     def _interval_s(self, slice_name: str) -> float:

@@ -64,6 +64,8 @@ FAILURES: Final[dict[str, str]] = {
     "unexpected_shape": "an answer has a shape that nobody expects",
     "unread_slice": "a part of the account cannot be read",
     "unpriced": "a price cannot be had",
+    "opened_while_locked": "something is opened while the account is locked and no command is live",
+    "ping_pong": "an engine opens again and again what the guard undoes",
 }
 
 

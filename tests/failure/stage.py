@@ -19,6 +19,7 @@ import pytest
 
 from node.domain.command import Action, Command, CommandState
 from node.domain.flatten import FlattenTerms
+from node.domain.guard_mode import GuardModes
 from node.domain.permission import Permission
 from node.domain.result import Document
 from node.engine.account import ExecutionTerms
@@ -259,6 +260,7 @@ async def stage(
     issuers: tuple[Issuer, ...] = (),
     venue_offset: timedelta | None = None,
     buys: bool = False,
+    guard: GuardModes | None = None,
     **options: Any,
 ) -> AsyncIterator[Stage]:
     """Set the stage: one account a book, all from one address. At the end everything is judged.
@@ -297,7 +299,7 @@ async def stage(
         node = await stack.enter_async_context(
             engine(
                 *venues,
-                execution=ExecutionTerms(deadline_s=deadline_s, settle_s=settle_s),
+                execution=ExecutionTerms(deadline_s=deadline_s, settle_s=settle_s, guard=guard or GuardModes()),
                 permission=permission,
                 flatten=FlattenTerms(base_currency=base_currency, keep=keep, min_value=Decimal(min_value)),
                 issuers=issuers,
