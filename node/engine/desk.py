@@ -105,7 +105,7 @@ class Desk:
             JournalUnavailable: nothing was learnt.
         """
         for document in (await self.journal.last_drills()).values():
-            self._learn_drill(document, at=datetime.fromisoformat(document["at"]))
+            self._learn_drill(document)
         kept = await self.journal.guards()
         for account_id, actor in self.dispatcher.actors.items():
             actor.guard.load(kept.get(account_id))
@@ -160,17 +160,17 @@ class Desk:
             return
         account_id = UUID(document["account_id"])
         if document["dry_run"]:
-            self._learn_drill(document, at=self.clock.now())
+            self._learn_drill(document)
         elif Action(document["action"]).closes and document["latency_ms"]["proof"] is not None:
             history = self._history.setdefault(account_id, [])
             history.append(document["latency_ms"]["proof"])
             del history[:-HISTORY]
 
-    def _learn_drill(self, document: Document, *, at: datetime) -> None:
+    def _learn_drill(self, document: Document) -> None:
         if "predicted_ms" in document:
             account_id = UUID(document["account_id"])
             self._predicted[account_id] = document["predicted_ms"]
-            self.drilled_at[account_id] = at
+            self.drilled_at[account_id] = datetime.fromisoformat(document["at"])
 
     def _account(self, actor: AccountActor) -> Document:
         terms, venue, view = actor.context.terms, actor.context.venue, actor.context.view
