@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Coroutine
 from dataclasses import replace
 from decimal import Decimal
@@ -15,29 +14,21 @@ from node.clock import Clock
 from node.domain.assess import PositionKey, SliceState
 from node.domain.flatten import Holding
 from node.domain.plan import Chain, LegMemory, Plan, learn, plan_slice
-from node.domain.result import ErrorReport
 from node.domain.round import clear, size, target, without_cancelled
 from node.domain.snapshot import OpenOrder, SliceSnapshot
-from node.domain.steps import CancelOrders, CancelSymbol, ConvertAsset, OrderIds, Outcome, Refusal, Step, StepResult
+from node.domain.steps import OrderIds, Step, StepResult
 from node.engine.account import AccountTerms
 from node.engine.known_orders import KnownOrders
 from node.engine.ports import Venue
+from node.engine.setbacks import Setbacks
 from node.engine.slice_goal import Pursuer, SliceGoal
 from node.engine.view import AccountView
-from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueLimited
+from node.errors import VenueAnswerUnknown, VenueDenied, VenueError
 
 #: How long a round waits for an answer before it looks again; the request itself goes on until its own time-out.
 PATIENCE_S: Final = 2.0
-#: Waiting after a round without progress: doubled each time, with full jitter on the upper half.
-PAUSE_MIN_S: Final = 0.05
-PAUSE_MAX_S: Final = 5.0
-#: Longest wait for a request budget to recover: venues count by the minute.
-RESPITE_MAX_S: Final = 60.0
 #: While nothing moves, everything is read every so many rounds; positions alone in between.
 FULL_LOOK_EVERY: Final = 5
-#: A key that is refused this often over this long is refused for good: venues refuse good keys for seconds.
-DENIALS_FOR_GOOD: Final = 3
-DENIED_FOR_GOOD_AFTER_NS: Final = 30_000_000_000
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +53,6 @@ class SliceWorker:
         self._stopping = False
         self._reprove = False
         self._rounds = 0
-        self._idle_rounds = 0
         #: Contracts and orders when the round began: less of them is progress.
         self._size_at_start = (Decimal(0), 0)
         self._memory: dict[PositionKey, LegMemory] = {}
@@ -83,13 +73,7 @@ class SliceWorker:
         self._known_orders: tuple[OpenOrder, ...] | None = None
         self._before_positions: dict[PositionKey, Decimal] = {}
         self._before_balances: dict[str, Decimal] = {}
-        self._denials = 0
-        self._first_denial_ns = 0
-        self._denied = False
-        #: Denied, and all is said that can be said.
-        self._given_up = False
-        self._trouble: ErrorReport | None = None
-        self._retry_after_s: float | None = None
+        self._setbacks = Setbacks(name, clock)
 
     def state(self) -> SliceState:
         """For the assessment."""
@@ -102,10 +86,10 @@ class SliceWorker:
             last_step_ended_ns=self._last_step_ended_ns,
             memory=dict(self._memory),
             refused_assets=self._refused_assets(),
-            denied=self._given_up,
+            denied=self._setbacks.given_up,
             before_positions=dict(self._before_positions),
             before_balances=dict(self._before_balances),
-            trouble=self._trouble,
+            trouble=self._setbacks.trouble,
         )
 
     def cleared(self, *, since_ns: int = 0) -> bool:
@@ -236,7 +220,7 @@ class SliceWorker:
         self._known_orders = known.orders
         nothing_known = not any(goal.scope.covers(order.symbol) for order in known.orders or ())
         # Where nothing moves, the proof waits for the positions: it would be read in vain.
-        hopeful = nothing_known and self._idle_rounds == 0
+        hopeful = nothing_known and self._setbacks.idle_rounds == 0
         proof = _beside(self._quiet_proof(), f"proof:{self.name}") if hopeful else None
         try:
             if results or not nothing_known:
@@ -270,34 +254,31 @@ class SliceWorker:
         plan = await self._plan(goal, completed)
         if plan.steps:
             self._working = completed
-            self._idle_rounds += 1
-            if self._denied:
+            self._setbacks.idle_rounds += 1
+            if self._setbacks.denied:
                 self._tell_what_is_left(proof)
             elif len(goal.parts) > 1:
                 await self._show_a_part(proof)
-            if self._idle_rounds > 1:
+            if self._setbacks.idle_rounds > 1:
                 await self._pause()  # the venue says done, and shows the contrary
             return
         if self._in_flight:
             await asyncio.wait(self._in_flight)
             return  # their end came after the proof began: read again
         self._proof, self._proof_goal = proof, goal
-        self._trouble = None
-        self._idle_rounds = 0
-        self._denials = 0
-        self._denied = self._given_up = False
+        self._setbacks.proven()
         self._pursuit.changed()
 
     async def _after_round(self, goal: SliceGoal, seen: SliceSnapshot, results: list[StepResult]) -> None:
         """Go on at once after progress; otherwise wait, now and then look at everything, and say why."""
-        self._note_refusals(results)
+        self._setbacks.refused(results)
         if size(seen, goal.scope) < self._size_at_start:
-            self._idle_rounds = 0
+            self._setbacks.idle_rounds = 0
             return
-        self._idle_rounds += 1
-        if self._idle_rounds % FULL_LOOK_EVERY == 0 or not self._whole:
+        self._setbacks.idle_rounds += 1
+        if self._setbacks.idle_rounds % FULL_LOOK_EVERY == 0 or not self._whole:
             self._working = None
-        if self._denied:
+        if self._setbacks.denied:
             self._tell_what_is_left(await self._read_proof())
         self._pursuit.changed()
         await self._pause()
@@ -305,64 +286,20 @@ class SliceWorker:
     def _tell_what_is_left(self, proof: SliceSnapshot) -> None:
         """Nothing more can be done here, but it can be said what there is."""
         self._proof, self._proof_goal = proof, None
-        self._given_up = True
+        self._setbacks.given_up = True
         self._pursuit.changed()
 
-    def _note_refusals(self, results: list[StepResult]) -> None:
-        # A conversion that is not to be had changes nothing: the residue is named as what it is.
-        refused = [
-            result
-            for result in results
-            if result.outcome is not Outcome.DONE and not isinstance(result.step, ConvertAsset)
-        ]
-        for result in refused:
-            if result.refusal is Refusal.UNKNOWN_ORDER and isinstance(result.step, CancelOrders | CancelSymbol):
-                continue  # gone already: that is what was wanted
-            code = result.refusal.value if result.refusal else "AMBIGUOUS"
-            self._trouble = ErrorReport(
-                code=code, message=result.message or code, slice=self.name, symbol=result.step.symbol
-            )
-        waits = [result.retry_after_s for result in refused if result.retry_after_s]
-        self._retry_after_s = max(waits, default=None)
-        refusals = {result.refusal for result in refused}
-        if Refusal.PERMISSION in refusals:
-            self._denied = True
-        elif any(result.outcome is Outcome.DONE for result in results):
-            self._denials = 0
-            self._denied = self._given_up = False
-        elif Refusal.DENIED in refusals:
-            self._note_denial()
-
-    def _note_denial(self) -> None:
-        now = self._clock.monotonic_ns()
-        if self._denials == 0:
-            self._first_denial_ns = now
-        self._denials += 1
-        lasted = now - self._first_denial_ns >= DENIED_FOR_GOOD_AFTER_NS
-        self._denied = self._denied or (self._denials >= DENIALS_FOR_GOOD and lasted)
-
     async def _troubled(self, error: VenueError) -> None:
-        """A read failed: nothing is known until one succeeds."""
+        """A read failed."""
         log.warning("slice_trouble", slice=self.name, code=error.code, error=str(error))
-        self._trouble = ErrorReport(code=error.code, message=str(error), slice=self.name)
+        self._setbacks.read_failed(error)
         self._view.note_failure(self.name, error)
         self._working = None
-        self._idle_rounds += 1
-        if isinstance(error, VenueDenied):
-            self._note_denial()
-            self._given_up = self._denied
-        if isinstance(error, VenueLimited):
-            self._retry_after_s = error.retry_after_s
         self._pursuit.changed()
         await self._pause()
 
     async def _pause(self) -> None:
-        longest = min(PAUSE_MIN_S * 2 ** min(self._idle_rounds, 10), PAUSE_MAX_S)
-        jittered_s = longest * (0.5 + secrets.randbelow(500) / 1000)
-        # What moves nothing must not spend what others of this address may need.
-        respite_s = min(self._venue.respite_s(self.name), RESPITE_MAX_S)
-        wait_s = max(jittered_s, respite_s, self._retry_after_s or 0.0)
-        self._retry_after_s = None
+        wait_s = self._setbacks.pause_s(self._venue.respite_s(self.name))
         self._hurry.clear()
         try:
             async with asyncio.timeout(wait_s):
@@ -418,7 +355,7 @@ class SliceWorker:
         except VenueError as error:
             if self.spot:
                 raise
-            self._trouble = ErrorReport(code=error.code, message=str(error), slice=self.name)
+            self._setbacks.tell(error)
             seen, last = self._noted(await self._venue.read_positions(self.name)), self._view.last(self.name)
             self._view.note_failure(self.name, error)
             self._whole = False
@@ -443,11 +380,7 @@ class SliceWorker:
         certain = any(order.protective for order in known.orders or ())
         seen = self._noted(await self._venue.read_positions(self.name, certain=certain))
         if certain and seen.positions_doubtful:
-            self._trouble = ErrorReport(
-                code=VenueAnswerUnknown.code,
-                message="the wallet shows more than the list of positions",
-                slice=self.name,
-            )
+            self._setbacks.tell(VenueAnswerUnknown("the wallet shows more than the list of positions"))
         return replace(seen, orders=known.orders, balances=known.balances)
 
     def _noted(self, snapshot: SliceSnapshot) -> SliceSnapshot:

@@ -22,7 +22,6 @@ from node.domain.flatten import (
     to_settle,
 )
 from node.domain.plan import SLIPPAGE_WIDENING, Plan
-from node.domain.result import ErrorReport
 from node.domain.snapshot import Balance, SliceSnapshot
 from node.domain.steps import (
     BuyToRepay,
@@ -37,8 +36,9 @@ from node.domain.steps import (
 )
 from node.engine.account import AccountTerms
 from node.engine.ports import Venue
+from node.engine.setbacks import PAUSE_MAX_S
 from node.engine.slice_goal import Pursuer, SliceGoal
-from node.engine.slice_worker import PAUSE_MAX_S, SliceWorker
+from node.engine.slice_worker import SliceWorker
 from node.engine.view import AccountView
 from node.errors import VenueError, VenueUnavailable
 
@@ -119,11 +119,11 @@ class SpotWorker(SliceWorker):
         )
 
     async def _look_again(self, goal: SliceGoal, before: SliceSnapshot, results: list[StepResult]) -> None:
-        self._note_refusals(results)
+        self._setbacks.refused(results)
         await self._await_certainty()
         proof = await self._quiet_proof()
         if (proof.orders, proof.balances) != (before.orders, before.balances):
-            self._idle_rounds = 0
+            self._setbacks.idle_rounds = 0
         if goal.flatten and self._pursuit.may_sell() and self._waits_for_locked(proof):
             await self._pause()
             return
@@ -220,7 +220,7 @@ class SpotWorker(SliceWorker):
             try:
                 reached = await self._venue.filled(order)
             except VenueError as error:
-                self._trouble = ErrorReport(code=error.code, message=str(error), slice=self.name, symbol=order.symbol)
+                self._setbacks.tell(error, order.symbol)
                 continue
             too_late = self._clock.monotonic_ns() - ended_ns > LATE_ARRIVAL_NS
             if reached or (reached is False and too_late):

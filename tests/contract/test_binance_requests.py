@@ -450,7 +450,7 @@ async def test_arming_asks_for_markets_time_and_rights_and_nothing_else() -> Non
             ("GET", USD_M, "/fapi/v1/exchangeInfo"),
             ("GET", USD_M, "/fapi/v1/time"),
         ]
-        assert venue.not_covered == ("spot", "inverse", "margin")
+        assert venue.not_covered == ("spot", "inverse", "margin", "isolated margin")
         assert venue.rules("linear")["BTC/USDT:USDT"].quantity_step == Decimal("0.001")
 
 

@@ -225,7 +225,11 @@ async def test_a_step_of_nothing_or_of_another_wallet_is_refused_and_not_sent(st
 
 
 @pytest.mark.parametrize(
-    ("slices", "named"), [(("spot", "linear", "inverse"), ("margin",)), (("spot", "linear", "inverse", "margin"), ())]
+    ("slices", "named"),
+    [
+        (("spot", "linear", "inverse"), ("margin", "isolated margin")),
+        (("spot", "linear", "inverse", "margin"), ("isolated margin",)),  # one right opens both
+    ],
 )
 async def test_margin_is_read_only_where_it_is_named(slices: tuple[str, ...], named: tuple[str, ...]) -> None:
     """Otherwise a key that opens it says so."""

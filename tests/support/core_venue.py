@@ -85,6 +85,7 @@ class Mishap(StrEnum):
     HALF = "half"  # an order trades in part
     HALF_LOST = "half lost"  # the same, and no answer
     LIE = "lie"  # said to be done, and nothing was
+    SLOW = "slow"  # done and answered, after everybody has stopped waiting
     FIRES = "fires"  # a trigger fires while it is being cancelled
 
 
@@ -137,12 +138,15 @@ class CoreVenue:
     #: What one half of a round trip takes, and how much later a late step arrives.
     latency_s: float = 0.001
     late_by_s: float = 8.0
+    slow_s: float = 3.0
     look_every_s: float = 2.0
     #: Everything that was asked for, in this order; and what each slice's newest balances were when it was.
     steps: list[Step] = field(default_factory=list)
     balances_shown: dict[str, tuple[Balance, ...]] = field(default_factory=dict)
-    #: For the holder: called with every step before it takes effect.
-    witness: Callable[[Step], None] = lambda _step: None
+    #: For the holder: called with every step before it takes effect; says what is wrong with it, if anything.
+    witness: Callable[[Step], str | None] = lambda _step: None
+    #: What it said. (Raised, it would be taken for one more thing that a venue may do.)
+    complaints: list[str] = field(default_factory=list)
     #: Reads and steps under way: while there are none, nobody acts upon what he has read.
     busy: int = 0
     _markets: dict[tuple[str, str], Market] = field(default_factory=dict)
@@ -312,15 +316,21 @@ class CoreVenue:
         sent_ns = self.clock.monotonic_ns()
         with self._under_way():
             await asyncio.sleep(self.latency_s)
-            result = self.carry_out(step)
+            self.moment()
+            ending = self.ending(step)
+            if ending is Mishap.SLOW:
+                await asyncio.sleep(self.slow_s)
+            result = self._ended(step, ending)
             await asyncio.sleep(self.latency_s)
         return replace(result, sent_ns=sent_ns, ended_ns=self.clock.monotonic_ns())
 
     def carry_out(self, step: Step) -> StepResult:
         """Let a step reach the core, or not."""
         self.moment()
+        return self._ended(step, self.ending(step))
+
+    def _ended(self, step: Step, ending: Ending) -> StepResult:
         self.steps.append(step)
-        ending = self.ending(step)
         if isinstance(ending, Refusal):
             return _refused(step, ending)
         self._fires = ending is Mishap.FIRES
@@ -456,7 +466,8 @@ class CoreVenue:
     # Steps
 
     def _apply(self, step: Step, *, part: Decimal | None = None) -> StepResult:
-        self.witness(step)
+        if complaint := self.witness(step):
+            self.complaints.append(f"{step}: {complaint}")
         try:
             return self._judged(step, self._done(step, part))
         except RefusalError as refused:

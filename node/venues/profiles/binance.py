@@ -51,11 +51,12 @@ _KINDS_OF_STEP: Final[Mapping[MarketKind, tuple[type, ...]]] = {
     MarketKind.INVERSE: (*_CANCELS, ClosePosition),
 }
 #: Rights of a key that open a part of Binance without a slice, by the names of GET apiRestrictions.
-_BEYOND: Final = {
-    "enableMargin": "margin",
-    "enableVanillaOptions": "options",
-    "enablePortfolioMarginTrading": "portfolio margin",
-}
+_BEYOND: Final = (
+    ("enableMargin", "margin"),  # the cross margin wallet: read where a slice is configured for it
+    ("enableMargin", "isolated margin"),  # one right opens both, and the isolated wallets are never read
+    ("enableVanillaOptions", "options"),
+    ("enablePortfolioMarginTrading", "portfolio margin"),
+)
 #: In which market the permission probe is made, if it is listed.
 _PROBE_SYMBOLS: Final = ("BTC/USDT:USDT", "BTC/USD:BTC", "BTC/USDT")
 #: When a venue's clock is off by more than this, the answer is no time.
@@ -293,7 +294,7 @@ class BinanceProfile:
     def beyond(self, answer: Answer) -> tuple[str, ...]:
         """Parts that the key may trade and this profile does not read."""
         rights = row(answer, "rights")
-        return tuple(name for right, name in _BEYOND.items() if rights.get(right) is True)
+        return tuple(name for right, name in _BEYOND if rights.get(right) is True)
 
 
 #: Headers that tell how much of the minute is gone.
