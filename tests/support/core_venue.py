@@ -28,6 +28,7 @@ from node.domain.snapshot import (
     SliceSnapshot,
 )
 from node.domain.steps import (
+    BalanceStep,
     BuyToRepay,
     CancelOrders,
     CancelSymbol,
@@ -152,6 +153,7 @@ class CoreVenue:
     _markets: dict[tuple[str, str], Market] = field(default_factory=dict)
     _rules: dict[str, dict[str, MarketRules]] = field(default_factory=dict)
     _desk: ConversionDesk = field(init=False)
+    _settling: list[tuple[str, str]] = field(default_factory=list)
     _late: set[asyncio.TimerHandle] = field(default_factory=set)
     _fires: bool = False
 
@@ -314,7 +316,7 @@ class CoreVenue:
 
     async def execute(self, step: Step) -> StepResult:
         sent_ns = self.clock.monotonic_ns()
-        with self._under_way():
+        with self._under_way(), self._outstanding(step):
             await asyncio.sleep(self.latency_s)
             self.moment()
             ending = self.ending(step)
@@ -323,6 +325,21 @@ class CoreVenue:
             result = self._ended(step, ending)
             await asyncio.sleep(self.latency_s)
         return replace(result, sent_ns=sent_ns, ended_ns=self.clock.monotonic_ns())
+
+    @contextlib.contextmanager
+    def _outstanding(self, step: Step) -> Iterator[None]:
+        """One step an asset: no venue bounds what is sold, bought or given back twice."""
+        if not isinstance(step, BalanceStep):
+            yield
+            return
+        coin = (step.slice, step.asset)
+        if coin in self._settling:
+            self.complaints.append(f"{step}: another step of this asset is under way")
+        self._settling.append(coin)
+        try:
+            yield
+        finally:
+            self._settling.remove(coin)
 
     def carry_out(self, step: Step) -> StepResult:
         """Let a step reach the core, or not."""

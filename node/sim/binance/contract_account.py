@@ -314,7 +314,9 @@ def _totals(assets: list[dict[str, Any]]) -> dict[str, str]:
         "availableBalance": "availableBalance",
         "maxWithdrawAmount": "maxWithdrawAmount",
     }
-    return {total: amount(sum((Decimal(view[name]) for view in assets), ZERO)) for total, name in names.items()}
+    # In single-asset mode the totals are those of USDT alone (Account Information V3).
+    counted = [view for view in assets if view["asset"] == "USDT"]
+    return {total: amount(sum((Decimal(view[name]) for view in counted), ZERO)) for total, name in names.items()}
 
 
 def _rights(call: Call) -> dict[str, Any]:
