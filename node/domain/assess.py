@@ -143,7 +143,8 @@ def _valid_proofs(aim: Aim, states: Sequence[SliceState]) -> dict[str, SliceSnap
 
 
 def _causal(proof: SliceSnapshot | None) -> SliceSnapshot | None:
-    return proof if proof is not None and proof.causal and proof.orders is not None else None
+    whole = proof is not None and proof.causal and proof.orders is not None and proof.balances is not None
+    return proof if whole else None
 
 
 def _seen(aim: Aim, state: SliceState) -> SliceSnapshot | None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Final
 
-from node.domain.plan import protection_price, round_to
+from node.domain.plan import EXACT_DIGITS, protection_price, round_to
 from node.domain.snapshot import Balance, MarketKind, MarketRules, OpenOrder, Side
 from node.domain.steps import BalanceStep, BuyToRepay, ConvertAsset, OrderIds, RepayDebt, SellSpot
 
@@ -80,7 +80,7 @@ class SpotMarket:
 class Past:
     """What earlier rounds taught about assets."""
 
-    #: How often an asset's price protection was too narrow.
+    #: How often an asset's price protection was doubled, because it was too narrow; negative: halved.
     levels: Mapping[str, int]
     #: Assets of which nothing more is sold or bought.
     refused: Collection[str] = ()
@@ -266,7 +266,7 @@ def _purchase(
     if price <= 0:
         return None
     wanted = round_to(balance.debt * (1 + FEE_MARGIN), rules.quantity_step, up=True)
-    quantity = _whole(min(wanted, budget / price), rules)
+    quantity = _whole(round_to(min(wanted, budget / price), AMOUNT_STEP, up=False), rules)
     if not _acceptable(quantity, price, rules):
         return None
     return BuyToRepay(
@@ -282,7 +282,8 @@ def _purchase(
 
 def _spare(balance: Balance) -> Decimal:
     """What may leave: what is free, less what is owed in the same coin and will be given back."""
-    return max(balance.free - balance.debt, Decimal(0))
+    with localcontext(prec=EXACT_DIGITS):
+        return max(balance.free - balance.debt, Decimal(0))
 
 
 def _whole(quantity: Decimal, rules: MarketRules) -> Decimal:

@@ -281,7 +281,7 @@ def learn(
             leg = replace(leg, last_refusal=None)
         if Refusal.NOTHING_TO_REDUCE in refusals:
             leg = replace(leg, protective_in_the_way=True)
-        if Refusal.PRICE_BAND in refusals or _nothing_filled(position, closes):
+        if refusals & {Refusal.PRICE_BAND, Refusal.UNFILLED} or _nothing_filled(position, closes):
             # After the widest limit at market again: the band moves with the market, and so must we.
             leg = replace(leg, price_level=(leg.price_level + 1) % (len(SLIPPAGE_WIDENING) + 1))
         if Refusal.QUANTITY in refusals:

@@ -128,7 +128,8 @@ class Refusal(StrEnum):
     """Why a venue refused, as far as the next plan depends on it."""
 
     NOTHING_TO_REDUCE = "NOTHING_TO_REDUCE"  # flat already, or protective orders stand for the whole size
-    PRICE_BAND = "PRICE_BAND"  # the market is outside the venue's price limits
+    PRICE_BAND = "PRICE_BAND"  # outside the venue's price limits: the market, or the price that we named
+    UNFILLED = "UNFILLED"  # taken, and ended without a fill: nobody trades at the price that we named
     QUANTITY = "QUANTITY"  # too large for one order
     TOO_SMALL = "TOO_SMALL"  # below the least quantity or value
     MARKET_CLOSED = "MARKET_CLOSED"

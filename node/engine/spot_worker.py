@@ -53,6 +53,8 @@ LOCKED_LOOKS_MAX: Final = 5
 LATE_ARRIVAL_NS: Final = 10_000_000_000
 #: A debt that the venue will not take back this often in a row stays, and is named.
 REPAYMENTS_REFUSED_MAX: Final = 3
+#: How often an asset's price is changed before it counts as refused: between a band and an empty book lies nothing.
+PRICE_MOVES_MAX: Final = 6
 #: Says nothing about the step itself: the same one may be taken a little later.
 PASSING: Final = frozenset({Refusal.RATE_LIMITED, Refusal.OVERLOADED, Refusal.DENIED, Refusal.PERMISSION})
 
@@ -71,6 +73,7 @@ class SpotWorker(SliceWorker):
         #: Orders whose outcome is not known, and when they ended: nothing more is done with the asset before it is.
         self._ambiguous: dict[str, tuple[SpotOrder, int]] = {}
         self._levels: dict[str, int] = {}
+        self._moves: Counter[str] = Counter()
         self._refused: dict[str, Refusal] = {}
         #: Assets whose market does not take orders now.
         self._closed: set[str] = set()
@@ -130,7 +133,11 @@ class SpotWorker(SliceWorker):
         await self._consider(goal, proof)
 
     async def _await_certainty(self) -> None:
-        """Ask after ambiguous sales, ever more rarely, for a while; nothing else is read for them meanwhile."""
+        """Wait for what is under way, then ask after ambiguous orders, ever more rarely, for a while; nothing else is
+        read for them meanwhile.
+        """
+        if self._in_flight:
+            await asyncio.wait(self._in_flight)  # a read beside them would show what they are about to change
         for look in range(CERTAINTY_LOOKS):
             if not self._ambiguous or self._stopping:
                 return
@@ -177,8 +184,10 @@ class SpotWorker(SliceWorker):
             self._note_before(step.asset)
         elif result.refusal in FINAL_REFUSALS:
             self._refused[step.asset] = Refusal.TOO_SMALL
+        elif result.refusal is Refusal.UNFILLED:
+            self._move_price(step.asset, 1)
         elif result.refusal is Refusal.PRICE_BAND:
-            self._widen(step.asset)
+            self._move_price(step.asset, -1)
         elif result.refusal is Refusal.MARKET_CLOSED:
             self._closed.add(step.asset)
         return result
@@ -206,12 +215,14 @@ class SpotWorker(SliceWorker):
         """An order that was taken and changed nothing needs a wider price."""
         for balance in balances:
             if self._traded_from.get(balance.asset) == (balance.total, balance.debt):
-                self._widen(balance.asset)
+                self._move_price(balance.asset, 1)
         self._traded_from.clear()
 
-    def _widen(self, asset: str) -> None:
-        self._levels[asset] = self._levels.get(asset, 0) + 1
-        if self._levels[asset] >= len(SLIPPAGE_WIDENING):
+    def _move_price(self, asset: str, by: int) -> None:
+        """Wider where nobody trades at our price, narrower where the venue's band forbids it; not for ever."""
+        self._levels[asset] = self._levels.get(asset, 0) + by
+        self._moves[asset] += 1
+        if abs(self._levels[asset]) >= len(SLIPPAGE_WIDENING) or self._moves[asset] >= PRICE_MOVES_MAX:
             self._refused[asset] = Refusal.PRICE_BAND
 
     async def _resolve(self) -> None:

@@ -194,7 +194,7 @@ async def test_done_needs_the_venues_own_word(step: Step, given: Answer) -> None
 async def test_a_purchase_that_expired_unfilled_needs_a_wider_price() -> None:
     """As a sale does."""
     result = await executed(buy(), answer({**FILLED, "status": "EXPIRED", "executedQty": "0"}))
-    assert (result.outcome, result.refusal) == (Outcome.REFUSED, Refusal.PRICE_BAND)
+    assert (result.outcome, result.refusal) == (Outcome.REFUSED, Refusal.UNFILLED)
 
 
 @pytest.mark.parametrize(

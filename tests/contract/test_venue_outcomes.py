@@ -210,7 +210,7 @@ async def test_an_order_that_expired_without_a_fill_was_refused_by_the_market() 
     async with recorded_venue() as (venue, fetch):
         fetch.default = answer({**FILLED, "status": "EXPIRED", "executedQty": "0.000"})
         result = await venue.execute(CLOSE)
-        assert (result.outcome, result.refusal) == (Outcome.REFUSED, Refusal.PRICE_BAND)
+        assert (result.outcome, result.refusal) == (Outcome.REFUSED, Refusal.UNFILLED)
 
 
 async def test_what_was_never_sent_is_refused_whatever_the_exception() -> None:

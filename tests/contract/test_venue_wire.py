@@ -300,11 +300,11 @@ async def test_an_ambiguous_sale_is_resolved_by_its_client_id() -> None:
         assert await the.venue.filled(step) is None
 
 
-async def test_a_sale_above_the_market_is_a_price_refusal() -> None:
+async def test_a_sale_above_the_market_is_unfilled() -> None:
     """It expired without a fill: the price has to give."""
     async with bench() as the:
         result = await the.venue.execute(sale(the, "70000"))
-        assert (result.outcome, result.refusal) == (Outcome.REFUSED, Refusal.PRICE_BAND)
+        assert (result.outcome, result.refusal) == (Outcome.REFUSED, Refusal.UNFILLED)
 
 
 async def test_quotes_are_the_best_prices() -> None:

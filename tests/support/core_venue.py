@@ -493,7 +493,7 @@ class CoreVenue:
     def _judged(self, step: Step, order: sim.Order | None) -> StepResult:
         """An order that ended without a fill was refused by the market."""
         if order is not None and not order.filled:
-            return _refused(step, Refusal.PRICE_BAND)
+            return _refused(step, Refusal.UNFILLED)
         return StepResult(step=step, outcome=Outcome.DONE)
 
     def _done(self, step: Step, part: Decimal | None) -> sim.Order | None:

@@ -825,3 +825,45 @@ class TestDrill:
             assert ended["verdict"] == "drill_failed"
             assert ended["errors"][0]["code"] == "PREEMPTED"
             assert (await node.ending(real.document["command_id"]))["verdict"] == "flat"
+
+
+class TestPricesOfSales:
+    def sold(self, answers: list[Refusal | None]) -> tuple[FakeVenue, list[Decimal]]:
+        """A coin whose sale is answered so, one after the other; and the prices that were asked."""
+        venue = TestFlatten().venue()
+        venue.positions = []
+        venue.balances = [Balance(slice=SPOT, asset="ETH", free=Decimal(3))]
+        replies, prices = iter(answers), []
+
+        def reply(step: Step) -> StepResult | None:
+            if not isinstance(step, SellSpot):
+                return None
+            prices.append(step.limit_price)
+            answer = next(replies, None)
+            return refused(step, answer) if answer else None
+
+        venue.interfere = reply
+        return venue, prices
+
+    async def test_widen_where_nobody_buys(self) -> None:
+        """5, then 10 per cent below the bid of 1000."""
+        venue, prices = self.sold([Refusal.UNFILLED])
+        async with engine(venue) as node:
+            assert (await node.carried_out(Action.FLATTEN))["verdict"] == "flat"
+        assert prices == [950, 900]
+
+    async def test_narrow_where_the_venues_band_forbids_the_price(self) -> None:
+        """A wider one would be refused again."""
+        venue, prices = self.sold([Refusal.PRICE_BAND, Refusal.PRICE_BAND])
+        async with engine(venue) as node:
+            assert (await node.carried_out(Action.FLATTEN))["verdict"] == "flat"
+        assert prices == [950, 975, Decimal("987.5")]
+
+    async def test_end_as_refused_where_neither_helps(self) -> None:
+        """Named, and the account stays locked."""
+        venue, prices = self.sold([Refusal.PRICE_BAND, Refusal.UNFILLED] * 10)
+        async with engine(venue) as node:
+            document = await node.carried_out(Action.FLATTEN, latch=False)
+        assert [(each["asset"], each["verdict"]) for each in document["balances"]] == [("ETH", "refused")]
+        assert document["lock"]["locked"] is True
+        assert len(prices) == 6

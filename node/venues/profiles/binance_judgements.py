@@ -110,7 +110,7 @@ def _of_order(answer: Mapping[str, Any]) -> Judgement:
         return NOT_UNDERSTOOD
     if executed != 0:
         return DONE
-    refusal = Refusal.PRICE_BAND if status == "EXPIRED" else Refusal.OTHER
+    refusal = Refusal.UNFILLED if status == "EXPIRED" else Refusal.OTHER
     return Judgement(outcome=Outcome.REFUSED, refusal=refusal, message=f"the order ended {status} without a fill")
 
 
