@@ -299,8 +299,8 @@ def _acceptable(quantity: Decimal, price: Decimal, rules: MarketRules) -> bool:
 
 
 def _slippage(asset: str, terms: FlattenTerms, past: Past) -> Decimal:
-    widened: Decimal = terms.max_slippage * 2 ** past.levels.get(asset, 0)
-    return widened
+    factor: Decimal = Decimal(2) ** past.levels.get(asset, 0)
+    return terms.max_slippage * factor
 
 
 def _price(route: Route, quotes: Mapping[str, Quote]) -> Decimal | None:

@@ -55,6 +55,7 @@ class MarketRules:
     market_quantity_max: Decimal | None = None
     limit_quantity_max: Decimal | None = None
     notional_min: Decimal | None = None
+    notional_max: Decimal | None = None
     price_tick: Decimal | None = None
     #: Whether it can be traded now.
     trading: bool = True

@@ -155,6 +155,8 @@ class StepResult:
     sent_ns: int | None = None
     ended_ns: int = 0
     retry_after_s: float | None = None
+    #: What the venue says was executed, in the order's own units; None: it did not say.
+    filled: Decimal | None = None
 
 
 #: First letter of every client order id: never 't', which one venue reserves.

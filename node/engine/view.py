@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -54,6 +54,8 @@ class AccountView:
         self.background = background
         self._seen: dict[str, Seen] = {}
         self.troubles: dict[str, VenueError] = {}
+        #: Per slice: spot orders whose outcome nobody knows yet. They outlive whoever placed them.
+        self.unsettled: dict[str, Any] = {}
         #: Called with every read that anybody made of this account.
         self.listeners: list[Callable[[SliceSnapshot], None]] = []
 
