@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from node.domain.command import Action
 from node.domain.flatten import FlattenTerms, Holding, to_settle
-from node.domain.plan import LegMemory, Memory, Scope
+from node.domain.plan import LegMemory, Memory, Scope, guards_residue
 from node.domain.result import BalanceReport, ErrorReport, PositionReport, Residue, Verdict, net_exposure
 from node.domain.snapshot import Balance, Position, PositionSide, SliceSnapshot
 from node.domain.steps import Refusal
@@ -83,14 +83,21 @@ class Assessment:
     errors: tuple[ErrorReport, ...]
 
 
-def assess(aim: Aim, states: Sequence[SliceState]) -> Assessment:
-    """Judge one command's part by the states of the slices in its scope."""
+def assess(aim: Aim, states: Sequence[SliceState], *, beside: Sequence[SliceSnapshot] = ()) -> Assessment:
+    """Judge one command's part by the states of the slices in its scope.
+
+    *beside* is what was last seen of the account's other slices: the direction that is left is the whole account's.
+    """
     valid = _valid_proofs(aim, states)
     positions = [report for state in states for report in _positions(aim, state, valid[state.slice])]
     balances = [report for state in states for report in _balances(aim, state, valid[state.slice])]
     finished = [_finished(aim, state, valid[state.slice]) for state in states]
     complete = bool(states) and all(finished) and not aim.unknown_symbols
     stuck = [state.denied and not done for state, done in zip(states, finished, strict=True)]
+    if aim.action is Action.FLATTEN and any(stuck):
+        # Balances are not sold while positions stand, and these will stand.
+        waiting = [state.spot and _only_waits(aim, valid[state.slice]) for state in states]
+        stuck = [lost or (waits and not done) for lost, waits, done in zip(stuck, waiting, finished, strict=True)]
     unreachable = any(stuck) or bool(aim.unknown_symbols)
     settled = aim.symbols_certain or not aim.unknown_symbols
     hopeless = unreachable and settled and all(done or lost for done, lost in zip(finished, stuck, strict=True))
@@ -99,8 +106,8 @@ def assess(aim: Aim, states: Sequence[SliceState]) -> Assessment:
     open_still = any(_shows_work(aim, state, seen) for state, seen in zip(states, shown, strict=True) if seen)
     residue = _residue(aim, positions, balances)
     exposure = net_exposure(
-        (position for seen in shown if seen for position in seen.positions),
-        (balance for proof in proofs for balance in proof.balances or ()),
+        (position for seen in (*shown, *beside) if seen for position in seen.positions),
+        (balance for seen in (*shown, *beside) if seen for balance in seen.balances or ()),
         aim.terms.base_currency,
     )
     return Assessment(
@@ -163,7 +170,8 @@ def _finished(aim: Aim, state: SliceState, proof: SliceSnapshot | None) -> bool:
         return False
     if any(aim.scope.covers(each.symbol) and not _residual(state, each.key) for each in proof.positions):
         return False
-    if any(aim.scope.covers(order.symbol) for order in proof.orders or ()):
+    left = (order for order in proof.orders or () if aim.scope.covers(order.symbol))
+    if not all(guards_residue(order, proof.positions, state.memory) for order in left):
         return False
     if aim.action is not Action.FLATTEN or not state.spot:
         return True
@@ -171,6 +179,12 @@ def _finished(aim: Aim, state: SliceState, proof: SliceSnapshot | None) -> bool:
     if any(balance.asset not in judged for balance in to_settle(proof.balances or (), aim.terms)):
         return False
     return not any(holding.step is not None for holding in state.holdings)
+
+
+def _only_waits(aim: Aim, proof: SliceSnapshot | None) -> bool:
+    """Whether a slice of balances has nothing left to do but sales that may not begin."""
+    orders = proof.orders if proof is not None else ()
+    return proof is not None and not any(aim.scope.covers(order.symbol) for order in orders or ())
 
 
 def _residual(state: SliceState, key: PositionKey) -> bool:

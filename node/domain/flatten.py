@@ -6,7 +6,7 @@ Sales first, by the venue's order books; then what no order can sell, by its con
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, localcontext
 from typing import Final
 
@@ -62,7 +62,7 @@ class Holding:
     step: BalanceStep | None = None
 
 
-#: Spot markets that trade, by what is sold in them and for what.
+#: Spot markets, by what is sold in them and for what.
 Pairs = Mapping[tuple[str, str], MarketRules]
 
 
@@ -88,6 +88,8 @@ class Past:
     converted: Collection[str] = ()
     #: Assets whose debts the venue would not take back.
     unrepayable: Collection[str] = ()
+    #: The most of an asset that one order may be about, where the venue refused a larger one.
+    largest: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 NO_PAST: Final = Past(levels={})
@@ -95,18 +97,23 @@ NO_PAST: Final = Past(levels={})
 
 def spot_pairs(markets: Iterable[MarketRules]) -> Pairs:
     """The markets that balances can be sold in."""
-    return {(rule.base, rule.quote): rule for rule in markets if rule.kind is MarketKind.SPOT and rule.trading}
+    return {(rule.base, rule.quote): rule for rule in markets if rule.kind is MarketKind.SPOT}
 
 
 def routes_of(asset: str, terms: FlattenTerms, pairs: Pairs) -> tuple[Route, ...]:
-    """The ways of selling *asset* into base currency: direct, then over each bridge that is not kept."""
+    """The ways of selling *asset* into base currency: direct, then over each bridge that is not kept.
+
+    Over markets that do not trade only where there is no other way: what is known of that may be old, and a sale that
+    the venue refuses for it is tried again.
+    """
     direct = pairs.get((asset, terms.base_currency))
     found = [Route(hops=(direct,))] if direct else []
     for bridge in BRIDGES:
         first, second = pairs.get((asset, bridge)), pairs.get((bridge, terms.base_currency))
         if first and second and bridge not in terms.keep:
             found.append(Route(hops=(first, second)))
-    return tuple(found)
+    trading = [route for route in found if all(market.trading for market in route.hops)]
+    return tuple(trading or found)
 
 
 def to_settle(balances: Iterable[Balance], terms: FlattenTerms) -> list[Balance]:
@@ -126,6 +133,8 @@ def symbols_to_price(balances: Iterable[Balance], terms: FlattenTerms, pairs: Pa
         symbols |= {market.symbol for route in routes_of(balance.asset, terms, pairs) for market in route.hops}
         inverted = pairs.get((terms.base_currency, balance.asset))
         symbols |= {inverted.symbol} if inverted else set()
+        direct = pairs.get((balance.asset, terms.base_currency)) if balance.debt > 0 else None
+        symbols |= {direct.symbol} if direct else set()
     return symbols
 
 
@@ -190,8 +199,8 @@ def _sale(holding: Holding, terms: FlattenTerms, market: SpotMarket, ids: OrderI
     price = protection_price(
         market.quotes[rules.symbol].bid, Side.SELL, _slippage(balance.asset, terms, past), rules.price_tick
     )
-    quantity = _whole(_spare(balance), rules)
-    if not _acceptable(quantity, price, rules):
+    quantity = _whole(_spare(balance), price, rules, past.largest.get(balance.asset))
+    if not acceptable(quantity, price, rules):
         return None
     return SellSpot(
         slice=balance.slice,
@@ -266,8 +275,9 @@ def _purchase(
     if price <= 0:
         return None
     wanted = round_to(balance.debt * (1 + FEE_MARGIN), rules.quantity_step, up=True)
-    quantity = _whole(round_to(min(wanted, budget / price), AMOUNT_STEP, up=False), rules)
-    if not _acceptable(quantity, price, rules):
+    affordable = round_to(min(wanted, budget / price), AMOUNT_STEP, up=False)
+    quantity = _whole(affordable, price, rules, past.largest.get(balance.asset))
+    if not acceptable(quantity, price, rules):
         return None
     return BuyToRepay(
         slice=balance.slice,
@@ -286,13 +296,16 @@ def _spare(balance: Balance) -> Decimal:
         return max(balance.free - balance.debt, Decimal(0))
 
 
-def _whole(quantity: Decimal, rules: MarketRules) -> Decimal:
-    """At most the venue's maxima, a multiple of its step."""
-    maxima = [limit for limit in (rules.market_quantity_max, rules.limit_quantity_max) if limit]
-    return round_to(min([quantity, *maxima]), rules.quantity_step, up=False)
+def _whole(quantity: Decimal, price: Decimal, rules: MarketRules, largest: Decimal | None) -> Decimal:
+    """At most the venue's maxima and *largest*, a multiple of its step."""
+    limits = [limit for limit in (rules.market_quantity_max, rules.limit_quantity_max, largest) if limit]
+    if rules.notional_max and price > 0:
+        limits.append(round_to(rules.notional_max / price, AMOUNT_STEP, up=False))
+    return round_to(min([quantity, *limits]), rules.quantity_step, up=False)
 
 
-def _acceptable(quantity: Decimal, price: Decimal, rules: MarketRules) -> bool:
+def acceptable(quantity: Decimal, price: Decimal, rules: MarketRules) -> bool:
+    """Whether an order is as large as the venue's own rules want it."""
     if quantity <= 0 or price <= 0 or (rules.quantity_min and quantity < rules.quantity_min):
         return False
     return not rules.notional_min or quantity * price >= rules.notional_min

@@ -12,7 +12,16 @@ from typing import Any, Final
 from node.domain.guard_mode import GuardMode, GuardModes
 from node.domain.plan import Chain, Memory, Plan, Scope, cancels, closes_of
 from node.domain.result import decimal_text, instant_text
-from node.domain.snapshot import MarketKind, MarketRules, OpenOrder, Position, PositionSide, Side, SliceSnapshot
+from node.domain.snapshot import (
+    Balance,
+    MarketKind,
+    MarketRules,
+    OpenOrder,
+    Position,
+    PositionSide,
+    Side,
+    SliceSnapshot,
+)
 from node.domain.steps import OrderIds
 
 #: After so many interventions in a minute they are spaced out: no ping-pong for fees.
@@ -35,17 +44,25 @@ class Baseline:
     slices: Mapping[str, Mapping[Leg, Decimal]] = field(default_factory=dict)
     #: What closes were about: nothing is left alone there but what they could not close.
     closed: tuple[Scope, ...] = ()
+    #: Parts of slices that are to be taken anew.
+    pending: tuple[tuple[str, Scope], ...] = ()
 
     def knows(self, slice_name: str) -> bool:
-        """Whether the slice has its entry."""
-        return slice_name in self.slices
+        """Whether the slice has its whole entry."""
+        return slice_name in self.slices and not any(name == slice_name for name, _ in self.pending)
 
     def taken(self, snapshot: SliceSnapshot) -> Baseline:
         """With a slice's positions as they are; what is known already stays."""
-        if self.knows(snapshot.slice):
+        name = snapshot.slice
+        if self.knows(name):
             return self
         legs = {position.key: position.contracts for position in snapshot.positions}
-        return replace(self, slices={**self.slices, snapshot.slice: legs})
+        if name in self.slices:
+            anew = [scope for pending, scope in self.pending if pending == name]
+            legs = {leg: size for leg, size in legs.items() if any(scope.covers(leg[0]) for scope in anew)}
+            legs = {**self.slices[name], **legs}
+        pending = tuple(entry for entry in self.pending if entry[0] != name)
+        return replace(self, slices={**self.slices, name: legs}, pending=pending)
 
     def after_close(self, scope: Scope, proofs: Iterable[SliceSnapshot]) -> Baseline:
         """Within *scope* only what the proofs still show; outside it what was there before, or is there now."""
@@ -57,11 +74,18 @@ class Baseline:
                 **{leg: size for leg, size in before.items() if not scope.covers(leg[0])},
                 **{leg: size for leg, size in shown.items() if scope.covers(leg[0])},
             }
-        return replace(self, slices=slices, closed=(*self.closed, scope))
+        closed = self.closed if scope in self.closed else (*self.closed, scope)
+        return replace(self, slices=slices, closed=closed)
 
-    def after_failure(self, slices: Iterable[str]) -> Baseline:
-        """A close was given up: what is there now is left to the person who was told."""
-        return replace(self, slices={name: legs for name, legs in self.slices.items() if name not in set(slices)})
+    def after_failure(self, slices: Iterable[str], scope: Scope | None = None) -> Baseline:
+        """A close was given up: what is there now, within its scope, is left to the person who was told."""
+        scope = scope or Scope()
+        known = [name for name in slices if name in self.slices]
+        left = {
+            name: {leg: size for leg, size in legs.items() if name not in known or not scope.covers(leg[0])}
+            for name, legs in self.slices.items()
+        }
+        return replace(self, slices=left, pending=(*self.pending, *((name, scope) for name in known)))
 
     def mode(self, modes: GuardModes, symbol: str) -> GuardMode:
         """What is done about a symbol."""
@@ -69,13 +93,24 @@ class Baseline:
 
     def excess(self, position: Position) -> Decimal:
         """By how many contracts a position is larger than it was."""
-        return max(position.contracts - self.slices.get(position.slice, {}).get(position.key, Decimal(0)), Decimal(0))
+        legs = self.slices.get(position.slice, {})
+        # While the markets were not known a leg went by the venue's own name.
+        known = legs.get(position.key, legs.get((position.market_id, position.side), Decimal(0)))
+        return max(position.contracts - known, Decimal(0))
 
 
-def adds_exposure(order: OpenOrder, kind: MarketKind) -> bool:
-    """Whether an order could open or enlarge anything. A sale from a wallet that cannot owe only lightens it."""
+def adds_exposure(order: OpenOrder, kind: MarketKind, balances: Iterable[Balance] = ()) -> bool:
+    """Whether an order could open or enlarge anything.
+
+    A sale from a wallet that cannot owe only lightens it; where it can, so does a sale of what is held, and a purchase
+    of what is owed.
+    """
     if kind is MarketKind.SPOT:
         return order.side is Side.BUY
+    if kind is MarketKind.MARGIN and order.remaining is not None:
+        held = {balance.asset: balance for balance in balances}.get(order.symbol.partition("/")[0])
+        enough = held is not None and order.remaining <= (held.total if order.side is Side.SELL else held.debt)
+        return not enough
     return not order.protective
 
 
@@ -99,7 +134,8 @@ def plan_guard(
     unwanted = [
         order
         for order in snapshot.orders or ()
-        if baseline.mode(modes, order.symbol) is not GuardMode.OFF and adds_exposure(order, kind)
+        if baseline.mode(modes, order.symbol) is not GuardMode.OFF
+        and adds_exposure(order, kind, snapshot.balances or ())
     ]
     by_symbol: dict[str, list[OpenOrder]] = defaultdict(list)
     for order in unwanted:
@@ -145,6 +181,9 @@ def baseline_document(baseline: Baseline, override: GuardMode | None) -> dict[st
         "since": baseline.since and instant_text(baseline.since),
         "override": override and override.value,
         "closed": [None if scope.symbols is None else sorted(scope.symbols) for scope in baseline.closed],
+        "pending": [
+            [name, None if scope.symbols is None else sorted(scope.symbols)] for name, scope in baseline.pending
+        ],
         "slices": {
             name: [[symbol, side.value, decimal_text(size)] for (symbol, side), size in legs.items()]
             for name, legs in baseline.slices.items()
@@ -162,6 +201,10 @@ def baseline_from(document: Mapping[str, Any]) -> tuple[Baseline, GuardMode | No
     baseline = Baseline(
         since=None if since is None else datetime.fromisoformat(since),
         closed=tuple(Scope(symbols=None if names is None else frozenset(names)) for names in document["closed"]),
+        pending=tuple(
+            (name, Scope(symbols=None if names is None else frozenset(names)))
+            for name, names in document.get("pending", ())
+        ),
         slices={
             name: {(symbol, PositionSide(side)): Decimal(size) for symbol, side, size in legs}
             for name, legs in document["slices"].items()

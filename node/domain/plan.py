@@ -24,6 +24,8 @@ Chain = tuple[Stage, ...]
 SLIPPAGE_WIDENING = (Decimal(1), Decimal(2), Decimal(4))
 #: After so many refusals for its size a leg is residue.
 TOO_SMALL_FOR_GOOD = 3
+#: So many orders a leg and round at most, however large a number the venue shows: the next round closes the rest.
+ORDERS_MAX = 200
 #: A refusal for quantity halves the chunks down to this part of the position, no further.
 CHUNKS_MAX = 16
 #: However wide the configured slippage, never worse than this part of the mark price.
@@ -99,32 +101,28 @@ def plan_slice(
     With ``fresh`` false (a warm view) only steps that the venue itself bounds are planned: reduce-only closes and
     the cancelling of orders that could add exposure, by id.
     """
-    positions = [
-        position
-        for position in snapshot.positions
-        if scope.covers(position.symbol) and not memory.get(position.key, LegMemory()).residual
-    ]
+    held = [position for position in snapshot.positions if scope.covers(position.symbol)]
+    positions = [position for position in held if not memory.get(position.key, LegMemory()).residual]
     orders = [order for order in snapshot.orders or () if scope.covers(order.symbol)]
     by_symbol: dict[str, list[OpenOrder]] = defaultdict(list)
     for order in orders:
         by_symbol[order.symbol].append(order)
-    held = {position.symbol for position in positions}
     chains: list[Chain] = []
     for position in positions:
         leg = memory.get(position.key, LegMemory())
         closes = closes_of(position, rules.get(position.symbol), leg, ids, max_slippage)
         yields = fresh and leg.protective_in_the_way
-        blockers = _protective_of(position, by_symbol[position.symbol]) if yields else []
+        blockers = _protective_of(position, orders) if yields else []
         in_the_way = tuple(cancels(blockers))
         chains.append((in_the_way, closes) if in_the_way else (closes,))
     for symbol, resting in sorted(by_symbol.items()):
         steps: Stage
-        if symbol not in held and fresh and _spot(rules.get(symbol)):
+        if fresh and _spot(rules.get(symbol)) and not any(each.symbol == symbol for each in held):
             steps = tuple(_sweep(resting))  # nothing there can protect anything
         else:
             certain = fresh and not snapshot.positions_doubtful
-            own = [position for position in positions if position.symbol == symbol]
-            steps = tuple(cancels(_unprotected(resting, own, certain=certain)))
+            # What cannot be closed is still held, and keeps its protection.
+            steps = tuple(cancels(_unprotected(resting, held, certain=certain)))
         if steps:
             chains.append((steps,))
     return Plan(chains=tuple(chain for chain in chains if any(chain)))
@@ -135,7 +133,7 @@ def _unprotected(orders: Iterable[OpenOrder], positions: list[Position], *, cert
     return [
         order
         for order in orders
-        if not order.protective or (certain and not any(_protects(order, position) for position in positions))
+        if not order.protective or (certain and not any(protects(order, position) for position in positions))
     ]
 
 
@@ -143,17 +141,25 @@ def _spot(market: MarketRules | None) -> bool:
     return market is not None and market.kind is MarketKind.SPOT
 
 
-def _protects(order: OpenOrder, position: Position) -> bool:
-    if not order.protective or order.symbol != position.symbol:
+def protects(order: OpenOrder, position: Position) -> bool:
+    """Whether an order can only make that position smaller. By the venue's own name of the market: ours may have
+    become known between two reads.
+    """
+    if not order.protective or order.market_id != position.market_id:
         return False
     if order.position_side is not None:
         return order.position_side is position.side
     return order.side is position.side.closing_side
 
 
+def guards_residue(order: OpenOrder, positions: Iterable[Position], memory: Memory) -> bool:
+    """Whether an order protects what cannot be closed: then it stays, too."""
+    return any(protects(order, each) and memory.get(each.key, LegMemory()).residual for each in positions)
+
+
 def _protective_of(position: Position, orders: Iterable[OpenOrder]) -> list[OpenOrder]:
     # Orders in the trigger book do not reserve the position: they stay as long as the position does.
-    return [order for order in orders if _protects(order, position) and not order.trigger]
+    return [order for order in orders if protects(order, position) and not order.trigger]
 
 
 def cancels(orders: Iterable[OpenOrder]) -> Iterable[CancelOrders]:
@@ -224,12 +230,15 @@ def split(
     """Cut *quantity* into parts of at most *largest* (but never less than a step), each but the last a multiple
     of *step*. A rest below *least* is made up from the part before it.
 
-    The parts sum to *quantity* exactly: it is the venue's own number and is never rounded.
+    The parts sum to *quantity* exactly: it is the venue's own number and is never rounded. Beyond ``ORDERS_MAX`` parts
+    the rest is left for another time.
     """
     with localcontext(prec=EXACT_DIGITS):
         part = quantity if not largest else max(round_to(largest, step, up=False), step or largest)
         if quantity <= max(part, largest or part):
             return (quantity,) if quantity > 0 else ()
+        if quantity / part > ORDERS_MAX:
+            return (part,) * ORDERS_MAX
         whole, rest = divmod(quantity, part)
         parts = [part] * int(whole) + ([rest] if rest else [])
         moved = round_to(max((least or Decimal(0)) - parts[-1], Decimal(0)), step, up=True)
@@ -264,7 +273,10 @@ def _limit_price(position: Position, rules: MarketRules | None, level: int, max_
 
 
 def learn(
-    memory: Memory, results: Iterable[StepResult], snapshot: SliceSnapshot
+    memory: Memory,
+    results: Iterable[StepResult],
+    snapshot: SliceSnapshot,
+    rules: Mapping[str, MarketRules] | None = None,
 ) -> dict[tuple[str, PositionSide], LegMemory]:
     """What the next plan must know: the round's refusals, held against the positions that are still there."""
     learnt: dict[tuple[str, PositionSide], LegMemory] = {}
@@ -290,11 +302,23 @@ def learn(
         if closes and refusals == {Refusal.TOO_SMALL} and leg.chunk_max is not None:
             leg = replace(leg, chunk_max=None)  # it was our chunks that were too small
         elif closes:
-            leg = replace(leg, too_small=leg.too_small + 1 if refusals == {Refusal.TOO_SMALL} else 0)
+            small = refusals == {Refusal.TOO_SMALL} and _is_small(position, (rules or {}).get(position.symbol))
+            leg = replace(leg, too_small=leg.too_small + 1 if small else 0)
         if refusals:
             leg = replace(leg, last_refusal=sorted(refusals)[0])
         learnt[position.key] = leg
     return learnt
+
+
+def _is_small(position: Position, rules: MarketRules | None) -> bool:
+    """Whether our own rules bear the venue out: its word alone must not leave a large position behind."""
+    if rules is None or (rules.quantity_min and position.contracts < rules.quantity_min):
+        return True
+    if not rules.notional_min:
+        return False
+    if position.base_exposure is None or not position.mark_price:
+        return False
+    return abs(position.base_exposure) * position.mark_price < rules.notional_min
 
 
 def _nothing_filled(position: Position, closes: list[tuple[StepResult, ClosePosition]]) -> bool:

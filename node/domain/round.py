@@ -29,20 +29,20 @@ def clear(snapshot: SliceSnapshot, scope: Scope) -> bool:
 
 def without_cancelled(snapshot: SliceSnapshot, results: list[StepResult]) -> SliceSnapshot:
     """The snapshot less the orders that the venue says are gone: not proven, but not worth cancelling again."""
-    gone: set[tuple[str, str]] = set()
+    gone: set[tuple[str, str, bool]] = set()
     swept: set[tuple[str, bool]] = set()
     for result in results:
         step = result.step
         if result.outcome is not Outcome.DONE and result.refusal is not Refusal.UNKNOWN_ORDER:
             continue
         if isinstance(step, CancelOrders):
-            gone |= {(step.symbol, order_id) for order_id in step.order_ids}
+            gone |= {(step.symbol, order_id, step.trigger) for order_id in step.order_ids}
         elif isinstance(step, CancelSymbol):
             swept.add((step.symbol, step.trigger))
     orders = tuple(
         order
         for order in snapshot.orders or ()
-        if (order.symbol, order.order_id) not in gone and (order.symbol, order.trigger) not in swept
+        if (order.symbol, order.order_id, order.trigger) not in gone and (order.symbol, order.trigger) not in swept
     )
     return replace(snapshot, orders=orders)
 

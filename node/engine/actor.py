@@ -60,7 +60,7 @@ class AccountActor:
             ),
         )
         context.ledger.add_listener(self._lock_changed)
-        self._drills: dict[UUID, asyncio.Task[None]] = {}
+        self._drills: dict[UUID, tuple[LiveCommand, asyncio.Task[None]]] = {}
         self._pursuit: Pursuit | None = None
         self._work = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -72,6 +72,11 @@ class AccountActor:
     def live(self) -> tuple[Command, ...]:
         """Closing commands that have not ended, oldest first."""
         return tuple(live.command for live in self._live.values())
+
+    @property
+    def drilling(self) -> tuple[UUID, ...]:
+        """Drills that have not ended."""
+        return tuple(self._drills)
 
     @property
     def healthy(self) -> bool:
@@ -101,8 +106,11 @@ class AccountActor:
         elif command.dry_run:
             self._begin_drill(live)
         else:
-            for drill in self._drills.values():
-                drill.cancel()
+            for drill, task in list(self._drills.values()):
+                # Concluded here: a task that has not begun yet does not learn of its end.
+                task.cancel()
+                error = ErrorReport(code="PREEMPTED", message="a real command came")
+                self._end_drill(drill, CommandState.FAILED, Verdict.DRILL_FAILED, error)
             self._live[command.command_id] = live
             self._hurry.set()
             self._work.set()
@@ -249,29 +257,39 @@ class AccountActor:
             self._conclude(live, CommandState.FAILED, Verdict.DRILL_FAILED, self._unarmed_error())
         elif self._tasks is not None:
             task = self._tasks.create_task(self._drill(live), name=f"drill:{live.command.command_id}")
-            self._drills[live.command.command_id] = task
+            self._drills[live.command.command_id] = live, task
 
     async def _drill(self, live: LiveCommand) -> None:
         try:
             async with asyncio.timeout(self.context.terms.execution.deadline_s):
                 findings = await Drill(live=live, context=self.context).carry_out()
-        except asyncio.CancelledError:
-            error = ErrorReport(code="PREEMPTED", message="a real command came")
-            self._conclude(live, CommandState.FAILED, Verdict.DRILL_FAILED, error)
         except TimeoutError:
             error = ErrorReport(code="TIMEOUT", message="not finished within the deadline")
-            self._conclude(live, CommandState.FAILED, Verdict.DRILL_FAILED, error)
+            self._end_drill(live, CommandState.FAILED, Verdict.DRILL_FAILED, error)
         except Exception:
             # The supervisor: a fault of ours in a drill must not take the account with it.
             log.exception("drill_crashed", account=self.context.terms.name)
             error = ErrorReport(code="INTERNAL", message="the drill met a fault in the node itself: see its log")
-            self._conclude(live, CommandState.FAILED, Verdict.DRILL_FAILED, error)
+            self._end_drill(live, CommandState.FAILED, Verdict.DRILL_FAILED, error)
         else:
             passed = findings.verdict is Verdict.DRILL_PASSED
             live.stopwatch.proof_at_ns = self.context.clock.monotonic_ns()
-            self._conclude(live, CommandState.DONE if passed else CommandState.FAILED, findings=findings)
+            self._end_drill(live, CommandState.DONE if passed else CommandState.FAILED, findings=findings)
         finally:
+            # Cancelled with the whole node: no ending is told, the next run finds it interrupted.
             self._drills.pop(live.command.command_id, None)
+
+    def _end_drill(
+        self,
+        live: LiveCommand,
+        state: CommandState,
+        verdict: Verdict | None = None,
+        *errors: ErrorReport,
+        findings: Findings | None = None,
+    ) -> None:
+        """Conclude a drill, once."""
+        if self._drills.pop(live.command.command_id, None) is not None:
+            self._conclude(live, state, verdict, *errors, findings=findings)
 
     def _conclude(
         self,

@@ -229,6 +229,8 @@ def unlock_obstacle(
     actor = actors[account_id]
     if actor.live:
         return Rejection(code=RejectCode.BUSY, message=f"command {actor.live[0].command_id} is live")
+    if actor.guard.busy:
+        return Rejection(code=RejectCode.BUSY, message="the guard is about to undo something")
     if not journal.healthy:
         return Rejection(code=RejectCode.NOT_READY, message="the journal cannot be written")
     unread = actor.context.view.unread() if actor.armed.is_set() else list(actor.context.venue.slices)

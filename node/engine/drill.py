@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from node.domain.flatten import Holding, SpotMarket, plan_flatten, spot_pairs, symbols_to_price
-from node.domain.forecast import Forecast, SliceForecast, forecast
+from node.domain.flatten import Quote, SpotMarket, spot_pairs, symbols_to_price
+from node.domain.forecast import Forecast, Sales, SliceForecast, forecast, released
 from node.domain.plan import plan_slice
 from node.domain.result import BalanceReport, ErrorReport, Findings, PositionReport, Residue, Verdict
 from node.domain.snapshot import SliceSnapshot
@@ -25,9 +25,10 @@ class Drill:
     live: LiveCommand
     context: AccountContext
     errors: list[ErrorReport] = field(default_factory=list)
+    #: In orders; purchases and attempted conversions count as sales.
     planned: dict[str, int] = field(default_factory=lambda: {"closes": 0, "cancels": 0, "sales": 0})
-    #: The most sales one after the other that an asset needs.
-    hops: int = 0
+    #: The most rounds of sales, one after the other, that a slice needs.
+    rounds_of_sales: int = 0
     proof_ms: float = 0.0
 
     async def carry_out(self) -> Findings:
@@ -41,7 +42,10 @@ class Drill:
         for symbol in self.live.aim(self.context.venue).unknown_symbols:
             self._fault("UNKNOWN_SYMBOL", "this venue does not know the symbol", symbol=symbol)
         parts = [await self._plan(snapshot) for snapshot in snapshots]
-        foreseen = forecast(self.live.command.action, self.live.scope, self.context.terms.flatten, parts)
+        foreseen = forecast(
+            self.live.command.action, self.live.scope, self.context.terms.flatten, parts, beside=self._beside(names)
+        )
+        self.planned["cancels"] = foreseen.cancels
         self.errors += foreseen.faults
         return self._findings(snapshots, foreseen)
 
@@ -72,6 +76,11 @@ class Drill:
         self.context.view.note(snapshot)
         return snapshot
 
+    def _beside(self, names: tuple[str, ...]) -> list[SliceSnapshot]:
+        """What was last seen of the slices that the command is not about."""
+        seen = [self.context.view.last(name) for name in self.context.venue.slices if name not in names]
+        return [each.snapshot for each in seen if each is not None]
+
     async def _plan(self, snapshot: SliceSnapshot) -> SliceForecast:
         rules = self.context.venue.rules(snapshot.slice)
         plan = plan_slice(
@@ -85,30 +94,31 @@ class Drill:
         )
         closes = [step for step in plan.steps if isinstance(step, ClosePosition)]
         self.planned["closes"] += len(closes)
-        self.planned["cancels"] += len(plan.steps) - len(closes)
-        holdings = None
+        sales = None
         if self.live.flattens and snapshot.slice not in self.context.venue.derivative_slices:
-            holdings = await self._plan_sales(snapshot)
-        return SliceForecast(snapshot=snapshot, rules=rules, closes=closes, holdings=holdings)
+            sales = await self._plan_sales(snapshot)
+        return SliceForecast(snapshot=snapshot, rules=rules, closes=closes, sales=sales)
 
-    async def _plan_sales(self, snapshot: SliceSnapshot) -> list[Holding]:
+    async def _plan_sales(self, snapshot: SliceSnapshot) -> Sales:
         venue, terms, balances = self.context.venue, self.context.terms.flatten, snapshot.balances or ()
         pairs = spot_pairs(venue.rules(snapshot.slice).values())
         symbols = symbols_to_price(balances, terms, pairs)
+        quotes: dict[str, Quote] | None = None
         try:
             quotes = await venue.quotes(symbols) if symbols else {}
         except VenueError as error:
             self._fault(error.code, str(error), slice_name=snapshot.slice)
-            return []
-        market = SpotMarket(pairs=pairs, quotes=quotes, converts=venue.converts(snapshot.slice))
+        market = SpotMarket(pairs=pairs, quotes=quotes or {}, converts=venue.converts(snapshot.slice))
         # Resting orders are cancelled before anything is sold: what they hold will be there.
-        holdings = plan_flatten(balances, (), terms, market, ids=self._ids())
-        for holding in holdings:
-            self.planned["sales"] += holding.step is not None
-            self.hops = max(self.hops, len(holding.route.hops) if holding.step and holding.route else 0)
-            if holding.route is not None and holding.value is None:
+        sales = Sales(balances=released(snapshot), terms=terms, market=market, ids=self._ids())
+        while sales.advance():  # noqa: ASYNC110  (nothing is waited for)
+            await asyncio.sleep(0)  # a command that comes now goes first
+        for holding in sales.holdings:
+            if quotes is not None and holding.route is not None and holding.value is None:
                 self._fault("UNPRICED", f"{holding.balance.asset} has no price", slice_name=snapshot.slice)
-        return holdings
+        self.planned["sales"] += sales.orders
+        self.rounds_of_sales = max(self.rounds_of_sales, sales.rounds)
+        return sales
 
     def _ids(self) -> OrderIds:
         command = self.live.command
@@ -119,13 +129,13 @@ class Drill:
         self.errors.append(ErrorReport(code=code, message=message, slice=slice_name, symbol=symbol))
 
     def _predicted_ms(self) -> float | None:
-        """One round trip for the orders, then the proof as it was measured; each hop of a sale is priced, sold and
+        """One round trip for the orders, then the proof as it was measured; each round of sales is priced, sold and
         proven.
         """
         round_trip_ms = self.context.venue.round_trip_ms()
         if round_trip_ms is None:
             return None
-        return round_trip_ms + self.proof_ms + self.hops * (2 * round_trip_ms + self.proof_ms)
+        return round_trip_ms + self.proof_ms + self.rounds_of_sales * (2 * round_trip_ms + self.proof_ms)
 
     def _findings(self, snapshots: list[SliceSnapshot], foreseen: Forecast) -> Findings:
         venue = self.context.venue

@@ -20,6 +20,8 @@ from node.engine.inbox import Inbox
 TICK_S: Final = 5.0
 #: A drill that failed is ordered again so soon, not only after the whole period.
 AGAIN_AFTER_FAILURE: Final = timedelta(minutes=15)
+#: A drill that has not ended so long after its account's deadline hangs: the others are drilled all the same.
+HANGS_AFTER_S: Final = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +38,8 @@ class DrillSchedule:
     #: When a drill of an account last passed, also in earlier runs.
     drilled_at: Mapping[UUID, datetime]
     _ordered_at: dict[UUID, datetime] = field(default_factory=dict)
+    #: When each drill that is under way was first seen; monotonic.
+    _seen_ns: dict[UUID, int] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Order drills until cancelled."""
@@ -46,17 +50,27 @@ class DrillSchedule:
                 await self.order(account_id)
 
     def due(self) -> UUID | None:
-        """The account that has waited longest beyond its time; None while no account is due and free."""
-        if not self.inbox.journal.healthy:
+        """The account that has waited longest beyond its time; None while none is due and free, or one is drilled."""
+        if self._drilling() or not self.inbox.journal.healthy:
             return None  # what cannot be put on record would be due again at the next start
         now = self.clock.now()
         waiting = {account_id: now - self._due_at(account_id, now) for account_id in self.actors}
         ready = [
             account_id
             for account_id, overdue in waiting.items()
-            if overdue >= timedelta(0) and self.actors[account_id].healthy and not self.actors[account_id].live
+            if overdue >= timedelta(0) and _free(self.actors[account_id])
         ]
         return max(ready, key=lambda account_id: waiting[account_id], default=None)
+
+    def _drilling(self) -> bool:
+        """Whether a drill is under way, whoever ordered it; one that hangs does not count."""
+        now_ns = self.clock.monotonic_ns()
+        running = {drill: actor for actor in self.actors.values() for drill in actor.drilling}
+        self._seen_ns = {drill: self._seen_ns.get(drill, now_ns) for drill in running}
+        return any(
+            (now_ns - self._seen_ns[drill]) / 1e9 < actor.context.terms.execution.deadline_s + HANGS_AFTER_S
+            for drill, actor in running.items()
+        )
 
     def _due_at(self, account_id: UUID, now: datetime) -> datetime:
         passed, ordered = self.drilled_at.get(account_id), self._ordered_at.get(account_id)
@@ -78,3 +92,7 @@ class DrillSchedule:
         submission = await self.inbox.submit(request)
         if submission.rejection is not None:
             log.warning("scheduled_drill_rejected", account_id=str(account_id), code=submission.rejection.code.value)
+
+
+def _free(actor: AccountActor) -> bool:
+    return actor.healthy and not actor.live and not actor.drilling

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import uuid4
@@ -27,11 +26,13 @@ from node.domain.guard import (
 )
 from node.domain.guard_mode import GuardMode, GuardModes
 from node.domain.lock import AccountLock
+from node.domain.permission import Permission
 from node.domain.plan import LegMemory, Plan, Scope, learn
 from node.domain.result import Document, decimal_text, instant_text
-from node.domain.snapshot import SliceSnapshot
+from node.domain.snapshot import Position, SliceSnapshot
 from node.domain.steps import CancelOrders, ClosePosition, OrderIds, Outcome, StepResult
 from node.engine.account import AccountTerms
+from node.engine.lookout import Lookout
 from node.engine.ports import Venue
 from node.engine.view import AccountView
 from node.errors import JournalUnavailable, VenueError
@@ -39,11 +40,11 @@ from node.errors import JournalUnavailable, VenueError
 GUARD_SCHEMA: Final = "sovereign-node/guard/1"
 #: An order of unknown outcome may still arrive so long: until then nothing more is closed on its leg.
 LATE_ARRIVAL_NS: Final = 10_000_000_000
+#: After a close that was taken: reads of the venue may lag behind it.
+SETTLED_NS: Final = 3_000_000_000
 #: Between two looks at one slice, whatever wakes us.
 LOOK_GAP_S: Final = 0.25
-#: Looks beside a stream, which may be silent for any reason.
-LOOK_BESIDE_STREAM_S: Final = 20.0
-#: Without a stream, rarer looks than this are an alert.
+#: Without a stream, rarer looks than this are an alert; and so is a last look that is older, with or without.
 INTERVAL_ALERT_S: Final = 10.0
 KEEP_AGAIN_S: Final = 1.0
 
@@ -81,20 +82,18 @@ class Guard:
         self._override: GuardMode | None = None
         #: A read from before the lock says nothing about what was there when it came.
         self._locked_at_ns = 0
-        self._pace = Pace()
+        #: By slice, and whether it closes: what floods one part must not leave another open.
+        self._paces: dict[tuple[str, bool], Pace] = {}
         self._ids = OrderIds(command_id=uuid4(), account_id=terms.account_id, attempt=0, round=0)
         self._in_flight = 0
         self._memory: dict[str, Mapping[PositionKey, LegMemory]] = {}
         self._results: dict[str, list[StepResult]] = {}
         #: Until when a leg waits for an order of unknown outcome.
         self._unclear: dict[tuple[str, PositionKey], int] = {}
-        self._wakes = {name: asyncio.Event() for name in venue.slices}
-        #: Slices in which something is said to have happened since they were looked at.
-        self._told: set[str] = set()
+        self._lookouts = {name: Lookout(name, venue, view, clock) for name in venue.slices}
+        #: Its own reads tell it nothing new.
+        self._noting = False
         self._dirty = asyncio.Event()
-        self._looked_ns: dict[str, int] = {}
-        self._measured_s: dict[str, float] = {}
-        self._alerted = False
         #: Monotonic: when the guard's newest step ended.
         self.last_step_ended_ns = 0
         self.interventions = 0
@@ -132,8 +131,8 @@ class Guard:
         if state is CommandState.DONE:
             self._baseline = self._baseline.after_close(scope, evidence)
         else:
-            self._baseline = self._baseline.after_failure(slices)
-            self._locked_at_ns = self._clock.monotonic_ns()
+            self._baseline = self._baseline.after_failure(slices, scope)
+        self._locked_at_ns = self._clock.monotonic_ns()
         self._dirty.set()
         self.wake()
 
@@ -146,15 +145,22 @@ class Guard:
 
     def wake(self) -> None:
         """Look now."""
-        for event in self._wakes.values():
-            event.set()
+        for lookout in self._lookouts.values():
+            lookout.wake.set()
 
     # What it tells
 
     @property
     def modes(self) -> GuardModes:
-        """What it does, a person's word considered."""
-        return self._terms.execution.guard.overridden(self._override)
+        """What it does: a person's word considered, and what the account's permission level allows."""
+        modes = self._terms.execution.guard.overridden(self._override)
+        if self._terms.permission is Permission.READ:
+            return GuardModes(after_lock=GuardMode.OFF, after_close=GuardMode.OFF)
+        if not self._terms.permission.closes:
+            weaker = {GuardMode.REVERT: GuardMode.CANCEL}
+            after_lock, after_close = (weaker.get(mode, mode) for mode in (modes.after_lock, modes.after_close))
+            return GuardModes(after_lock=after_lock, after_close=after_close)
+        return modes
 
     @property
     def busy(self) -> bool:
@@ -172,11 +178,13 @@ class Guard:
     @property
     def spaced(self) -> bool:
         """Whether it has had to slow down: somebody opens again and again what it undoes."""
-        return self._pace.spaced
+        now_ns = self._clock.monotonic_ns()
+        return any(pace.spaced and pace.in_last_minute(now_ns) for pace in self._paces.values())
 
     def interval_s(self) -> float:
         """The longest time between two looks at a slice that no stream tells of; 0 where streams tell of all."""
-        return max((self._interval_s(name) for name in self._wakes if not self._venue.streaming(name)), default=0.0)
+        polled = (each for name, each in self._lookouts.items() if not self._venue.streaming(name))
+        return max((each.interval_s() for each in polled), default=0.0)
 
     def document(self) -> Document:
         """For the status."""
@@ -190,25 +198,36 @@ class Guard:
             "slices": {
                 name: {
                     "streaming": self._venue.streaming(name),
-                    "looks_every_s": round(self._interval_s(name), 1),
-                    "measured_s": self._measured_s.get(name),
+                    "looks_every_s": round(lookout.interval_s(), 1),
+                    "measured_s": lookout.measured_s,
                     "baseline": self._baseline.knows(name),
                 }
-                for name in self._wakes
+                for name, lookout in self._lookouts.items()
             },
             "interventions": self.interventions,
-            "interventions_last_minute": self._pace.in_last_minute(self._clock.monotonic_ns()),
+            "interventions_last_minute": self._in_last_minute(),
             "spaced": self.spaced,
             "alerts": self._alerts(),
         }
 
     def _alerts(self) -> list[str]:
+        if not self.active:
+            wanted = self._terms.execution.guard.overridden(self._override)
+            powerless = wanted != self.modes and self._links.lock().locked
+            return [f"GUARD_POWERLESS: the account's permission is {self._terms.permission}"] if powerless else []
         alerts = []
-        if self.active and self.interval_s() > INTERVAL_ALERT_S:
+        if self.interval_s() > INTERVAL_ALERT_S:
             alerts.append(f"GUARD_INTERVAL: looks are {self.interval_s():.0f} s apart, and no stream tells in between")
-        if self.active and self.spaced:
+        for name, lookout in self._lookouts.items():
+            if lookout.age_s() > max(INTERVAL_ALERT_S, 2 * lookout.interval_s()) or lookout.half_blind:
+                alerts.append(f"GUARD_BLIND: {name} was last read whole {lookout.age_s():.0f} s ago")
+        if self.spaced:
             alerts.append("GUARD_SPACED: ten interventions in a minute; from now on one every 30 s")
         return alerts
+
+    def _in_last_minute(self) -> int:
+        now_ns = self._clock.monotonic_ns()
+        return sum(pace.in_last_minute(now_ns) for pace in self._paces.values())
 
     # What it does
 
@@ -218,7 +237,7 @@ class Guard:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep(), name=f"guard-record:{name}")
             tasks.create_task(self._follow(), name=f"guard-streams:{name}")
-            for slice_name in self._wakes:
+            for slice_name in self._lookouts:
                 tasks.create_task(self._watch(slice_name), name=f"guard:{name}:{slice_name}")
 
     async def _keep(self) -> None:
@@ -233,74 +252,101 @@ class Guard:
 
     async def _follow(self) -> None:
         async for slice_name in self._venue.changes():
-            self._told.add(slice_name)
-            self._wakes[slice_name].set()
+            self._lookouts[slice_name].told()
 
     async def _watch(self, slice_name: str) -> None:
-        wake = self._wakes[slice_name]
+        lookout = self._lookouts[slice_name]
         while True:
-            wake.clear()
+            lookout.wake.clear()
             if not self.active:
-                self._looked_ns.pop(slice_name, None)
-                self._alerted = False
-                await wake.wait()
+                lookout.rest()
+                await lookout.wake.wait()
                 continue
-            wait_s = LOOK_GAP_S
             try:
-                wait_s = max(await self._look(slice_name), LOOK_GAP_S)
+                wait_s = await self._look(lookout)
             except VenueError as error:
                 self._view.note_failure(slice_name, error)
-                wait_s = max(self._interval_s(slice_name), getattr(error, "retry_after_s", None) or 0.0)
+                wait_s = lookout.failed(getattr(error, "retry_after_s", None))
             except Exception:
                 # The supervisor: a fault of ours must not leave the account unwatched.
                 log.exception("guard_crashed", account=self._terms.name, slice=slice_name)
                 wait_s = INTERVAL_ALERT_S
             await asyncio.sleep(LOOK_GAP_S)
             try:
-                async with asyncio.timeout(wait_s - LOOK_GAP_S):
-                    await wake.wait()
+                async with asyncio.timeout(max(wait_s - LOOK_GAP_S, 0.0)):
+                    await lookout.wake.wait()
             except TimeoutError:
                 pass
 
-    async def _look(self, slice_name: str) -> float:
+    async def _look(self, lookout: Lookout) -> float:
         """Read a slice and undo what must not be there; how long to wait until the next look."""
-        if not self._baseline.knows(slice_name) and slice_name in self._venue.derivative_slices:
+        name = lookout.name
+        if not self._baseline.knows(name) and name in self._venue.derivative_slices:
             # At once, not in the background: what is opened before this read counts as having been there.
-            self._view.note(await self._venue.read_positions(slice_name))
-        with self._patience(slice_name):
-            snapshot = await self._venue.read_slice(slice_name)
-        self._view.note(snapshot)
-        self._measure(slice_name)
-        now_ns = self._clock.monotonic_ns()
-        plan = self._plan(slice_name, snapshot, now_ns)
-        if not self.active:
+            self._note(await self._venue.read_positions(name, certain=True))
+        snapshot = await lookout.read()
+        self._note(snapshot)
+        plan = self._plan(name, snapshot)
+        if plan.steps and any(isinstance(step, ClosePosition) for step in plan.steps):
+            plan = self._plan(name, await self._confirmed(name, snapshot))
+        if not self.active or snapshot.started_ns < self._locked_at_ns:
             return 0.0
         if not plan.steps:
+            return min(lookout.interval_s(), self._clear_in_s(name))
+        now_ns, allowed, wait_ns = self._clock.monotonic_ns(), [], 0
+        for closes in (False, True):
+            chains = [chain for chain in plan.chains if isinstance(chain[0][0], ClosePosition) is closes]
+            pace = self._paces.get((name, closes), Pace())
+            if chains and (later_ns := pace.may_ns(now_ns)) > 0:
+                wait_ns = max(wait_ns, later_ns)
+            elif chains:
+                self._paces[name, closes] = pace.intervened(now_ns)
+                allowed += chains
+        if allowed:
+            await self._intervene(name, Plan(chains=tuple(allowed)))
+        return wait_ns / 1e9
+
+    def _clear_in_s(self, slice_name: str) -> float:
+        """How long the first leg of a slice waits for an order to be past; for ever if none does."""
+        now_ns = self._clock.monotonic_ns()
+        waits = [until_ns - now_ns for (name, _), until_ns in self._unclear.items() if name == slice_name]
+        if not waits:
             self._memory.pop(slice_name, None)
-            return self._interval_s(slice_name)
-        if (wait_ns := self._pace.may_ns(now_ns)) > 0:
-            return wait_ns / 1e9
-        await self._intervene(slice_name, plan)
-        return 0.0
+        return min(waits, default=10**18) / 1e9
 
-    def _patience(self, slice_name: str) -> AbstractContextManager[object]:
-        """Whoever was told that something has happened looks at once, as long as half of the whole budget bears it;
-        who only looks again waits for the background's part.
+    def _note(self, snapshot: SliceSnapshot) -> None:
+        self._noting = True
+        try:
+            self._view.note(snapshot)
+        finally:
+            self._noting = False
+
+    async def _confirmed(self, slice_name: str, snapshot: SliceSnapshot) -> SliceSnapshot:
+        """The look with positions as a second, younger read shows them too, each at the smaller size: a close must not
+        cut into the baseline because one read was old, or lagged.
         """
-        told = slice_name in self._told and self._venue.respite_s(slice_name) == 0
-        self._told.discard(slice_name)
-        return nullcontext() if told else self._view.background()
+        again = await self._venue.read_positions(slice_name, certain=True)
+        sizes = {position.key: position.contracts for position in again.positions}
+        seen = tuple(
+            replace(position, contracts=min(position.contracts, sizes[position.key]))
+            for position in snapshot.positions
+            if position.key in sizes
+        )
+        usable = again.started_ns > self.last_step_ended_ns and snapshot.started_ns >= self._locked_at_ns
+        return replace(snapshot, positions=seen if usable else ())
 
-    def _plan(self, slice_name: str, snapshot: SliceSnapshot, now_ns: int) -> Plan:
+    def _plan(self, slice_name: str, snapshot: SliceSnapshot) -> Plan:
+        now_ns = self._clock.monotonic_ns()
+        rules = self._venue.rules(slice_name)
         memory = self._memory.get(slice_name, {})
         if results := self._results.pop(slice_name, []):
-            memory = self._memory[slice_name] = learn(memory, results, snapshot)
+            memory = self._memory[slice_name] = learn(memory, results, snapshot, rules)
         plan = plan_guard(
             snapshot,
             self._venue.kind(slice_name),
             self._baseline,
             self.modes,
-            self._venue.rules(slice_name),
+            rules,
             ids=self._ids,
             memory=memory,
             max_slippage=self._terms.execution.max_slippage,
@@ -321,7 +367,6 @@ class Guard:
     async def _intervene(self, slice_name: str, plan: Plan) -> None:
         self._ids = replace(self._ids, round=self._ids.round + 1)
         was_spaced = self.spaced
-        self._pace = self._pace.intervened(self._clock.monotonic_ns())
         self.interventions += 1
         self._in_flight += 1
         try:
@@ -334,8 +379,9 @@ class Guard:
         for result in results:
             self._links.on_step(self._terms, result)
             step = result.step
-            if isinstance(step, ClosePosition) and result.outcome is Outcome.AMBIGUOUS:
-                self._unclear[slice_name, (step.symbol, step.side)] = self.last_step_ended_ns + LATE_ARRIVAL_NS
+            if isinstance(step, ClosePosition) and result.outcome is not Outcome.REFUSED:
+                clear_ns = SETTLED_NS if result.outcome is Outcome.DONE else LATE_ARRIVAL_NS
+                self._unclear[slice_name, (step.symbol, step.side)] = self.last_step_ended_ns + clear_ns
         document = self._event(slice_name, results)
         log.warning("guard_intervened", account=self._terms.name, slice=slice_name, spaced=self.spaced)
         if self.spaced and not was_spaced:
@@ -353,7 +399,7 @@ class Guard:
             "after_lock": modes.after_lock.value,
             "after_close": modes.after_close.value,
             "steps": [_step_document(result) for result in results],
-            "interventions_last_minute": self._pace.in_last_minute(self._clock.monotonic_ns()),
+            "interventions_last_minute": self._in_last_minute(),
             "spaced": self.spaced,
             "alert": self.spaced,
             "lock": {"locked": lock.locked, "epoch": lock.epoch},
@@ -365,24 +411,20 @@ class Guard:
         if self._baseline.since is None or snapshot.started_ns < self._locked_at_ns:
             return
         if not self._baseline.knows(name):
-            self._baseline = self._baseline.taken(snapshot)
-            self._dirty.set()
-        elif any(self._baseline.excess(position) > 0 for position in snapshot.positions):
-            self._told.add(name)
-            self._wakes[name].set()
+            if not snapshot.positions_doubtful:
+                self._baseline = self._baseline.taken(snapshot)
+                self._dirty.set()
+        elif not self._noting and any(self._undoes(position) for position in snapshot.positions):
+            self._lookouts[name].told()
 
-    def _interval_s(self, slice_name: str) -> float:
-        polled_s = self._venue.look_interval_s(slice_name)
-        return max(polled_s, LOOK_BESIDE_STREAM_S) if self._venue.streaming(slice_name) else polled_s
-
-    def _measure(self, slice_name: str) -> None:
-        now_ns = self._clock.monotonic_ns()
-        if (before_ns := self._looked_ns.get(slice_name)) is not None:
-            self._measured_s[slice_name] = round((now_ns - before_ns) / 1e9, 1)
-        self._looked_ns[slice_name] = now_ns
-        if not self._alerted and self.interval_s() > INTERVAL_ALERT_S:
-            self._alerted = True
-            log.warning("guard_interval_long", account=self._terms.name, interval_s=round(self.interval_s(), 1))
+    def _undoes(self, position: Position) -> bool:
+        """Whether a look would close some of it now."""
+        if self._baseline.mode(self.modes, position.symbol) is not GuardMode.REVERT:
+            return False
+        leg = self._memory.get(position.slice, {}).get(position.key)
+        paced = self._paces.get((position.slice, True), Pace()).may_ns(self._clock.monotonic_ns()) > 0
+        waits = (position.slice, position.key) in self._unclear
+        return self._baseline.excess(position) > 0 and not (paced or waits or (leg is not None and leg.residual))
 
 
 def _instant(baseline: Baseline) -> str | None:

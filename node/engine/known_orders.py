@@ -13,7 +13,11 @@ from node.domain.steps import CancelOrders, CancelSymbol, Outcome, Refusal, Step
 #: A venue that has forgotten an order may answer its cancel with anything: so often, then the list is believed.
 TRIES_MAX: Final = 3
 
-OrderKey = tuple[str, bool]
+#: The venue's name of the market (some number their orders by market), the id, and whether it waits for a trigger.
+OrderKey = tuple[str, str, bool]
+
+#: Says nothing about the order: asked again, the venue may well cancel it.
+_PASSING: Final = frozenset({Refusal.RATE_LIMITED, Refusal.OVERLOADED, Refusal.DENIED, Refusal.PERMISSION})
 
 
 class KnownOrders:
@@ -26,12 +30,12 @@ class KnownOrders:
     def saw(self, orders: Iterable[OpenOrder]) -> None:
         """Somebody has listed these."""
         for order in orders:
-            self._orders.setdefault((order.order_id, order.trigger), order)
+            self._orders.setdefault(_key(order), order)
 
     def completed(self, snapshot: SliceSnapshot) -> SliceSnapshot:
         """A whole read, and what it has left out: to be cancelled by id, which is harmless if it is gone."""
         self.saw(snapshot.orders or ())
-        listed = {(order.order_id, order.trigger) for order in snapshot.orders or ()}
+        listed = {_key(order) for order in snapshot.orders or ()}
         missing = (order for key, order in self._orders.items() if key not in listed and self._tries[key] < TRIES_MAX)
         return replace(snapshot, orders=(*(snapshot.orders or ()), *missing))
 
@@ -39,14 +43,19 @@ class KnownOrders:
         """A step has ended: what it cancelled, or found gone, is accounted for."""
         step = result.step
         if isinstance(step, CancelOrders):
-            keys = [(order_id, step.trigger) for order_id in step.order_ids]
+            keys = [(step.market_id, order_id, step.trigger) for order_id in step.order_ids]
         elif isinstance(step, CancelSymbol):
-            keys = [key for key, order in self._orders.items() if (order.symbol, key[1]) == (step.symbol, step.trigger)]
+            keys = [key for key in self._orders if (key[0], key[2]) == (step.market_id, step.trigger)]
         else:
             return
         gone = result.outcome is Outcome.DONE or result.refusal is Refusal.UNKNOWN_ORDER
+        judged = result.outcome is Outcome.REFUSED and result.sent_ns is not None and result.refusal not in _PASSING
         for key in keys:
             if gone:
                 self._orders.pop(key, None)
-            else:
+            elif judged:
                 self._tries[key] += 1
+
+
+def _key(order: OpenOrder) -> OrderKey:
+    return (order.market_id, order.order_id, order.trigger)

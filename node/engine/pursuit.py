@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from node.clock import Clock
-from node.domain.assess import Aim, Assessment, assess, to_renew
+from node.domain.assess import Aim, Assessment, SliceState, assess, to_renew
 from node.domain.command import CommandState
 from node.domain.result import Document, ErrorReport
 from node.domain.snapshot import SliceSnapshot
@@ -260,7 +260,7 @@ class Pursuit:
         states = {name: worker.state() for name, worker in self._workers.items()}
         for live in list(self._live.values()):
             names = live.slices(self._context.venue)
-            assessment = assess(self._aim(live), [states[name] for name in names])
+            assessment = self._assess(live, [states[name] for name in names])
             if assessment.complete:
                 self._complete(live, assessment)
             elif assessment.hopeless:
@@ -271,6 +271,11 @@ class Pursuit:
         for worker in self._workers.values():
             worker.wake()
         passed.set()
+
+    def _assess(self, live: LiveCommand, states: list[SliceState]) -> Assessment:
+        judged = {state.slice for state in states}
+        others = [self._context.view.last(name) for name in self._context.venue.slices if name not in judged]
+        return assess(self._aim(live), states, beside=[seen.snapshot for seen in others if seen is not None])
 
     def _complete(self, live: LiveCommand, assessment: Assessment) -> None:
         """Done at the first proof; a hold needs a second one, begun after the settling time."""
@@ -317,7 +322,7 @@ class Pursuit:
     ) -> asyncio.Future[Document]:
         if assessment is None:
             names = live.slices(self._context.venue)
-            assessment = assess(self._aim(live), [self._workers[name].state() for name in names])
+            assessment = self._assess(live, [self._workers[name].state() for name in names])
         clock = self._context.clock
         event = live.event(state, assessment, self._context.venue, now=clock.now(), now_ns=clock.monotonic_ns())
         return self._context.scribe.note(event)
@@ -337,7 +342,7 @@ class Pursuit:
         """End one command as failed, on a person's word."""
         names = live.slices(self._context.venue)
         states = [self._workers[name].state() for name in names if name in self._workers]
-        assessment = assess(self._aim(live), states)
+        assessment = self._assess(live, states)
         self._live.pop(live.command.command_id, None)
         self._guard.command_ended(live.scope, names, CommandState.FAILED, ())
         clock = self._context.clock

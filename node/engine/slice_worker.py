@@ -13,7 +13,7 @@ import structlog
 from node.clock import Clock
 from node.domain.assess import PositionKey, SliceState
 from node.domain.flatten import Holding
-from node.domain.plan import Chain, LegMemory, Plan, learn, plan_slice
+from node.domain.plan import Chain, LegMemory, Plan, guards_residue, learn, plan_slice
 from node.domain.round import clear, size, target, without_cancelled
 from node.domain.snapshot import OpenOrder, SliceSnapshot
 from node.domain.steps import OrderIds, Step, StepResult
@@ -95,7 +95,9 @@ class SliceWorker:
     def cleared(self, *, since_ns: int = 0) -> bool:
         """Whether a proof that ended no earlier than that shows neither orders nor positions that can be closed."""
         proof = self.state().proof
-        if proof is None or proof.orders or proof.ended_ns < since_ns:
+        if proof is None or proof.ended_ns < since_ns:
+            return False
+        if not all(guards_residue(order, proof.positions, self._memory) for order in proof.orders or ()):
             return False
         return all(self._memory.get(position.key, LegMemory()).residual for position in proof.positions)
 
@@ -154,6 +156,12 @@ class SliceWorker:
                     await self._round(goal)
             except VenueError as error:
                 await self._troubled(error)
+            except Exception:
+                # The supervisor: a fault of ours in one slice must not stop the others.
+                log.exception("slice_crashed", slice=self.name)
+                self._working = None
+                self._setbacks.idle_rounds += 1
+                await self._pause()
 
     def _satisfied(self, goal: SliceGoal) -> bool:
         """Whether the proof still answers the goal."""
@@ -218,14 +226,17 @@ class SliceWorker:
         """Read what the round has left, and decide between another round and the proof."""
         known = without_cancelled(before, results)
         self._known_orders = known.orders
-        nothing_known = not any(goal.scope.covers(order.symbol) for order in known.orders or ())
+        nothing_known = not any(
+            goal.scope.covers(order.symbol) and not guards_residue(order, before.positions, self._memory)
+            for order in known.orders or ()
+        )
         # Where nothing moves, the proof waits for the positions: it would be read in vain.
         hopeful = nothing_known and self._setbacks.idle_rounds == 0
         proof = _beside(self._quiet_proof(), f"proof:{self.name}") if hopeful else None
         try:
             if results or not nothing_known:
                 seen = await self._read_positions(known)
-                self._memory = learn(self._memory, results, seen)
+                self._memory = learn(self._memory, results, seen, self._venue.rules(self.name))
                 if not nothing_known or self._still_closable(goal, seen):
                     self._working = seen
                     if any(clear(seen, part) for part in goal.parts if part != goal.scope):

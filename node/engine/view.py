@@ -17,19 +17,27 @@ from node.errors import VenueError
 
 #: Positions older than this no longer start a round.
 WARM_MAX_NS: Final = 5_000_000_000
-#: A slice that was not read for this long counts as unread.
+#: A slice that was not read for this long counts as unread, or for so many of the intervals that the budget allows.
 UNREAD_AFTER_NS: Final = 60_000_000_000
+UNREAD_AFTER_INTERVALS: Final = 2
+#: How often things are read where the budget allows it, and how many times in the interval of whole reads where not.
+#: So positions take little more than a quarter of the background's share at Binance, and sockets a sixth.
 POSITIONS_EVERY_S: Final = 2.0
+POSITIONS_PER_INTERVAL: Final = 10
 SWEEP_EVERY_S: Final = 20.0
-#: Servers and middleboxes drop idle connections; the shortest limit met so far is 15 s.
+#: Servers and middleboxes drop idle connections; the shortest limit met so far is 15 s. Accounts that share a budget
+#: share their connections, too.
 WARM_SOCKETS_EVERY_S: Final = 10.0
+WARM_SOCKETS_PER_INTERVAL: Final = 6
+#: A slice that somebody else reads whole is left to them, unless they are late by half.
+OTHERS_MAY_TAKE: Final = 1.5
 #: Requests of the fresh read that runs beside the orders: triggers, orders, positions, balances; one to spare.
 READS_BESIDE: Final = 5
 SOCKETS_MIN: Final = 5
 SOCKETS_MAX: Final = 32
 
 #: When a slice was read whole that never was.
-NEVER: Final = -UNREAD_AFTER_NS
+NEVER: Final = -(10**18)
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +61,8 @@ class AccountView:
         #: Reads made inside wait for the background's budget.
         self.background = background
         self._seen: dict[str, Seen] = {}
+        #: When the newest whole read of our own was begun.
+        self._swept_ns: dict[str, int] = {}
         self.troubles: dict[str, VenueError] = {}
         #: Per slice: spot orders whose outcome nobody knows yet. They outlive whoever placed them.
         self.unsettled: dict[str, Any] = {}
@@ -117,7 +127,7 @@ class AccountView:
         return [
             name
             for name in self._venue.slices
-            if name in self.troubles or name not in self._seen or now - self._seen[name].full_at_ns > UNREAD_AFTER_NS
+            if name in self.troubles or now - self._read_whole_ns(name) > self._unread_after_ns(name)
         ]
 
     def sockets_wanted(self) -> int:
@@ -125,32 +135,47 @@ class AccountView:
         legs = sum(len(seen.snapshot.positions) + len(seen.snapshot.orders or ()) for seen in self._seen.values())
         return max(SOCKETS_MIN, min(SOCKETS_MAX, legs + READS_BESIDE))
 
-    async def sweep(self, *, older_than_s: float = 0.0) -> None:
-        """Read every slice whole that nobody has for so long. A slice that cannot be read is noted, never raised."""
-        before_ns = self._clock.monotonic_ns() - int(older_than_s * 1e9)
-        due = [name for name in self._venue.slices if self._read_whole_ns(name) <= before_ns]
-        await asyncio.gather(*(self._read(name, positions_only=False) for name in due))
+    async def sweep(self) -> None:
+        """Read every slice whole. A slice that cannot be read is noted, never raised."""
+        await asyncio.gather(*(self._read(name, positions_only=False) for name in self._venue.slices))
 
     def _read_whole_ns(self, name: str) -> int:
         return self._seen[name].full_at_ns if name in self._seen else NEVER
+
+    def _unread_after_ns(self, name: str) -> int:
+        return max(UNREAD_AFTER_NS, int(UNREAD_AFTER_INTERVALS * self._venue.look_interval_s(name) * 1e9))
+
+    def _sweep_every_s(self, name: str) -> float:
+        return max(SWEEP_EVERY_S, self._venue.look_interval_s(name))
+
+    def _sweep_in_s(self, name: str) -> float:
+        """How long until a slice is due to be read whole; not positive: now."""
+        read_ns = self._read_whole_ns(name)
+        others = read_ns > self._swept_ns.get(name, NEVER)
+        wait_s = self._sweep_every_s(name) * (OTHERS_MAY_TAKE if others else 1)
+        return wait_s - (self._clock.monotonic_ns() - read_ns) / 1e9
 
     async def poll(self) -> None:
         """Keep the view and the sockets warm until cancelled. Everything here is background work."""
         with self.background():
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._poll_positions(), name="view-positions")
-                tasks.create_task(self._poll_everything(), name="view-sweep")
+                for name in self._venue.derivative_slices:
+                    tasks.create_task(self._poll_positions(name), name=f"view-positions:{name}")
+                for name in self._venue.slices:
+                    tasks.create_task(self._poll_whole(name), name=f"view-sweep:{name}")
                 tasks.create_task(self._keep_warm(), name="view-sockets")
 
-    async def _poll_positions(self) -> None:
+    async def _poll_positions(self, name: str) -> None:
         while True:
-            await asyncio.sleep(POSITIONS_EVERY_S)
-            await asyncio.gather(*(self._read(name, positions_only=True) for name in self._venue.derivative_slices))
+            await asyncio.sleep(max(POSITIONS_EVERY_S, self._venue.look_interval_s(name) / POSITIONS_PER_INTERVAL))
+            await self._read(name, positions_only=True)
 
-    async def _poll_everything(self) -> None:
+    async def _poll_whole(self, name: str) -> None:
         while True:
-            await self.sweep(older_than_s=SWEEP_EVERY_S / 2)
-            await asyncio.sleep(SWEEP_EVERY_S)
+            if (wait_s := self._sweep_in_s(name)) <= 0:
+                await self._read(name, positions_only=False)
+                wait_s = self._sweep_every_s(name)
+            await asyncio.sleep(wait_s)
 
     async def warm_up(self) -> None:
         """Open as many connections as an emergency would use."""
@@ -161,7 +186,8 @@ class AccountView:
 
     async def _keep_warm(self) -> None:
         while True:
-            await asyncio.sleep(WARM_SOCKETS_EVERY_S)
+            longest_s = max((self._venue.look_interval_s(name) for name in self._venue.slices), default=0.0)
+            await asyncio.sleep(max(WARM_SOCKETS_EVERY_S, longest_s / WARM_SOCKETS_PER_INTERVAL))
             await self.warm_up()
 
     async def _read(self, name: str, *, positions_only: bool) -> None:
@@ -169,6 +195,8 @@ class AccountView:
             if positions_only:
                 self.note(await self._venue.read_positions(name))
             else:
-                self.note(await self._venue.read_slice(name))
+                snapshot = await self._venue.read_slice(name)
+                self._swept_ns[name] = snapshot.started_ns
+                self.note(snapshot)
         except VenueError as error:
             self.note_failure(name, error)

@@ -11,7 +11,7 @@ from uuid import UUID
 from node.clock import Clock
 from node.domain.command import Command, CommandState, RejectCode
 from node.domain.result import Document
-from node.domain.steps import StepResult
+from node.domain.steps import Outcome, StepResult
 from node.engine.account import AccountTerms
 from node.engine.actor import AccountActor
 from node.engine.desk import Desk
@@ -46,6 +46,8 @@ class Telemetry:
     def guarded(self, account: AccountTerms, document: Document) -> None:
         """The guard of an account has intervened."""
         for step in document["steps"]:
+            if step["outcome"] != Outcome.DONE.value:
+                continue
             self._metrics.guard_interventions_total.labels(account=account.name, kind=step["deed"]).inc()
 
     def event(self, command: Command, document: Document) -> None:

@@ -190,8 +190,11 @@ def _resting_reduction(account: Account, terms: OrderTerms) -> Decimal:
 
 def _check_notional(terms: OrderTerms, quantity: Decimal, listing: Listing) -> None:
     price = terms.price or (terms.trigger.price if terms.trigger is not None else None) or listing.mark
-    if terms.market.notional(quantity, price) < terms.market.min_notional:
+    worth, most = terms.market.notional(quantity, price), terms.market.max_notional
+    if worth < terms.market.min_notional:
         raise RefusalError(Reason.NOTIONAL_BELOW_MINIMUM)
+    if most is not None and terms.price is not None and worth > most:
+        raise RefusalError(Reason.NOTIONAL_ABOVE_MAXIMUM)
 
 
 def _check_trigger(account: Account, terms: OrderTerms, listing: Listing) -> None:

@@ -56,6 +56,7 @@ class Market:
     max_quantity: Decimal
     max_market_quantity: Decimal
     min_notional: Decimal  # in quote currency (inverse: not applied)
+    max_notional: Decimal | None = None  # the same, of orders with a price; None: no limit
     contract_size: Decimal = ONE  # base units a contract (linear), quote units a contract (inverse)
     band_up: Decimal = Decimal("1.05")  # highest limit price of a buy, as a multiple of mark
     band_down: Decimal = Decimal("0.95")  # lowest limit price of a sell, as a multiple of mark

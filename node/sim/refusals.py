@@ -20,6 +20,7 @@ class Reason(StrEnum):
     PRICE_BELOW_BAND = "price_below_band"
     COUNTERPARTY_PRICE = "counterparty_price"  # a market order, and the book is too far from the mark price
     NOTIONAL_BELOW_MINIMUM = "notional_below_minimum"
+    NOTIONAL_ABOVE_MAXIMUM = "notional_above_maximum"
     INSUFFICIENT_BALANCE = "insufficient_balance"
     INSUFFICIENT_MARGIN = "insufficient_margin"
     POSITION_LIMIT = "position_limit"

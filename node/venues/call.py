@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from node.domain.permission import Effect
@@ -58,6 +59,8 @@ class Judgement:
     outcome: Outcome
     refusal: Refusal | None = None
     message: str | None = None
+    #: What the venue says was executed of an order, in the order's own units.
+    filled: Decimal | None = None
     #: The venue found our timestamp wrong.
     clock_is_off: bool = False
     #: The answer was not of a shape that is known.

@@ -19,7 +19,7 @@ from node.venues import wire
 from node.venues.answer_log import AnswerLog, Scrubber
 from node.venues.call import Answer, Call, Ccxt, Reply
 from node.venues.gate import Gate
-from node.venues.lane import Charge, Lane
+from node.venues.lane import WHOLE_READS_SHARE, Charge, Lane
 from node.venues.options import VenueOptions
 from node.venues.outcomes import Attempt, read_failure
 from node.venues.pool import Pools
@@ -159,8 +159,8 @@ class CcxtClient:
         return held_back or self._profile.retry_after_s(attempt.wire.headers, self.reply(attempt))
 
     def interval_s(self, calls: tuple[Call, ...]) -> float:
-        """How often the background's share bears these calls."""
-        return self._lane.interval_s(charge for call in calls for charge in call.charges)
+        """How often the background's share bears these calls of every account, next to its other work."""
+        return self._lane.interval_s(charge for call in calls for charge in call.charges) / WHOLE_READS_SHARE
 
     def respite_s(self, calls: tuple[Call, ...]) -> float:
         """How long until the whole budget bears these calls once more."""

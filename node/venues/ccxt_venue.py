@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 import structlog
 
@@ -28,6 +29,9 @@ from node.venues.profile import Profile
 from node.venues.slice_reader import SliceReader
 from node.venues.step_runner import StepRunner
 from node.venues.streams import Streams
+
+#: Refusals that rules which are no longer true may explain: halted, or (of no kind of their own) no longer listed.
+_MARKET_MAY_HAVE_CHANGED: Final = (Refusal.MARKET_CLOSED, Refusal.OTHER)
 
 log = structlog.get_logger(__name__)
 
@@ -139,7 +143,10 @@ class CcxtVenue:
         return self._streams.telling(slice_name)
 
     def look_interval_s(self, slice_name: str) -> float:
-        """How often the background's share of the request budget lets this account read the slice whole."""
+        """How often the background's share of the request budget lets this account read the slice whole.
+
+        That is by the half of the share which polls of positions and warm sockets leave.
+        """
         return self._client.interval_s(self._profile.reads(self._parts[slice_name]).all)
 
     def respite_s(self, slice_name: str) -> float:
@@ -152,7 +159,14 @@ class CcxtVenue:
 
     async def execute(self, step: Step) -> StepResult:
         """Carry out one step, if this account's permission level allows it."""
-        return await self._runner.execute(step)
+        result = await self._runner.execute(step)
+        if result.refusal in _MARKET_MAY_HAVE_CHANGED and result.sent_ns is not None:
+            self._shelf.refresh(self._load_markets, soon=(self._parts[step.slice].market_kind,))
+        return result
+
+    def refresh_markets(self) -> None:
+        """Ask again, in the background, for markets that are older than a minute. Waits for nothing."""
+        self._shelf.refresh(self._load_markets, soon=self._layout.market_kinds)
 
     async def filled(self, step: SpotOrder) -> bool | None:
         """Ask by client order id whether an ambiguous order reached the venue; None while that is not known."""

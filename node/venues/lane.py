@@ -8,22 +8,28 @@ emergency call is the venue's own order to stay away (Retry-After): a request du
 from __future__ import annotations
 
 import asyncio
+import bisect
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Final
 
 from node.errors import VenueLimited
 
 #: The part of every budget that background work may spend.
 BACKGROUND_SHARE: Final = 0.2
+#: The part of the background's share that reads of whole slices may count on; the rest is for polls of positions,
+#: warm sockets and lists of markets.
+WHOLE_READS_SHARE: Final = 0.5
 #: Background work stands back once this part of a budget is used, by our count or by the venue's.
 STAND_BACK_AT: Final = 0.6
 #: From here on also emergency work that moves nothing waits, by the venue's count.
 NEARLY_SPENT_AT: Final = 0.85
-#: Background work waits so long for its turn; beyond that it is told, as an emergency call would be.
+#: Background work waits so much longer than those before it need; beyond that it is told, as an emergency call would
+#: be.
 PATIENCE_S: Final = 60.0
 #: How long background work keeps away after a refusal that named no time.
 UNNAMED_PAUSE_S: Final = 10.0
@@ -99,7 +105,50 @@ class TokenBucket:
         self._tokens = max(-self.capacity, self.tokens(now_ns) - units)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, eq=False)
+class _Turn:
+    """One background request in the queue of every budget that it is charged to.
+
+    Queues are in order of arrival, so the oldest request of all is the first wherever it waits: none block each other.
+    """
+
+    number: int
+    owed: list[tuple[_Account, int]]
+    gives_up_ns: int = 0
+    #: Somebody before it has left one of its queues.
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def enter(self) -> None:
+        """Into every queue, behind those that came earlier."""
+        for account, _ in self.owed:
+            if self not in account.queue:
+                bisect.insort(account.queue, self, key=lambda turn: turn.number)
+
+    def leave(self) -> None:
+        """Out of every queue; the next ones see whether it is their turn."""
+        for account, _ in self.owed:
+            if self in account.queue:
+                account.queue.remove(self)
+                if account.queue:
+                    account.queue[0].moved.set()
+
+    async def first(self) -> None:
+        """Return when nobody is before it in any queue."""
+        while any(account.queue[0] is not self for account, _ in self.owed):
+            self.moved.clear()
+            await self.moved.wait()
+
+    def ahead_s(self) -> float:
+        """How long the background's share is taken by those before it."""
+        longest = 0.0
+        for account, _ in self.owed:
+            before = account.queue[: account.queue.index(self)]
+            units = sum(units for turn in before for owing, units in turn.owed if owing is account)
+            longest = max(longest, units * account.budget.interval_s / (account.budget.units * BACKGROUND_SHARE))
+        return longest
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Account:
     """One budget as it stands."""
 
@@ -117,6 +166,8 @@ class _Account:
     closed_until_ns: int = 0
     #: Background only.
     paused_until_ns: int = 0
+    #: Background requests that have not been sent, the oldest first.
+    queue: list[_Turn] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -129,6 +180,7 @@ class Lane:
     #: How many accounts live on these budgets.
     accounts: int = 0
     _accounts: dict[str, _Account] = field(default_factory=dict)
+    _arrivals: Iterator[int] = field(default_factory=count)
 
     def join(self) -> None:
         """One more account lives on these budgets."""
@@ -161,17 +213,41 @@ class Lane:
         return longest
 
     async def admit(self, charges: Iterable[Charge], *, key: str = "") -> None:
-        """Account for one request; background work waits for its turn first.
+        """Account for one request; background work waits for its turn first, in order of arrival.
 
         Raises:
             VenueLimited: the venue has told this address to stay away; nothing may be sent until ``retry_after_s``.
                 Background work: the turn is further away than it is worth waiting for.
         """
         owed = [(self._account(charge, key), charge.units) for charge in charges]
-        while is_background() and (wait_s := max((self._wait_s(*each) for each in owed), default=0.0)) > 0:
-            if wait_s > PATIENCE_S:
+        if not is_background():
+            self._take(owed)
+            return
+        turn = _Turn(next(self._arrivals), owed)
+        turn.enter()
+        turn.gives_up_ns = self.clock_ns() + int((turn.ahead_s() + PATIENCE_S) * 1e9)
+        try:
+            await self._turn_comes(turn)
+            self._take(owed)
+        finally:
+            turn.leave()
+
+    async def _turn_comes(self, turn: _Turn) -> None:
+        while True:
+            await turn.first()
+            wait_s = max((self._wait_s(*each) for each in turn.owed), default=0.0)
+            if wait_s <= 0:
+                return
+            if wait_s > PATIENCE_S or self.clock_ns() + wait_s * 1e9 > turn.gives_up_ns:
                 raise VenueLimited("the background's budget is spent; not sent", retry_after_s=wait_s)
-            await self.sleep(wait_s)
+            away_s = max(self._away_s(account) for account, _ in turn.owed)
+            if away_s > 0:
+                # Those behind it may owe nothing of the budget that it must keep away from.
+                turn.leave()
+            await self.sleep(away_s if away_s > 0 else wait_s)
+            turn.enter()
+
+    def _take(self, owed: Iterable[tuple[_Account, int]]) -> None:
         now_ns = self.clock_ns()
         closed_ns = max((account.closed_until_ns for account, _ in owed), default=0) - now_ns
         if closed_ns > 0:
@@ -211,9 +287,13 @@ class Lane:
 
     def _wait_s(self, account: _Account, units: int) -> float:
         now_ns = self.clock_ns()
-        away_ns = max(account.closed_until_ns, account.paused_until_ns) - now_ns
         reserve = account.budget.units * (1 - STAND_BACK_AT)
-        return max(away_ns / 1e9, account.background.wait_s(units, now_ns), account.whole.wait_s(reserve, now_ns))
+        tokens_s = max(account.background.wait_s(units, now_ns), account.whole.wait_s(reserve, now_ns))
+        return max(self._away_s(account), tokens_s)
+
+    def _away_s(self, account: _Account) -> float:
+        """How long background work must keep away, whatever tokens there are; not positive if not at all."""
+        return (max(account.closed_until_ns, account.paused_until_ns) - self.clock_ns()) / 1e9
 
     def _account(self, charge: Charge, key: str) -> _Account:
         name = f"{charge.bucket}#{key}" if charge.per_key else charge.bucket

@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +25,8 @@ from node.errors import VenueError
 SCHEMA: Final = "sovereign-node/markets/1"
 #: New listings and changed limits are picked up this often.
 REFRESH_AFTER_S: Final = 6 * 3600.0
+#: And this often where something depends on it: a market may have been halted, or opened again.
+REFRESH_SOON_S: Final = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -73,10 +75,10 @@ class MarketShelf:
             if isinstance(ended, BaseException):
                 raise ended
 
-    def refresh(self, load: Loader) -> None:
-        """Ask again, in the background, for what has grown old."""
+    def refresh(self, load: Loader, *, soon: Collection[MarketKind] = ()) -> None:
+        """Ask again, in the background, for what has grown old; for the kinds named in *soon*, older than a minute."""
         for kind, at in list(self._loaded_at.items()):
-            if time.monotonic() - at > REFRESH_AFTER_S:
+            if time.monotonic() - at > (REFRESH_SOON_S if kind in soon else REFRESH_AFTER_S):
                 self._loaded_at[kind] = time.monotonic()  # a failure is not repeated at every call
                 self._start(kind, load)
 

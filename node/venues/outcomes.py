@@ -135,6 +135,7 @@ def combine(step: Step, judgements: Sequence[Judgement], wires: Iterable[Wire], 
         outcome=worst.outcome,
         refusal=worst.refusal,
         message=worst.message,
+        filled=worst.filled,
         sent_ns=min(sent, default=None),
         ended_ns=ended_ns,
     )

@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from node.errors import ConfigError
+from node.errors import ConfigError, VenueUnavailable
 from node.venues import wire
 from node.venues.lane import Budget, Lane
 from node.venues.markets import MarketShelf
@@ -111,6 +113,27 @@ def open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     return opened
 
 
+def no_redirects() -> aiohttp.TraceConfig:
+    """Whatever the session is used for, no redirect is followed: the next request would pass no gate.
+
+    It would carry the key, and a signed order, to wherever the answer says. ccxt leaves aiohttp's default, which is to
+    follow; aiohttp calls back before it does.
+    """
+
+    async def redirected(
+        _session: aiohttp.ClientSession, _context: SimpleNamespace, params: aiohttp.TraceRequestRedirectParams
+    ) -> None:
+        record = wire.current()
+        if record is not None:
+            record.status, record.answered_ns = params.response.status, time.monotonic_ns()
+        params.response.close()
+        raise VenueUnavailable(f"HTTP {params.response.status}: redirected, and not followed")
+
+    config = aiohttp.TraceConfig()
+    config.on_request_redirect.append(redirected)
+    return config
+
+
 class Pool:
     """One HTTP session and what it takes to reach a venue. Create it inside the running event loop."""
 
@@ -129,7 +152,9 @@ class Pool:
             ttl_dns_cache=DNS_CACHE_S,
         )
         self.session = aiohttp.ClientSession(
-            connector=self._connector, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[wire.trace_config()]
+            connector=self._connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[wire.trace_config(), no_redirects()],
         )
 
     def idle_sockets(self) -> Mapping[str, int]:

@@ -41,20 +41,20 @@ class SliceReader:
 
     async def positions(self, part: Slice, *, certain: bool = False) -> SliceSnapshot:
         """Positions only; with *certain* held against the wallet, which is read beside them."""
-        started_ns = self._clock.monotonic_ns()
+        started_ns, book = self._clock.monotonic_ns(), self.book(part.market_kind)
         if not certain:
-            return self._snapshot(part, started_ns, await self._read(part, "positions"), doubtful=part.derivative)
-        positions, balances = await together(self._read(part, "positions"), self._read(part, "balances"))
-        doubtful = not self._borne_out(part, positions, balances)
+            return self._snapshot(part, started_ns, await self._read(part, book, "positions"), doubtful=part.derivative)
+        positions, balances = await together(self._read(part, book, "positions"), self._read(part, book, "balances"))
+        doubtful = not self._borne_out(part, book, positions, balances)
         return self._snapshot(part, started_ns, positions, doubtful=doubtful)
 
     async def everything(self, part: Slice) -> SliceSnapshot:
         """All aspects, all requests at once."""
-        started_ns = self._clock.monotonic_ns()
+        started_ns, book = self._clock.monotonic_ns(), self.book(part.market_kind)
         triggers, orders, positions, balances = await together(
-            *(self._read(part, what) for what in ("triggers", "orders", "positions", "balances"))
+            *(self._read(part, book, what) for what in ("triggers", "orders", "positions", "balances"))
         )
-        doubtful = not self._borne_out(part, positions, balances)
+        doubtful = not self._borne_out(part, book, positions, balances)
         return self._snapshot(
             part, started_ns, positions, orders=(triggers, orders), balances=balances, doubtful=doubtful
         )
@@ -65,28 +65,25 @@ class SliceReader:
         Raises:
             VenueError: also where the wallet shows something in use that no list has shown.
         """
-        started_ns = self._clock.monotonic_ns()
-        triggers = await self._read(part, "triggers")
-        orders = await self._read(part, "orders")
-        positions, balances = await together(self._read(part, "positions"), self._read(part, "balances"))
+        started_ns, book = self._clock.monotonic_ns(), self.book(part.market_kind)
+        triggers = await self._read(part, book, "triggers")
+        orders = await self._read(part, book, "orders")
+        positions, balances = await together(self._read(part, book, "positions"), self._read(part, book, "balances"))
+        listed = triggers.found + orders.found
         for call, attempt in balances.answers:
-            check = partial(self._corroborate, part, attempt.answer, positions.found, triggers.found + orders.found)
+            check = partial(self._profile.corroborate, part, book, attempt.answer, positions.found, listed)
             self._understood(call, attempt, check)
         return self._snapshot(part, started_ns, positions, orders=(triggers, orders), balances=balances, causal=True)
 
-    def _borne_out(self, part: Slice, positions: _Aspect, balances: _Aspect) -> bool:
+    def _borne_out(self, part: Slice, book: MarketBook, positions: _Aspect, balances: _Aspect) -> bool:
         """Whether the wallet shows no position that was not listed. A mismatch may be a matter of moments."""
         try:
             for call, attempt in balances.answers:
-                self._understood(call, attempt, partial(self._corroborate, part, attempt.answer, positions.found, None))
+                check = partial(self._profile.corroborate, part, book, attempt.answer, positions.found, None)
+                self._understood(call, attempt, check)
         except VenueAnswerUnknown:
             return False
         return True
-
-    def _corroborate(
-        self, part: Slice, answer: Answer, positions: tuple[Any, ...], orders: tuple[Any, ...] | None
-    ) -> None:
-        self._profile.corroborate(part, self.book(part.market_kind), answer, positions, orders)
 
     async def quotes(self, symbols: Collection[str]) -> dict[str, Quote]:
         """Best prices of spot markets, fresh."""
@@ -126,18 +123,22 @@ class SliceReader:
         """The markets of one kind; empty while they are not known."""
         return self._shelf.books.get(kind) or MarketBook(())
 
-    async def _read(self, part: Slice, what: str) -> _Aspect:
-        """One aspect of a slice, parsed; nothing where the venue has nothing of the kind."""
+    async def _read(self, part: Slice, book: MarketBook, what: str) -> _Aspect:
+        """One aspect of a slice, parsed; nothing where the venue has nothing of the kind.
+
+        *book* is one for the whole read: where the markets become known meanwhile, a trigger must not be named
+        otherwise than its position.
+        """
         found: tuple[Any, ...] = ()
         answers: list[tuple[Call, Attempt]] = []
         for call in getattr(self._profile.reads(part), what):
             attempt = await self._client.asked(call)
-            found += self._understood(call, attempt, partial(self._parse, part, what, attempt.answer))
+            found += self._understood(call, attempt, partial(self._parse, part, book, what, attempt.answer))
             answers.append((call, attempt))
         return _Aspect(found, tuple(answers))
 
-    def _parse(self, part: Slice, what: str, answer: Answer) -> tuple[Any, ...]:
-        book, profile = self.book(part.market_kind), self._profile
+    def _parse(self, part: Slice, book: MarketBook, what: str, answer: Answer) -> tuple[Any, ...]:
+        profile = self._profile
         if what == "positions":
             return profile.positions(part, book, answer)
         if what == "balances":

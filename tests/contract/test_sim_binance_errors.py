@@ -98,6 +98,11 @@ async def test_algo_refusals(
         ({"symbol": "ETHUSDT", "quantity": "0.00001"}, "LOT_SIZE", ccxt.InvalidOrder),
         ({"symbol": "ETHUSDT", "quantity": "3000"}, "MARKET_LOT_SIZE", ccxt.InvalidOrder),
         ({"symbol": "ETHUSDT", "quantity": "0.001"}, "NOTIONAL", ccxt.BadRequest),
+        (
+            {"symbol": "ETHUSDT", "quantity": "3000", "type": "LIMIT", "timeInForce": "IOC", "price": "3100"},
+            "Filter failure: NOTIONAL",
+            ccxt.BadRequest,
+        ),
         ({"symbol": "ETHUSDT", "quantity": "6"}, "insufficient balance", ccxt.InsufficientFunds),
         ({"symbol": "ETHUSDT", "quantity": "1", "newClientOrderId": "a b"}, "-1100", ccxt.BadRequest),
     ],

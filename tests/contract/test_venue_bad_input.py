@@ -71,7 +71,7 @@ ACCOUNT = {
             "openOrderInitialMargin": "0",
         }
     ],
-    "positions": [{"symbol": "BTCUSDT", "positionAmt": "0"}],
+    "positions": [{"symbol": "BTCUSDT", "positionSide": "BOTH", "positionAmt": "0"}],
 }
 MARKETS = {
     "symbols": [

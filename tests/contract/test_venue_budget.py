@@ -17,14 +17,14 @@ ALL = ("spot", "linear", "inverse", "margin")
 @pytest.mark.parametrize(
     ("name", "seconds"),
     [
-        ("linear", 90 / 2400 * 60 / 0.2),  # 40 + 40 + 5 + 5
-        ("inverse", 86 / 2400 * 60 / 0.2),  # 40 + 40 + 1 + 5
-        ("spot", 100 / 6000 * 60 / 0.2),  # 80 + 20
-        ("margin", 20 / 12000 * 60 / 0.2),  # 10 + 10
+        ("linear", 90 / 2400 * 60 / 0.1),  # 40 + 40 + 5 + 5
+        ("inverse", 86 / 2400 * 60 / 0.1),  # 40 + 40 + 1 + 5
+        ("spot", 100 / 6000 * 60 / 0.1),  # 80 + 20
+        ("margin", 20 / 12000 * 60 / 0.1),  # 10 + 10
     ],
 )
 async def test_a_look_costs_what_its_requests_weigh(name: str, seconds: float) -> None:
-    """Of the background's fifth of a minute's weight."""
+    """Of half of the background's fifth of a minute's weight: the rest is for other polls."""
     async with recorded_venue(slices=ALL) as (venue, _):
         assert venue.look_interval_s(name) == pytest.approx(seconds)
 
@@ -33,7 +33,7 @@ async def test_accounts_on_one_address_share_its_budget_until_they_are_closed() 
     """Closing twice gives nothing back twice."""
     pools, options = Pools(), VenueOptions(exchange="binance", credentials=CREDENTIALS)
     venues = [CcxtVenue(options, BinanceProfile(), pools) for _ in range(3)]
-    alone = 100 / 6000 * 60 / 0.2
+    alone = 100 / 6000 * 60 / 0.1
     assert venues[0].look_interval_s("spot") == pytest.approx(3 * alone)
     await venues[1].close()
     await venues[1].close()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
 from node.domain.snapshot import SliceSnapshot
 from node.errors import VenueAnswerUnknown
+from node.venues.ccxt_venue import CcxtVenue
 from tests.contract.test_venue_answers import order, position, trigger
-from tests.support.venue import answer, recorded_venue
+from tests.support.venue import BOOKS, Answer, RecordedFetch, answer, recorded_venue
 from tests.support.venue_sim import bench, closes
 
 POSITIONS, ORDERS, TRIGGERS = "/fapi/v3/positionRisk", "/fapi/v1/openOrders", "/fapi/v1/openAlgoOrders"
@@ -77,17 +79,55 @@ UNEXPLAINED: dict[str, dict[str, Any]] = {
         "given": account(wallet(), totalOpenOrderInitialMargin="0.1"),
     },
     "an isolated position that takes no margin of the coin": {
-        "given": account(wallet(), positions=[{"symbol": "BTCUSDT", "positionAmt": "-0.5"}]),
+        "given": account(wallet(), positions=[{"symbol": "BTCUSDT", "positionSide": "BOTH", "positionAmt": "-0.5"}]),
     },
     "one more position than was listed": {
         "given": account(
             wallet(positions="62.5"),
-            positions=[{"symbol": "BTCUSDT", "positionAmt": "1"}, {"symbol": "ETHUSDT", "positionAmt": "1"}],
+            positions=[
+                {"symbol": "BTCUSDT", "positionSide": "BOTH", "positionAmt": "1"},
+                {"symbol": "ETHUSDT", "positionSide": "BOTH", "positionAmt": "1"},
+            ],
         ),
         POSITIONS: [position()],
     },
+    "a long leg beside a short one": {
+        "given": account(
+            wallet(positions="62.5"),
+            positions=[
+                {"symbol": "BTCUSDT", "positionSide": "LONG", "positionAmt": "0.8"},
+                {"symbol": "BTCUSDT", "positionSide": "SHORT", "positionAmt": "-0.3"},
+            ],
+        ),
+        POSITIONS: [position(positionSide="SHORT", positionAmt="-0.3")],
+    },
+    "multi-assets: a position in another coin beside one that is listed": {
+        "given": account(
+            wallet(positions="62.5"),
+            wallet("USDC"),
+            positions=[
+                {"symbol": "BTCUSDT", "positionSide": "BOTH", "positionAmt": "1"},
+                {"symbol": "BTCUSDC", "positionSide": "BOTH", "positionAmt": "1"},
+            ],
+            totalPositionInitialMargin="125.1",
+        ),
+        POSITIONS: [position()],
+    },
+    "multi-assets: a narrowed slice's own position": {
+        "given": account(
+            wallet(positions="62.5"),
+            wallet("USDC"),
+            positions=[
+                {"symbol": "BTCUSDT", "positionSide": "BOTH", "positionAmt": "1"},
+                {"symbol": "BTCUSDC", "positionSide": "BOTH", "positionAmt": "1"},
+            ],
+            totalPositionInitialMargin="125.1",
+        ),
+        "name": "linear:USDC",
+        POSITIONS: [position()],
+    },
     "a position in a market that is not known": {
-        "given": account(wallet(), positions=[{"symbol": "GONEUSDT", "positionAmt": "3"}]),
+        "given": account(wallet(), positions=[{"symbol": "GONEUSDT", "positionSide": "BOTH", "positionAmt": "3"}]),
     },
 }
 
@@ -104,7 +144,14 @@ EXPLAINED: dict[str, dict[str, Any]] = {
     "no wallet yet": {"given": account()},
     "a position": {"given": account(wallet(positions="62.5")), POSITIONS: [position()]},
     "hedge legs": {
-        "given": account(wallet(positions="62.5"), positions=[{"symbol": "BTCUSDT", "positionAmt": "0.8"}]),
+        "given": account(
+            wallet(positions="62.5"),
+            positions=[
+                {"symbol": "BTCUSDT", "positionSide": "BOTH", "positionAmt": "0.000"},
+                {"symbol": "BTCUSDT", "positionSide": "LONG", "positionAmt": "0.8"},
+                {"symbol": "BTCUSDT", "positionSide": "SHORT", "positionAmt": "-0.3"},
+            ],
+        ),
         POSITIONS: [position(positionSide="LONG"), position(positionSide="SHORT", positionAmt="-0.3")],
     },
     "an isolated position": {
@@ -126,9 +173,21 @@ EXPLAINED: dict[str, dict[str, Any]] = {
         "given": account(wallet(positions="62.5"), wallet("BTC"), totalPositionInitialMargin="62.4"),
         POSITIONS: [USDC_POSITION],
     },
+    "multi-assets: a narrowed slice without positions beside another coin's": {
+        "given": account(
+            wallet(positions="62.4", orders="3"),
+            wallet("USDC"),
+            positions=[{"symbol": "BTCUSDC", "positionSide": "BOTH", "positionAmt": "1"}],
+            totalPositionInitialMargin="62.5",
+        ),
+        "name": "linear:USDT",
+        POSITIONS: [USDC_POSITION],
+    },
     "a narrowed slice does not answer for other coins": {
         "given": account(
-            wallet(positions="62.5"), wallet("USDC"), positions=[{"symbol": "BTCUSDT", "positionAmt": "1"}]
+            wallet(positions="62.5"),
+            wallet("USDC"),
+            positions=[{"symbol": "BTCUSDT", "positionSide": "BOTH", "positionAmt": "1"}],
         ),
         "name": "linear:USDC",
         POSITIONS: [position()],
@@ -137,7 +196,9 @@ EXPLAINED: dict[str, dict[str, Any]] = {
         "given": account(wallet(positions="62.5")),
         POSITIONS: [position(symbol="GONEUSDT")],
     },
-    "a closed position": {"given": account(wallet(), positions=[{"symbol": "BTCUSDT", "positionAmt": "0.000"}])},
+    "a closed position": {
+        "given": account(wallet(), positions=[{"symbol": "BTCUSDT", "positionSide": "BOTH", "positionAmt": "0.000"}])
+    },
 }
 
 
@@ -164,6 +225,34 @@ async def test_only_a_proof_is_held_against_the_wallet() -> None:
     async with recorded_venue(slices=("linear",)) as (venue, fetch):
         fetch.empty(**{ACCOUNT: account(wallet(positions="62.5", orders="4"))})
         assert (await venue.read_slice("linear")).positions == ()
+
+
+async def _reads_while_markets_arrive(venue: CcxtVenue, fetch: RecordedFetch, path: str) -> tuple[SliceSnapshot, ...]:
+    """Every kind of read, the markets becoming known while *path* is asked."""
+    shelf, given, found = venue._shelf, fetch.answers[path], []
+
+    def arrive() -> Any:
+        shelf.books.update(BOOKS)
+        return json.loads(given.body) if isinstance(given, Answer) else None
+
+    fetch.answers[path] = arrive
+    for read in (venue.read_slice, venue.read_proof):
+        shelf.books.clear()
+        found.append(await read("linear"))
+    return tuple(found)
+
+
+@pytest.mark.parametrize("path", [POSITIONS, ORDERS, TRIGGERS, ACCOUNT])
+async def test_one_read_names_a_market_in_one_way(path: str) -> None:
+    """Although the markets become known in its midst: a stop must not look like one without a position."""
+    async with recorded_venue(slices=("linear",)) as (venue, fetch):
+        given = account(wallet(positions="62.5"), positions=[position()])
+        rows = {POSITIONS: answer([position()]), ORDERS: answer([order()]), TRIGGERS: answer([trigger()])}
+        fetch.empty(**{ACCOUNT: given, **rows})
+        for snapshot in await _reads_while_markets_arrive(venue, fetch, path):
+            assert [each.symbol for each in snapshot.positions] == ["BTCUSDT"]
+            assert [each.symbol for each in snapshot.orders or ()] == ["BTCUSDT"] * 2
+        assert {each.symbol for each in (await venue.read_slice("linear")).positions} == {"BTC/USDT:USDT"}
 
 
 @pytest.mark.parametrize("name", ["spot", "margin"])

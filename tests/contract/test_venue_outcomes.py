@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import aiohttp
 import ccxt
 import pytest
 
-from node.domain.steps import Outcome, Refusal, Step
+from node.domain.steps import BuyToRepay, Outcome, Refusal, Step
 from tests.support.venue import (
     CREDENTIALS,
     Answer,
@@ -211,6 +212,45 @@ async def test_an_order_that_expired_without_a_fill_was_refused_by_the_market() 
         fetch.default = answer({**FILLED, "status": "EXPIRED", "executedQty": "0.000"})
         result = await venue.execute(CLOSE)
         assert (result.outcome, result.refusal) == (Outcome.REFUSED, Refusal.UNFILLED)
+
+
+BUY = BuyToRepay(
+    slice="margin",
+    symbol="BTC/USDT",
+    market_id="BTCUSDT",
+    asset="BTC",
+    quantity=Decimal("0.015"),
+    limit_price=Decimal(64000),
+    client_order_id=CLOSE.client_order_id,
+)
+
+
+@pytest.mark.parametrize("step", [CLOSE, sell_spot(), BUY], ids=["close", "sale", "purchase"])
+@pytest.mark.parametrize(
+    ("change", "filled"),
+    [
+        ({}, "0.015"),
+        ({"status": "EXPIRED", "executedQty": "0.005"}, "0.005"),
+        ({"status": "EXPIRED", "executedQty": "0.000"}, "0"),
+        ({"status": "PARTIALLY_FILLED", "executedQty": "0.005"}, "0.005"),
+        ({"status": "NEW", "executedQty": "0"}, None),
+        ({"executedQty": "much"}, None),
+    ],
+    ids=str,
+)
+async def test_what_an_order_has_executed_is_told(step: Step, change: dict[str, str], filled: str | None) -> None:
+    """By the venue's own number; the zero of a bare acknowledgement is none."""
+    async with recorded_venue(slices=("spot", "linear", "margin")) as (venue, fetch):
+        fetch.default = answer({**FILLED, **change})
+        assert (await venue.execute(step)).filled == (None if filled is None else Decimal(filled))
+
+
+@pytest.mark.parametrize("step", [cancel_orders("11"), cancel_symbol()], ids=["order", "symbol"])
+async def test_a_cancellation_fills_nothing(step: Step) -> None:
+    """Whatever was executed of the order before."""
+    async with recorded_venue() as (venue, fetch):
+        fetch.default = answer({**FILLED, "status": "CANCELED", "code": 200})
+        assert (await venue.execute(step)).filled is None
 
 
 async def test_what_was_never_sent_is_refused_whatever_the_exception() -> None:

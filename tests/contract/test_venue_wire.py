@@ -15,6 +15,7 @@ from node.domain.permission import Permission
 from node.domain.snapshot import SliceSnapshot
 from node.domain.steps import CancelOrders, ClosePosition, Outcome, Refusal, SellSpot
 from node.errors import VenueDenied, VenueError, VenueLimited, VenueUnavailable
+from node.venues import markets
 from node.venues.ccxt_venue import CcxtVenue
 from node.venues.options import VenueOptions
 from node.venues.pool import Pools
@@ -305,6 +306,58 @@ async def test_a_sale_above_the_market_is_unfilled() -> None:
     async with bench() as the:
         result = await the.venue.execute(sale(the, "70000"))
         assert (result.outcome, result.refusal) == (Outcome.REFUSED, Refusal.UNFILLED)
+
+
+async def test_the_largest_value_of_a_spot_order_is_known() -> None:
+    """Futures state none."""
+    async with bench() as the:
+        limits = {name: the.venue.rules(name) for name in the.venue.slices}
+        assert {rule.notional_max for rule in limits["spot"].values()} == {Decimal(9_000_000)}
+        assert {rule.notional_max for name in ("linear", "inverse") for rule in limits[name].values()} == {None}
+
+
+@pytest.mark.parametrize("status", ["BREAK", "DELISTED"])
+async def test_a_market_that_was_halted_is_known_to_be_soon_after_its_first_refusal(
+    status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the background, and only of the kind that was refused."""
+    async with bench() as the:
+        step = await close_of(the)
+        asked = len(the.requests("GET", "/fapi/v1/exchangeInfo")), len(the.requests("GET", "/api/v3/exchangeInfo"))
+        the.sim.set_faults(market_status={"linear:BTC/USDT": status})
+        await the.venue.execute(step)
+        assert the.venue.rules("linear")[step.symbol].trading, "rules of less than a minute are not asked for again"
+        monkeypatch.setattr(markets, "REFRESH_SOON_S", 0.0)
+        await the.venue.execute(step)
+        await asyncio.gather(*the.pools.markets(the.options)._loading.values())
+        rule = the.venue.rules("linear").get(step.symbol)
+        assert rule is None or not rule.trading
+        now = len(the.requests("GET", "/fapi/v1/exchangeInfo")), len(the.requests("GET", "/api/v3/exchangeInfo"))
+        assert now == (asked[0] + 1, asked[1])
+
+
+async def test_markets_can_be_asked_for_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A market that has opened again gives no refusal that would tell."""
+    async with bench(slices=("spot",)) as the:
+        the.sim.set_faults(market_status={"spot:BTC/USDT": "BREAK"})
+        the.venue.refresh_markets()
+        await the.venue.read_slice("spot")
+        assert the.venue.rules("spot")["BTC/USDT"].trading
+        monkeypatch.setattr(markets, "REFRESH_SOON_S", 0.0)
+        the.venue.refresh_markets()
+        await asyncio.gather(*the.pools.markets(the.options)._loading.values())
+        assert not the.venue.rules("spot")["BTC/USDT"].trading
+
+
+async def test_a_partial_fill_says_how_much_was_executed() -> None:
+    """The rest is still held."""
+    async with bench() as the:
+        step = await close_of(the)
+        the.misbehave({"partial_fill": {"fraction": "0.4"}})
+        result = await the.venue.execute(step)
+        (left,) = await held(the)
+        assert result.filled == step.contracts - left
+        assert 0 < left < step.contracts
 
 
 async def test_quotes_are_the_best_prices() -> None:

@@ -293,6 +293,27 @@ async def test_a_drill_touches_nothing(venue: VenueUnderTest, action: Action) ->
 
 
 @failure("close_during_drill", "two_commands")
+async def test_a_drill_and_a_close_at_once(venue: VenueUnderTest) -> None:
+    """Both end, whichever was accepted first."""
+    async with stage(venue, ONE_WAY) as the:
+        drill, close = await asyncio.gather(the.command_close(dry_run=True), the.command_close())
+        assert (await the.ending(drill))["errors"][0]["code"] == "PREEMPTED"
+        assert (await the.ending(close))["verdict"] == "flat"
+
+
+@failure("close_during_drill")
+async def test_a_drill_foretells_what_the_command_does(venue: VenueUnderTest) -> None:
+    """Orders, sales, and what is left."""
+    async with stage(venue, COINS) as the:
+        drill = await the.ending(await the.command(Action.FLATTEN, dry_run=True))
+        real = await the.ending(await the.command(Action.FLATTEN))
+        planned = drill["planned"]
+        assert planned["closes"] + planned["sales"] == real["orders"]["placed"]
+        assert planned["cancels"] >= real["orders"]["cancelled"]  # some go with their positions
+        assert (drill["left_over"], drill["net_exposure"]) == ([], real["net_exposure"])
+
+
+@failure("close_during_drill", "two_commands")
 async def test_a_drill_while_a_close_is_live_gives_way(venue: VenueUnderTest) -> None:
     """It fails, and the close does not notice it."""
     async with stage(venue, ONE_WAY) as the:

@@ -469,3 +469,117 @@ async def test_accounts_of_one_address_are_flattened_side_by_side(venue: VenueUn
         for command in commands:
             assert (await the.ending(command))["verdict"] == "flat"
         assert all(the.empty(account) for account in the.sim.core.accounts.values())
+
+
+def wallet_before(the: Stage, product: Product) -> dict[str, object]:
+    """What the venue answers about a wallet, frozen now."""
+    held = the.account.wallets[product].items()
+    if product is Product.SPOT:
+        rows = [{"asset": name, "free": str(each.free), "locked": str(each.locked)} for name, each in held]
+        return {"balances": rows, "canTrade": True}
+    return {
+        "userAssets": [
+            {
+                "asset": name,
+                "free": str(each.free),
+                "locked": str(each.locked),
+                "borrowed": str(each.borrowed),
+                "interest": str(each.interest),
+                "netAsset": "0",
+            }
+            for name, each in held
+        ]
+    }
+
+
+def lag(the: Stage, product: Product, times: int) -> None:
+    """The next reads show the wallet as it is now."""
+    body = wallet_before(the, product)
+    the.misbehave({"reshape": {"body": body}}, "balances", product=product.value, times=times)
+
+
+@failure("borrowed", "stale_read")
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_wallet_that_lags_behind_a_purchase_buys_nothing_twice(venue: VenueUnderTest, times: int) -> None:
+    """The short is covered once."""
+    async with stage(venue, MARGIN, slices=all_slices(venue), buys=True) as the:
+        the.just_before("place", partial(lag, the, Product.MARGIN, times), market="margin:ETH/USDT")
+        document = await the.flatten()
+        assert (document["state"], owed(the)) == ("done", {})
+        assert sum((order.filled for order in trades(the, Side.BUY)), Decimal(0)) <= Decimal("8.1")
+
+
+@failure("auto_borrow", "stale_read", "spot_unbounded")
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_wallet_that_lags_behind_a_sale_sells_nothing_twice(venue: VenueUnderTest, times: int) -> None:
+    """The venue would lend what is not there."""
+    book = plain(spot_USDT="1000", spot_BTC="0.8")
+    async with stage(venue, book, faults={"auto_borrow": True}) as the:
+        the.just_before("place", partial(lag, the, Product.SPOT, times), product="spot")
+        await flattens(the)
+        assert sold(the, "BTC") == Decimal("0.8")
+
+
+@failure("auto_borrow", "timeout_after_execution", "flatten_twice")
+async def test_an_ambiguous_sale_is_remembered_by_the_next_command(venue: VenueUnderTest, compress: Compress) -> None:
+    """The first is given up while the sale is still on its way."""
+    compress(LATE_ARRIVAL_NS=1_500_000_000)
+    book = plain(spot_USDT="1000", spot_BTC="0.8")
+    async with stage(venue, book, faults={"auto_borrow": True}) as the:
+        the.misbehave({"delay_ms": 900}, "place", market="spot:BTC/USDT")
+        command = await the.command(Action.FLATTEN)
+        await the.until(lambda: the.count("place"))
+        await asyncio.sleep(0.35)
+        await the.abort(command)
+        await flattens(the)
+        assert sold(the, "BTC") == Decimal("0.8")
+
+
+@failure("rejected_close")
+async def test_a_coin_that_may_not_be_traded_is_named(venue: VenueUnderTest) -> None:
+    """The venue says so every time, in words without a cure; the others are sold."""
+    words = {"code": -2010, "msg": "This symbol is not permitted for this account."}
+    async with stage(venue, COINS) as the:
+        the.misbehave({"refuse": words}, "place", market="spot:ETH/USDT", times=None)
+        document = await the.flatten()
+        assert (document["state"], document["verdict"]) == ("done", "flat_with_residue")
+        assert told(document, "ETH") == "refused"
+        assert [the.balance("BTC"), the.balance("SOL")] == [0, 0]
+
+
+@failure("borrowed", "rejected_close")
+async def test_a_repayment_that_is_never_clear_ends(venue: VenueUnderTest) -> None:
+    """A code that nobody knows may mean anything; the debt shows that it means no."""
+    async with stage(venue, MARGIN, slices=all_slices(venue), buys=True) as the:
+        the.misbehave({"refuse": {"code": -3067, "msg": "whatever"}}, "repay", times=None)
+        document = await the.flatten()
+        assert (document["state"], document["verdict"]) == ("done", "flat_with_residue")
+        debts = {each["asset"]: each["verdict"] for each in document["balances"] if each.get("debt")}
+        assert debts.keys() == owed(the).keys()
+        assert set(debts.values()) == {"refused"}
+
+
+@failure("spot_maximum")
+async def test_a_sale_that_is_too_large_in_the_words_for_too_small_is_halved(venue: VenueUnderTest) -> None:
+    """One filter has a least and a greatest value, and one name."""
+    async with stage(venue, COINS) as the:
+        the.misbehave(
+            {"refuse": {"code": -1013, "msg": "Filter failure: NOTIONAL"}}, "place", market="spot:BTC/USDT", times=2
+        )
+        await flattens(the)
+        assert sold(the, "BTC") == Decimal("0.8")
+
+
+@failure("market_closed")
+async def test_a_coin_whose_market_was_closed_when_markets_were_read_is_watched(venue: VenueUnderTest) -> None:
+    """It is not called unsellable, and sold when the market opens."""
+    symbols = ("spot:ETH/USDT", "spot:ETH/BTC", "spot:ETH/USDC")
+    closed: dict[str, object] = {"market_status": dict.fromkeys(symbols, "BREAK")}
+    async with stage(venue, COINS, deadline_s=0.6, faults=closed) as the:
+        command = await the.command(Action.FLATTEN)
+        document = await the.incomplete(command)
+        assert told(document, "ETH") == "market_closed"
+        assert [the.balance("BTC"), the.balance("SOL")] == [0, 0]
+        the.set(market_status=dict.fromkeys(symbols, "TRADING"))
+        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.balance("ETH") == 0

@@ -139,7 +139,7 @@ async def test_balances_are_never_sold_and_purchases_are_cancelled(venue: VenueU
 @failure("opened_while_locked")
 async def test_streams_that_are_silent_leave_the_polling(venue: VenueUnderTest, compress: Compress) -> None:
     """Connected, and nothing comes: the looks beside it go on."""
-    compress(LOOK_BESIDE_STREAM_S=0.3, LOOK_GAP_S=0.05)
+    compress(LOOK_BESIDE_STREAM_S=0.3, LOOK_GAP_S=0.05, BACKGROUND_SHARE=9.0, STAND_BACK_AT=9.0)
     async with stage(venue, plain(positions=(position(linear("BTC"), "1"),)), slices=("linear",)) as the:
         await locked(the)
         the.set(streams={"silent": True})
@@ -152,7 +152,7 @@ async def test_an_engine_that_opens_again_and_again_is_undone_ten_times_and_then
     venue: VenueUnderTest, compress: Compress
 ) -> None:
     """With an alert: no ping-pong for fees. (The looks of a minute in a second: the budget for them is set aside.)"""
-    compress(LOOK_GAP_S=0.02, BACKGROUND_SHARE=9.0, STAND_BACK_AT=9.0, NEARLY_SPENT_AT=9.0)
+    compress(LOOK_GAP_S=0.02, SETTLED_NS=0, BACKGROUND_SHARE=9.0, STAND_BACK_AT=9.0, NEARLY_SPENT_AT=9.0)
     async with stage(venue, plain(), faults={"enforce_limits": False}) as the:
         await the.closes_flat()
         guard = the.node.dispatcher.actors[ACCOUNT].guard

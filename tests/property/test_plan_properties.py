@@ -12,7 +12,7 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.domain.plan import CHUNKS_MAX, LegMemory, Memory, Plan, Scope, learn, plan_slice, split
+from node.domain.plan import CHUNKS_MAX, ORDERS_MAX, LegMemory, Memory, Plan, Scope, learn, plan_slice, split
 from node.domain.snapshot import MarketRules, OpenOrder, Position, PositionSide, SliceSnapshot
 from node.domain.steps import (
     CancelOrders,
@@ -239,9 +239,10 @@ def test_a_fresh_plan_takes_up_everything_in_its_scope_and_nothing_else(
 def test_splitting_neither_loses_nor_invents(
     quantity: Decimal, largest: Decimal | None, step: Decimal | None, least: Decimal
 ) -> None:
-    """Also with a minimum: the parts are the whole, and none is empty."""
+    """Also with a minimum: the parts are the whole, and none is empty; of what is absurd they are the beginning."""
     parts = split(quantity, largest, step, least)
-    assert sum(parts) == quantity
+    assert sum(parts) == quantity or (len(parts) == ORDERS_MAX and sum(parts) < quantity)
+    assert len(parts) <= ORDERS_MAX + 1
     assert all(part > 0 for part in parts)
     if largest is not None:
         assert all(part <= max(largest, step or largest) for part in parts)

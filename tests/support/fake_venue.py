@@ -132,8 +132,12 @@ class FakeVenue:
     changed: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
     #: Reads of positions show none, although the wallet shows that there are.
     hiding: bool = False
+    #: Called before a slice is read in a round or for a proof.
+    before_reading: Callable[[str], None] = lambda _name: None
     #: Orders that no list shows any more, although they rest.
     unlisted: set[str] = field(default_factory=set)
+    #: What the next reads show of balances, oldest first, instead of what is there.
+    shown_wallets: list[list[Balance]] = field(default_factory=list)
     look_every_s: float = 0.05
     respite: float = 0.0
 
@@ -204,14 +208,19 @@ class FakeVenue:
             raise self.unreadable[name]
         if self.orders_unreadable is not None and what != "positions":
             raise self.orders_unreadable
+        if what == "proof":
+            self.before_reading(name)
         hidden = self.hiding and name == LINEAR
         if hidden and what == "proof":
             raise VenueAnswerUnknown("margin is in use, and no position was listed for it")
+        balances = self.balances
+        if name == SPOT and what != "positions" and self.shown_wallets:
+            balances = self.shown_wallets.pop(0)
         return SliceSnapshot(
             slice=name,
             positions=() if hidden else tuple(each for each in self.positions if each.slice == name),
             orders=tuple(each for each in self.orders if each.slice == name and each.order_id not in self.unlisted),
-            balances=tuple(each for each in self.balances if each.slice == name),
+            balances=tuple(each for each in balances if each.slice == name),
             started_ns=started_ns,
             ended_ns=monotonic_ns(),
             read_at=datetime.now(UTC),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from node.domain.command import THE_NODE, Action, CommandState, Door, RejectCode
-from node.engine.drill_schedule import DrillSchedule
+from node.engine.drill_schedule import HANGS_AFTER_S, DrillSchedule
 from tests.support.engine import ACCOUNT, OTHER, Engine, engine, request
 from tests.support.fake_venue import FakeVenue, position
 
@@ -20,14 +20,15 @@ class SetClock:
 
     def __init__(self) -> None:
         self.at = datetime(2026, 11, 25, tzinfo=UTC)
+        self.ns = 0
 
     def now(self) -> datetime:
         """As set."""
         return self.at
 
     def monotonic_ns(self) -> int:
-        """Not asked for."""
-        raise NotImplementedError
+        """As set."""
+        return self.ns
 
     def boottime_ns(self) -> int:
         """Not asked for."""
@@ -50,6 +51,13 @@ async def schedule(node: Engine, clock: SetClock, drilled: dict[object, datetime
     )
 
 
+async def drilled_out(node: Engine) -> None:
+    """No drill is under way any more."""
+    async with asyncio.timeout(5):
+        while any(actor.drilling for actor in node.dispatcher.actors.values()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 async def test_who_was_never_drilled_is_due_and_then_not_for_a_while() -> None:
     """Also if that drill fails: it is not repeated at once."""
     clock = SetClock()
@@ -58,6 +66,7 @@ async def test_who_was_never_drilled_is_due_and_then_not_for_a_while() -> None:
         assert plan.due() == ACCOUNT
         await plan.order(ACCOUNT)
         assert plan.due() is None
+        await drilled_out(node)
         clock.at += timedelta(minutes=16)
         assert plan.due() == ACCOUNT
 
@@ -91,6 +100,40 @@ async def test_nobody_is_drilled_beside_a_real_command_or_without_a_journal() ->
         assert plan.due() == ACCOUNT
         node.journal.down = True
         assert plan.due() is None
+
+
+async def test_the_next_account_waits_for_the_end_of_a_drill() -> None:
+    """Never two at once; also not beside a drill that somebody else ordered."""
+    first, second = FakeVenue(), FakeVenue()
+    async with engine(first, second) as node:
+        plan = await schedule(node, SetClock(), {})
+        first.probing.clear()
+        await plan.order(ACCOUNT)
+        await first.probed.wait()
+        assert plan.due() is None
+        first.probing.set()
+        await drilled_out(node)
+        assert plan.due() == OTHER
+        second.probing.clear()
+        await node.submit(Action.CLOSE_ALL, OTHER, dry_run=True)
+        await second.probed.wait()
+        assert plan.due() is None
+
+
+async def test_a_drill_that_hangs_does_not_stop_the_others_for_ever() -> None:
+    """Its own account waits all the same."""
+    first = FakeVenue()
+    clock = SetClock()
+    async with engine(first, FakeVenue()) as node:
+        plan = await schedule(node, clock, {})
+        first.probing.clear()
+        await plan.order(ACCOUNT)
+        await first.probed.wait()
+        clock.at += timedelta(hours=1)
+        assert plan.due() is None
+        deadline_s = node.dispatcher.actors[ACCOUNT].context.terms.execution.deadline_s
+        clock.ns += int((deadline_s + HANGS_AFTER_S) * 1e9)
+        assert plan.due() == OTHER
 
 
 async def test_what_is_ordered_is_a_drill_on_record() -> None:

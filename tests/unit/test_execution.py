@@ -532,6 +532,7 @@ class TestFlatten:
     async def test_sells_although_a_position_is_too_small_to_be_closed(self) -> None:
         """A residue that nothing can be done about keeps nothing else."""
         venue = self.venue()
+        venue.positions = [position(BTC, "0.01")]
         venue.interfere = lambda step: refused(step, Refusal.TOO_SMALL) if isinstance(step, ClosePosition) else None
         async with engine(venue, keep=frozenset({"BNB"})) as node:
             document = await node.carried_out(Action.FLATTEN)
@@ -787,13 +788,47 @@ class TestDrill:
             await node.armed()
             document = await node.carried_out(Action.FLATTEN, dry_run=True)
             left = {each["name"]: each["verdict"] for each in document["left_over"]}
-            assert (document["verdict"], left) == ("drill_passed", {"DOGE": "dust", "BNB": "held"})
-            assert document["planned"]["sales"] == 2
+            # WAN goes over BTC in parts; a fee leaves less than can be sold.
+            assert (document["verdict"], left) == ("drill_passed", {"DOGE": "dust", "BNB": "held", "BTC": "dust"})
+            assert document["planned"]["sales"] == 1 + 5 + 4
             del venue.prices["DOGE/USDT"]
             unpriced = await node.carried_out(Action.FLATTEN, dry_run=True)
         assert unpriced["verdict"] == "drill_failed"
         assert [each["code"] for each in unpriced["errors"]] == ["UNPRICED"]
         assert {each["name"]: each["verdict"] for each in unpriced["left_over"]}["DOGE"] == "unsellable"
+
+    async def test_counts_orders_also_those_that_go_after_their_positions(self) -> None:
+        """Not steps; all books."""
+        venue = book()
+        venue.orders += [order("SOL/USDT", "second"), order(BTC, "another")]
+        async with engine(venue) as node:
+            await node.armed()
+            document = await node.carried_out(Action.CLOSE_ALL, dry_run=True)
+            real = await node.carried_out(Action.CLOSE_ALL)
+        assert document["planned"] == {"closes": 2, "cancels": 5, "sales": 0}
+        assert (real["orders"]["placed"], real["orders"]["cancelled"]) == (2, 5)
+
+    async def test_does_not_count_the_protection_of_what_stays(self) -> None:
+        """A market that is closed: the position keeps its stop."""
+        venue = book()
+        venue.markets[BTC] = rules(BTC, trading=False)
+        async with engine(venue) as node:
+            await node.armed()
+            document = await node.carried_out(Action.CLOSE_ALL, dry_run=True)
+        assert document["planned"]["cancels"] == 2
+
+    async def test_of_some_symbols_tells_the_exposure_of_the_whole_account(self) -> None:
+        """The other leg is in a slice that the command is not about."""
+        venue = FakeVenue(
+            positions=[position(BTC, "1", PositionSide.SHORT), position(ETH, "5")],
+            balances=[Balance(slice=SPOT, asset="BTC", free=Decimal(1))],
+        )
+        async with engine(venue) as node:
+            await node.armed()
+            document = await node.carried_out(Action.CLOSE_ALL, dry_run=True, symbols=(BTC,))
+        assert document["scope"] == [LINEAR]
+        assert document["net_exposure"] == [{"asset": "BTC", "value": "1"}, {"asset": "ETH", "value": "5"}]
+        assert document["left_over"] == []
 
     async def test_fails_where_a_position_has_no_rules_to_go_by(self) -> None:
         """What the most is that one order may close is not known."""
@@ -825,6 +860,106 @@ class TestDrill:
             assert ended["verdict"] == "drill_failed"
             assert ended["errors"][0]["code"] == "PREEMPTED"
             assert (await node.ending(real.document["command_id"]))["verdict"] == "flat"
+
+    @pytest.mark.parametrize("begun", [False, True])
+    async def test_ends_once_whenever_a_real_command_comes(self, begun: bool) -> None:
+        """Also before its first step: both were accepted together."""
+        venue = book()
+        async with engine(venue) as node:
+            await node.armed()
+            actor = node.dispatcher.actors[ACCOUNT]
+            drill, real = asyncio.create_task(node.submit(Action.CLOSE_ALL, dry_run=True)), None
+            if begun:
+                venue.probing.clear()
+                await venue.probed.wait()
+            real = asyncio.create_task(node.submit(Action.CLOSE_ALL))
+            submissions = await asyncio.gather(drill, real)
+            ended, done = [await node.ending(each.document["command_id"]) for each in submissions]
+            events = await node.journal.events(UUID(ended["command_id"]))
+            assert actor.drilling == ()
+        assert [each["code"] for each in ended["errors"]] == ["PREEMPTED"]
+        assert [each["state"] for each in events] == ["accepted", "failed"]
+        assert done["verdict"] == "flat"
+
+    async def test_is_not_preempted_by_the_end_of_the_node(self) -> None:
+        """No command came: the next run finds the drill interrupted."""
+        venue = book()
+        async with engine(venue) as node:
+            await node.armed()
+            venue.probing.clear()
+            drill = await node.submit(Action.CLOSE_ALL, dry_run=True)
+            await venue.probed.wait()
+            (running,) = [task for task in asyncio.all_tasks() if task.get_name().startswith("drill:")]
+            running.cancel()
+            await asyncio.wait([running])
+            await asyncio.sleep(0.05)
+            found = await node.desk.result(UUID(drill.document["command_id"]))
+            assert node.dispatcher.actors[ACCOUNT].drilling == ()
+        assert found is not None
+        assert found["state"] == "accepted"
+
+
+class TestWhatIsLost:
+    async def test_flatten_fails_where_the_derivatives_cannot_be_closed(self) -> None:
+        """Balances are not sold while positions stand; waiting for ever would tell nobody."""
+        venue = TestFlatten().venue()
+        venue.interfere = lambda step: refused(step, Refusal.PERMISSION) if isinstance(step, ClosePosition) else None
+        async with engine(venue) as node:
+            document = await node.carried_out(Action.FLATTEN)
+        assert (document["state"], document["verdict"]) == ("failed", "not_flat")
+        assert venue.calls["SellSpot"] == 0
+
+    async def test_a_stop_stays_with_a_position_that_is_too_small_to_be_closed(self) -> None:
+        """The command ends; position and stop are what is left."""
+        venue = FakeVenue(
+            positions=[position(BTC, "0.01")], orders=[order(BTC, "stop", Side.SELL, reduce_only=True, trigger=True)]
+        )
+        venue.interfere = lambda step: refused(step, Refusal.TOO_SMALL) if isinstance(step, ClosePosition) else None
+        async with engine(venue) as node:
+            document = await node.carried_out(Action.CLOSE_ALL)
+        assert document["verdict"] == "flat_with_residue"
+        assert [each.order_id for each in venue.orders] == ["stop"]
+
+    async def test_an_overloaded_venue_does_not_use_up_the_tries_of_an_order_that_is_not_listed(self) -> None:
+        """It said nothing about the order."""
+        venue = book()
+        refusals = iter(range(12))
+        venue.interfere = lambda step: (
+            refused(step, Refusal.OVERLOADED)
+            if isinstance(step, CancelOrders) and "entry" in step.order_ids and next(refusals, None) is not None
+            else None
+        )
+        async with engine(venue, execution=ExecutionTerms(deadline_s=30)) as node:
+            await node.armed()
+            venue.unlisted = {"entry"}
+            submission = await node.submit(Action.CLOSE_ALL)
+            document = await node.ending(submission.document["command_id"], within_s=40)
+        assert document["verdict"] == "flat"
+        assert venue.orders == []
+
+    async def test_the_direction_that_is_left_is_the_whole_accounts(self) -> None:
+        """Also after a close of some symbols only: the spot leg is part of it."""
+        venue = FakeVenue(
+            positions=[position(BTC, "1", PositionSide.SHORT)],
+            balances=[Balance(slice=SPOT, asset="BTC", free=Decimal(1))],
+        )
+        async with engine(venue) as node:
+            await node.armed()
+            document = await node.carried_out(Action.CLOSE_ALL, symbols=(BTC,))
+        assert document["net_exposure"] == [{"asset": "BTC", "value": "1"}]
+
+    async def test_a_fault_of_ours_in_one_slice_leaves_the_others(self) -> None:
+        """It is logged, and tried again."""
+        venue = book()
+        faults = iter([True, True])
+
+        def reads(name: str) -> None:
+            if name == SPOT and next(faults, False):
+                raise OverflowError("a fault of ours")
+
+        venue.before_reading = reads
+        async with engine(venue) as node:
+            assert (await node.carried_out(Action.CLOSE_ALL))["verdict"] == "flat"
 
 
 class TestPricesOfSales:

@@ -78,6 +78,12 @@ class TestRoute:
         halted = rules("ETH/USDT", trading=False)
         assert hops("ETH", halted, rules("ETH/BTC"), rules("BTC/USDT")) == ["ETH/BTC", "BTC/USDT"]
 
+    def test_goes_over_a_market_that_does_not_trade_where_there_is_no_other_way(self) -> None:
+        """What is known of it may be old: the venue's word counts."""
+        assert hops("ETH", rules("ETH/USDT", trading=False)) == ["ETH/USDT"]
+        halted = rules("BTC/USDT", trading=False)
+        assert hops("WAN", rules("WAN/BTC"), halted) == ["WAN/BTC", "BTC/USDT"]
+
     def test_never_uses_a_derivative(self) -> None:
         """A perpetual of the same pair does not sell the coin."""
         assert hops("ETH", rules("ETH/USDT:USDT")) is None
@@ -108,6 +114,24 @@ class TestWhatIsSold:
         found = holding(balance("ETH", "25"), market, ETH_USDT="1000")
         assert isinstance(found.step, SellSpot)
         assert found.step.quantity == Decimal(10)
+
+    def test_at_most_the_market_maximum_of_value(self) -> None:
+        """At the price offered."""
+        market = rules("ETH/USDT", notional_max=Decimal(9500))
+        found = holding(balance("ETH", "25"), market, ETH_USDT="1000")
+        assert sold(found).quantity == Decimal(10)
+
+    def test_at_most_what_the_venue_was_found_to_take(self) -> None:
+        """Also of what is bought; what is then below the least order goes to the convert service, or stays."""
+        past = Past(levels={}, largest={"ETH": Decimal("1.5009")})
+        (step,) = steps(balance("ETH", "4"), past=past, ETH_USDT="1000").values()
+        assert isinstance(step, SellSpot)
+        assert step.quantity == Decimal("1.5")
+        (step,) = steps(balance("ETH", "0", debt="4"), balance("USDT", "9000"), past=past, ETH_USDT="1000").values()
+        assert isinstance(step, BuyToRepay)
+        assert step.quantity == Decimal("1.5")
+        past = Past(levels={}, largest={"ETH": Decimal("0.004")})
+        assert steps(balance("ETH", "4"), past=past, ETH_USDT="1000") == {}
 
     def test_nothing_below_the_least_quantity(self) -> None:
         """The venue would refuse it; its value says whether it is dust."""

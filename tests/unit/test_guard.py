@@ -14,6 +14,7 @@ import pytest
 from node.domain.command import Action, CommandState
 from node.domain.guard import Baseline, Pace, adds_exposure, baseline_document, baseline_from, plan_guard
 from node.domain.guard_mode import GuardMode, GuardModes
+from node.domain.permission import Permission
 from node.domain.plan import LegMemory, Scope
 from node.domain.snapshot import Balance, MarketKind, OpenOrder, Position, PositionSide, Side, SliceSnapshot
 from node.domain.steps import CancelOrders, ClosePosition, OrderIds, Outcome, Refusal, Step, StepResult
@@ -124,6 +125,8 @@ class TestPlan:
         buy, sell = order("SOL/USDT", "buy"), order("SOL/USDT", "sell", Side.SELL)
         assert [adds_exposure(each, MarketKind.SPOT) for each in (buy, sell)] == [True, False]
         assert [adds_exposure(each, MarketKind.MARGIN) for each in (buy, sell)] == [True, True]
+        held = Balance(slice=SPOT, asset="SOL", free=Decimal(0), locked=Decimal(1), debt=Decimal(1))
+        assert [adds_exposure(each, MarketKind.MARGIN, [held]) for each in (buy, sell)] == [False, False]
 
     def test_a_leg_that_is_too_small_to_close_is_left(self) -> None:
         """It would be tried for ever."""
@@ -165,6 +168,20 @@ class TestBaseline:
         """A person was told, and decides about what is left."""
         after = Baseline().taken(seen(position(BTC, "1"))).after_failure([LINEAR])
         assert not after.knows(LINEAR)
+
+    def test_a_failure_of_one_scope_keeps_the_rest(self) -> None:
+        """Only the legs of the command are taken anew."""
+        before = Baseline().taken(seen(position(BTC, "1"), position(ETH, "2")))
+        anew = before.after_failure([LINEAR], Scope(symbols=frozenset({BTC})))
+        assert not anew.knows(LINEAR)
+        taken = anew.taken(seen(position(BTC, "5"), position(ETH, "9")))
+        assert taken.excess(position(BTC, "5")) == 0
+        assert taken.excess(position(ETH, "9")) == 7
+
+    def test_knows_a_leg_by_the_venues_own_name_too(self) -> None:
+        """It was locked while the markets were not known."""
+        unnamed = position("BTCUSDT", "2", market_id="BTCUSDT")
+        assert Baseline().taken(seen(unnamed)).excess(position(BTC, "2")) == 0
 
     def test_survives_being_written_down(self) -> None:
         """With sizes, scopes and a person's word."""
@@ -443,12 +460,91 @@ class TestWatch:
             document = await node.ending(command_id)
             assert document["verdict"] == "flat"
 
-    async def test_a_refusal_by_permission_is_told_and_not_hammered(self) -> None:
-        """Ten times a minute at most, then spaced."""
+    async def test_a_level_that_does_not_allow_it_is_told_and_nothing_is_tried(self) -> None:
+        """Read-only: powerless. Cancel-only: what is opened stays, orders go."""
+        venue = FakeVenue(positions=[position(BTC, "2")], look_every_s=0.01)
+        async with engine(venue, permission=Permission.READ) as node:
+            await node.armed()
+            await node.carried_out(Action.LOCK)
+            assert guard_of(node).guard.document()["alerts"] == ["GUARD_POWERLESS: the account's permission is read"]
+            assert not guard_of(node).guard.active
+        async with engine(venue, permission=Permission.CANCEL, execution=guarded_by(REVERT)) as node:
+            await locked(node)
+            venue.positions = [position(BTC, "3")]
+            venue.orders.append(order(BTC, "entry"))
+            await until(lambda: venue.orders == [])
+            assert venue.calls["ClosePosition"] == 0
+
+    async def test_a_baseline_is_never_taken_from_a_doubtful_read(self) -> None:
+        """A list that is empty by mistake would make everything excess."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
+        async with engine(venue, execution=guarded_by(REVERT)) as node:
+            await node.armed()
+            venue.hiding = True
+            await node.carried_out(Action.LOCK)
+            await asyncio.sleep(0.3)
+            assert not guard_of(node).guard.document()["slices"][LINEAR]["baseline"]
+            venue.hiding = False
+            await until(lambda: guard_of(node).guard.document()["slices"][LINEAR]["baseline"])
+            assert [each.contracts for each in venue.positions] == [2]
+
+    async def test_a_close_is_not_repeated_on_a_read_that_lags(self) -> None:
+        """It was taken; a venue that still shows the old size must not cost a part of the baseline."""
+        venue = FakeVenue(positions=[position(BTC, "2")], look_every_s=0.01)
+        async with engine(venue, execution=guarded_by(REVERT)) as node:
+            await locked(node)
+            venue.interfere = lambda step: (
+                StepResult(step=step, outcome=Outcome.DONE) if isinstance(step, ClosePosition) else None
+            )
+            venue.positions = [position(BTC, "3")]
+            await until(lambda: venue.calls["ClosePosition"] == 1)
+            await asyncio.sleep(1.0)
+            assert venue.calls["ClosePosition"] == 1
+
+    async def test_a_flood_of_orders_keeps_no_position_open(self) -> None:
+        """Closes have a pace of their own, and each slice has its own."""
         venue = FakeVenue(look_every_s=0.01)
-        venue.interfere = lambda step: StepResult(step=step, outcome=Outcome.REFUSED, refusal=Refusal.PERMISSION)
+        venue.markets[BTC] = rules(BTC)
+        async with engine(venue) as node:
+            await node.armed()
+            assert (await node.carried_out(Action.CLOSE_ALL))["verdict"] == "flat"
+            for number in range(10):
+                venue.orders.append(order(BTC, f"entry-{number}"))
+                await until(lambda: venue.orders == [])
+            assert guard_of(node).guard.spaced
+            venue.positions = [position(BTC, "1")]
+            await until(lambda: venue.positions == [])
+
+    async def test_positions_are_watched_although_the_orders_cannot_be_read(self) -> None:
+        """And it is said aloud."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
+        async with engine(venue, execution=guarded_by(REVERT)) as node:
+            await locked(node)
+            venue.orders_unreadable = VenueUnavailable("the trigger book is away")
+            venue.positions = [position(BTC, "3")]
+            await until(lambda: venue.positions[0].contracts == 2)
+            assert any(each.startswith("GUARD_BLIND") for each in guard_of(node).guard.document()["alerts"])
+
+    async def test_an_unlock_waits_for_a_step_of_its(self) -> None:
+        """Or it would undo what the person does next."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
         async with engine(venue) as node:
             await locked(node)
+            venue.answering.clear()
             venue.orders.append(order(BTC, "entry"))
-            await until(lambda: guard_of(node).guard.spaced)
-            assert venue.calls["CancelOrders"] == 10
+            await until(lambda: guard_of(node).guard.busy)
+            refused_unlock = await node.submit(Action.UNLOCK, epoch=1)
+            assert refused_unlock.rejection is not None
+            assert refused_unlock.rejection.code == "BUSY"
+            venue.answering.set()
+
+    async def test_excess_alone_does_not_make_it_look_again_and_again(self) -> None:
+        """Under ``cancel`` nothing can be done about it."""
+        venue = FakeVenue(positions=[position(BTC, "2")], look_every_s=600.0)
+        async with engine(venue) as node:
+            await locked(node)
+            venue.positions = [position(BTC, "3")]
+            guard_of(node).context.view.note(await venue.read_positions(LINEAR))
+            reads = venue.calls["read_slice:linear"]
+            await asyncio.sleep(1.0)
+            assert venue.calls["read_slice:linear"] <= reads + 1

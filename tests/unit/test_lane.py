@@ -8,6 +8,7 @@ import pytest
 
 from node.errors import VenueLimited
 from node.venues.lane import Budget, Charge, Lane, TokenBucket, background, foreground, is_background
+from tests.support.hurried import Hurried
 
 SECOND = 1_000_000_000
 
@@ -270,3 +271,140 @@ async def test_respite_of_a_key_is_its_own(lane: Lane) -> None:
     await lane.admit(orders, key="a")
     assert lane.respite_s(orders, key="a") == pytest.approx(10)
     assert lane.respite_s(orders, key="b") == 0
+
+
+class TestOrder:
+    """Background work comes in order of arrival; of 1000 units a minute it has three and a third a second."""
+
+    def test_a_large_request_is_not_starved_by_small_ones(self) -> None:
+        """Small ones come without end, and would take every token before forty are there."""
+        hurried = Hurried()
+        lane = hurried.lane(host=Budget(units=1000))
+        admitted: list[float] = []
+
+        async def poll() -> None:
+            while True:
+                await lane.admit(weight(5))
+                await asyncio.sleep(0.1)
+
+        async def work() -> None:
+            with background():
+                await lane.admit(weight(200))
+                polls = [asyncio.create_task(poll()) for _ in range(3)]
+                await asyncio.sleep(20)
+                await lane.admit(weight(40))
+                admitted.append(hurried.at_s())
+                for each in polls:
+                    each.cancel()
+
+        hurried.run(work())
+        # Three polls of five units are before it.
+        assert admitted == [pytest.approx(20 + (15 + 40) / (200 / 60), abs=2)]
+
+    def test_requests_are_sent_in_the_order_in_which_they_came(self) -> None:
+        """Large and small, from an empty budget."""
+        hurried = Hurried()
+        lane = hurried.lane(host=Budget(units=1000))
+        order: list[int] = []
+
+        async def ask(units: int) -> None:
+            await lane.admit(weight(units))
+            order.append(units)
+
+        async def work() -> None:
+            with background():
+                await lane.admit(weight(200))
+                await asyncio.gather(*(ask(units) for units in (1, 50, 2, 40, 3)))
+
+        hurried.run(work())
+        assert order == [1, 50, 2, 40, 3]
+        assert hurried.at_s() == pytest.approx(96 / (200 / 60))
+
+    def test_a_cancelled_request_leaves_the_queue(self) -> None:
+        """Whether it was the first of it or not."""
+        hurried = Hurried()
+        lane = hurried.lane(host=Budget(units=1000))
+
+        async def work() -> None:
+            with background():
+                await lane.admit(weight(200))
+                first, second, third = (asyncio.create_task(lane.admit(weight(units))) for units in (100, 100, 10))
+                await asyncio.sleep(1)
+                second.cancel()
+                await asyncio.sleep(0)
+                first.cancel()
+                await third
+                assert first.cancelled()
+                assert second.cancelled()
+
+        hurried.run(work())
+        assert hurried.at_s() == pytest.approx(3)
+
+    def test_an_emergency_passes_the_queue(self) -> None:
+        """Whoever waits in it."""
+        hurried = Hurried()
+        lane = hurried.lane(host=Budget(units=1000))
+
+        async def work() -> None:
+            with background():
+                await lane.admit(weight(200))
+                waiting = asyncio.create_task(lane.admit(weight(100)))
+            await asyncio.sleep(1)
+            await lane.admit(weight(100))
+            assert hurried.at_s() == pytest.approx(1)
+            await waiting
+            assert hurried.at_s() == pytest.approx(30)
+
+        hurried.run(work())
+
+    def test_requests_of_several_budgets_do_not_block_each_other(self) -> None:
+        """In whatever order they name them."""
+        hurried = Hurried()
+        lane = hurried.lane(a=Budget(units=1000), b=Budget(units=1000))
+
+        async def work() -> None:
+            with background():
+                both = [*weight(20, "a"), *weight(20, "b")]
+                mixed = [both, both[::-1], weight(20, "b"), both[::-1], weight(20, "a"), both]
+                await asyncio.gather(*(lane.admit(each) for each in mixed * 5))
+
+        hurried.run(work())
+        assert hurried.at_s() == pytest.approx((25 * 20 - 200) / (200 / 60))
+
+    def test_who_must_keep_away_from_one_budget_holds_up_nobody_on_another(self) -> None:
+        """One key's orders are refused; other accounts read on, and it keeps its place."""
+        hurried = Hurried()
+        lane = hurried.lane(host=Budget(units=1000), orders=Budget(units=1000))
+        ended: dict[str, float] = {}
+
+        async def ask(name: str, charges: list[Charge]) -> None:
+            await lane.admit(charges, key="a")
+            ended[name] = hurried.at_s()
+
+        async def work() -> None:
+            order = [Charge(bucket="orders", per_key=True)]
+            lane.refused(order, 30.0, key="a")
+            with background():
+                await asyncio.gather(ask("order", weight(1) + order), ask("read", weight(40)))
+
+        hurried.run(work())
+        assert ended == {"read": 0, "order": pytest.approx(30)}
+
+    def test_patience_is_counted_beyond_what_those_before_need(self) -> None:
+        """Two minutes of work are done in two minutes; an order to stay away ends the wait of all."""
+        hurried = Hurried()
+        lane = hurried.lane(host=Budget(units=1000))
+
+        async def work() -> None:
+            with background():
+                await lane.admit(weight(200))
+                await asyncio.gather(*(lane.admit(weight(40)) for _ in range(10)))
+                assert hurried.at_s() == pytest.approx(120)
+                waiting = [asyncio.create_task(lane.admit(weight(40))) for _ in range(3)]
+                await asyncio.sleep(1)
+                lane.refused(weight(1), 3600.0)
+                ended = await asyncio.gather(*waiting, return_exceptions=True)
+                assert [type(each) for each in ended] == [VenueLimited] * 3
+                assert hurried.at_s() < 150
+
+        hurried.run(work())

@@ -221,6 +221,37 @@ class TestCloses:
         memory = learn({held.key: LegMemory(chunk_max=Decimal(1))}, [refusal], seen(held))
         assert (memory[held.key].chunk_max, memory[held.key].too_small) == (None, 0)
 
+    def test_an_absurd_size_makes_no_absurd_number_of_orders(self) -> None:
+        """One wrong number must not stop the process: the next round closes the rest."""
+        for size in ("300000000", "1e30"):
+            assert len(closes(plan(position(BTC, size)))) == 200
+
+    def test_the_venues_word_alone_does_not_make_a_position_too_small(self) -> None:
+        """Our own rules must bear it out, or it would be left behind."""
+        held = position(BTC, "5")
+        refusal = refused(closes(plan(held))[0], Refusal.TOO_SMALL)
+        memory: Mapping[tuple[str, PositionSide], LegMemory] = {}
+        for _ in range(5):
+            memory = learn(memory, [refusal], seen(held), {BTC: rules(BTC)})
+        assert not memory[held.key].residual
+        small = position(BTC, "0.01")
+        for _ in range(5):
+            memory = learn(memory, [refused(closes(plan(small))[0], Refusal.TOO_SMALL)], seen(small), {BTC: rules(BTC)})
+        assert memory[small.key].residual
+
+    def test_what_cannot_be_closed_keeps_its_protection(self) -> None:
+        """It is still held."""
+        held = position(BTC, "5")
+        arguments: dict[str, Any] = {
+            "ids": IDS, "memory": {held.key: LegMemory(too_small=3)}, "max_slippage": Decimal("0.05"), "fresh": True
+        }  # fmt: skip
+        assert plan_slice(seen(held, stop()), Scope(), {BTC: rules(BTC)}, **arguments).steps == ()
+
+    def test_protection_is_known_by_the_venues_own_name_of_the_market(self) -> None:
+        """Ours may have become known between the two reads."""
+        unnamed = stop(symbol="BTCUSDT", market_id="BTCUSDT")
+        assert cancelled(plan(position(BTC, "1"), unnamed)) == set()
+
     def test_protection_goes_only_on_a_read_that_is_borne_out(self) -> None:
         """A list of positions alone may leave one out."""
         doubtful = replace(seen(stop()), positions_doubtful=True)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
 from node.domain.snapshot import Balance, OpenOrder, Position, SliceSnapshot
 from node.engine.view import READS_BESIDE, SOCKETS_MAX, SOCKETS_MIN, UNREAD_AFTER_NS, WARM_MAX_NS, AccountView
 from node.errors import VenueUnavailable
+from node.venues.lane import WHOLE_READS_SHARE, Budget, Charge, Lane, background
 from tests.support.fake_venue import LINEAR, SPOT, FakeVenue, order, position
+from tests.support.hurried import Hurried
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 
@@ -169,6 +175,16 @@ class TestUnread:
         view.note(positions_only(clock))
         assert view.unread() == [LINEAR]
 
+    def test_a_budget_that_bears_it_less_often_gives_more_time(self, clock: HandClock) -> None:
+        """Twice the interval of whole reads: else every account of many would be unread for ever."""
+        view = AccountView(FakeVenue(look_every_s=50.0), clock, nullcontext)
+        view.note(full(clock, name=SPOT))
+        view.note(full(clock))
+        clock.ns += 100_000_000_000
+        assert view.unread() == []
+        clock.ns += 1
+        assert view.unread() == [SPOT, LINEAR]
+
 
 class TestSweep:
     async def test_reads_every_slice_once(self, clock: HandClock) -> None:
@@ -197,3 +213,127 @@ class TestSweep:
         clock.ns += 1
         view.note(full(clock, *(order(BTC, str(number)) for number in range(500))))
         assert view.sockets_wanted() == SOCKETS_MAX
+
+
+class HurriedClock(HandClock):
+    """The time of a hurried loop."""
+
+    def __init__(self, hurried: Hurried) -> None:
+        super().__init__()
+        self._hurried = hurried
+
+    def monotonic_ns(self) -> int:
+        return self._hurried.loop.time_ns()
+
+
+class CountedVenue(FakeVenue):
+    """Reads cost what they cost at Binance's futures, out of a lane; the answer is empty, and takes no time."""
+
+    def __init__(self, lane: Lane, clock: HandClock, at_s: Callable[[], float]) -> None:
+        super().__init__()
+        self._lane, self._clock, self._at_s = lane, clock, at_s
+        lane.join()
+        #: When whole reads of the futures ended, and polls of positions.
+        self.whole: list[float] = []
+        self.positions_read: list[float] = []
+
+    def look_interval_s(self, slice_name: str) -> float:
+        cost = [Charge(bucket=slice_name, units=90)]
+        return self._lane.interval_s(cost) / WHOLE_READS_SHARE
+
+    async def keep_warm(self, sockets: int) -> None:
+        with background():
+            await self._lane.admit([Charge(bucket=LINEAR, units=sockets)])
+
+    async def read_slice(self, slice_name: str) -> SliceSnapshot:
+        snapshot = full(self._clock, name=slice_name)
+        started_ns = self._clock.monotonic_ns()
+        await asyncio.gather(*(self._lane.admit([Charge(bucket=slice_name, units=units)]) for units in (40, 40, 5, 5)))
+        if slice_name == LINEAR:
+            self.whole.append(self._at_s())
+        return replace(snapshot, started_ns=started_ns)
+
+    async def read_positions(self, slice_name: str, *, certain: bool = False) -> SliceSnapshot:
+        snapshot = positions_only(self._clock)
+        started_ns = self._clock.monotonic_ns()
+        await self._lane.admit([Charge(bucket=slice_name, units=5)])
+        self.positions_read.append(self._at_s())
+        return replace(snapshot, started_ns=started_ns)
+
+
+class TestPoll:
+    """Polls of all accounts on one address, ten minutes of them, on 2400 units a minute."""
+
+    def accounts(
+        self, hurried: Hurried, number: int, spot_units: int = 2400
+    ) -> tuple[list[CountedVenue], list[AccountView]]:
+        lane = hurried.lane(**{LINEAR: Budget(units=2400), SPOT: Budget(units=spot_units)})
+        clock = HurriedClock(hurried)
+        venues = [CountedVenue(lane, clock, hurried.at_s) for _ in range(number)]
+        return venues, [AccountView(venue, clock, background) for venue in venues]
+
+    @pytest.mark.parametrize(
+        ("number", "apart_s", "positions_apart_s"), [(1, 25, 3), (2, 50, 6), (3, 75, 9), (10, 280, 28)]
+    )
+    def test_every_account_is_read_whole_again_and_again(
+        self, number: int, apart_s: float, positions_apart_s: float
+    ) -> None:
+        """And its positions in between; none is ever unread."""
+        hurried = Hurried()
+        venues, views = self.accounts(hurried, number)
+        unread: list[list[str]] = []
+
+        async def watch() -> None:
+            with background():
+                await asyncio.gather(*(view.sweep() for view in views))
+            polls = [asyncio.create_task(view.poll()) for view in views]
+            for _ in range(600):
+                await asyncio.sleep(1)
+                unread.extend(view.unread() for view in views)
+            for poll in polls:
+                poll.cancel()
+            await asyncio.gather(*polls, return_exceptions=True)
+
+        hurried.run(watch())
+        assert [slices for slices in unread if slices] == []
+        for venue in venues:
+            assert widest(venue.whole, hurried.at_s()) < apart_s
+            # The average: a poll may have to wait for whole reads that came before it.
+            assert 600 / len(venue.positions_read) < positions_apart_s
+
+    def test_what_somebody_else_reads_is_not_read_again(self) -> None:
+        """The guard looks as often as the budget allows."""
+        hurried = Hurried()
+        (venue,), (view,) = self.accounts(hurried, 1)
+
+        async def watch() -> None:
+            poll = asyncio.create_task(view.poll())
+            await asyncio.sleep(1)
+            for _ in range(20):
+                with background():
+                    view.note(await venue.read_slice(LINEAR))
+                await asyncio.sleep(venue.look_interval_s(LINEAR))
+            poll.cancel()
+            await asyncio.gather(poll, return_exceptions=True)
+
+        hurried.run(watch())
+        assert len(venue.whole) == 1 + 20
+
+    def test_one_slice_that_waits_does_not_hold_up_another(self) -> None:
+        """Each has its own loop: spot's budget is tiny here."""
+        hurried = Hurried()
+        (venue,), (view,) = self.accounts(hurried, 1, spot_units=90)
+
+        async def watch() -> None:
+            poll = asyncio.create_task(view.poll())
+            await asyncio.sleep(600)
+            poll.cancel()
+            await asyncio.gather(poll, return_exceptions=True)
+
+        hurried.run(watch())
+        assert widest(venue.whole, hurried.at_s()) < 25
+
+
+def widest(instants: list[float], ended: float) -> float:
+    """The longest time between two of them, the ends included."""
+    return max(later - earlier for earlier, later in pairwise([0.0, *instants, ended]))

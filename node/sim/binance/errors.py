@@ -102,6 +102,7 @@ _SPOT: Mapping[Reason, tuple[int, str]] = {
     Reason.PRICE_BELOW_BAND: _PERCENT_PRICE,
     Reason.COUNTERPARTY_PRICE: _PERCENT_PRICE,
     Reason.NOTIONAL_BELOW_MINIMUM: (-1013, "Filter failure: NOTIONAL"),
+    Reason.NOTIONAL_ABOVE_MAXIMUM: (-1013, "Filter failure: NOTIONAL"),
     Reason.INSUFFICIENT_BALANCE: (-2010, "Account has insufficient balance for requested action."),
     Reason.POST_ONLY_CROSSES: (-2010, "Order would immediately match and take."),
     Reason.UNFILLABLE: (-2010, "Order could not be filled in full."),

@@ -10,6 +10,7 @@ from node.sim.binance.limits import COIN_M_BUDGET, SPOT_BUDGET, USD_M_BUDGET, Bu
 from node.sim.binance.numbers import amount, digits, price
 from node.sim.market import Listing, Market, Product
 
+NO_MAXIMUM = Decimal(10) ** 12
 PERPETUAL_DELIVERY_MS = 4_133_404_800_000
 ONBOARD_MS = 1_569_398_400_000
 SPOT_ORDER_TYPES = [
@@ -123,7 +124,7 @@ def _spot_filters(market: Market) -> list[dict[str, Any]]:
             "filterType": "NOTIONAL",
             "minNotional": amount(market.min_notional),
             "applyMinToMarket": True,
-            "maxNotional": "9000000.00000000",
+            "maxNotional": amount(NO_MAXIMUM if market.max_notional is None else market.max_notional),
             "applyMaxToMarket": False,
             "avgPriceMins": 5,
         },

@@ -24,6 +24,7 @@ SETTLING = "BCH"  # a perpetual that the venue is delisting
 SPOT_FEE, FUTURES_FEE = Decimal("0.001"), Decimal("0.0005")
 COIN_QUOTED_TICK = {"BTC": Decimal("0.0000001"), "ETH": Decimal("0.0001")}
 COIN_QUOTED_MINIMUM = {"BTC": Decimal("0.0001"), "ETH": Decimal("0.001")}
+SPOT_MAX_NOTIONAL = Decimal(9_000_000)
 NO_LIMIT = Decimal(10) ** 12
 
 
@@ -80,6 +81,7 @@ def _spot(coin: Coin, quote: str) -> Listing:
         max_quantity=coin.max_market_quantity * 10,
         max_market_quantity=coin.max_market_quantity,
         min_notional=COIN_QUOTED_MINIMUM.get(quote, Decimal(5)),
+        max_notional=SPOT_MAX_NOTIONAL,
         band_up=Decimal(5),
         band_down=Decimal("0.2"),
         fee_rate=SPOT_FEE,
@@ -106,6 +108,7 @@ def _stable_pair(name: str) -> Listing:
         max_quantity=Decimal(20_000_000),
         max_market_quantity=Decimal(2_000_000),
         min_notional=Decimal(5),
+        max_notional=SPOT_MAX_NOTIONAL,
         band_up=Decimal("1.2"),
         band_down=Decimal("0.8"),
         fee_rate=Decimal(0),

@@ -196,6 +196,8 @@ def _rules(kind: MarketKind, entry: Row, market: Mapping[str, str]) -> MarketRul
         market_quantity_max=positive(market_lot, "maxQty") or limit_max,
         limit_quantity_max=limit_max,
         notional_min=positive(notional, "minNotional") or positive(notional, "notional"),
+        # Held against market orders too, whatever applyMaxToMarket says: smaller orders are never wrong.
+        notional_max=positive(filters.get("NOTIONAL", {}), "maxNotional"),
         price_tick=positive(filters.get("PRICE_FILTER", {}), "tickSize"),
         trading=status == "TRADING" and entry.get("isSpotTradingAllowed", True) is not False,
     )

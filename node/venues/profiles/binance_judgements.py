@@ -21,6 +21,8 @@ NOT_UNDERSTOOD: Final = Judgement(
 )
 #: Of an order that is over without having done anything.
 _EXPIRED: Final = ("EXPIRED", "EXPIRED_IN_MATCH", "REJECTED")
+#: Of an order that nothing more happens to.
+_OVER: Final = ("FILLED", "CANCELED", *_EXPIRED)
 #: Codes that mean success.
 _SUCCESS: Final = ("200", "0")
 
@@ -61,7 +63,12 @@ def refused(step: Step, reply: Reply) -> Judgement | None:
 
 
 def reply(status: int | None, body: Answer) -> Reply:
-    """``{"code": -2022, "msg": "..."}``, alone or as the only element of a batch. Convert's codes are positive."""
+    """``{"code": -2022, "msg": "..."}``, alone or as the only element of a batch. Convert's codes are positive.
+
+    A redirection is no answer of the venue's, whatever it carries.
+    """
+    if status is not None and 300 <= status < 400:
+        return Reply(status=status, code=None, message="")
     if isinstance(body, list) and len(body) == 1:
         body = body[0]
     if isinstance(body, dict):
@@ -102,16 +109,17 @@ def _table(step: Step) -> Mapping[str, Refusal]:
 def _of_order(answer: Mapping[str, Any]) -> Judgement:
     """An order that ended without doing anything was refused by the market, whatever the status line says."""
     status = str(answer.get("status", ""))
-    if status not in _EXPIRED:
-        return DONE
     try:
         executed = decimal(answer, "executedQty")
     except VenueAnswerUnknown:
-        return NOT_UNDERSTOOD
-    if executed != 0:
-        return DONE
-    refusal = Refusal.UNFILLED if status == "EXPIRED" else Refusal.OTHER
-    return Judgement(outcome=Outcome.REFUSED, refusal=refusal, message=f"the order ended {status} without a fill")
+        return NOT_UNDERSTOOD if status in _EXPIRED else DONE
+    if executed == 0 and status in _EXPIRED:
+        refusal = Refusal.UNFILLED if status == "EXPIRED" else Refusal.OTHER
+        text = f"the order ended {status} without a fill"
+        return Judgement(outcome=Outcome.REFUSED, refusal=refusal, message=text, filled=executed)
+    # A bare acknowledgement says nothing of fills: its zero is no number.
+    told = executed > 0 or status in _OVER
+    return Judgement(outcome=Outcome.DONE, filled=executed if told else None)
 
 
 def _of_batch(answer: list[Any], step: CancelOrders) -> Judgement:

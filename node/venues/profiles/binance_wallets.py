@@ -84,14 +84,14 @@ def corroborate(
 
 
 def _match_positions(part: Slice, book: MarketBook, account: Row, positions: Collection[Position]) -> None:
-    """The account's own list of positions, isolated ones among them."""
-    listed = {each.market_id for each in positions}
+    """The account's own list of positions, isolated ones among them, leg by leg."""
+    listed = {(each.market_id, each.side.value.upper() if each.hedged else "BOTH") for each in positions}
     for entry in rows(account.get("positions", []), "account positions"):
-        market_id = text(entry, "symbol")
+        market_id, leg = text(entry, "symbol"), text(entry, "positionSide")
         rules = book.by_id.get(market_id)
         mine = part.settle is None or (rules is not None and part.holds(rules.settle))
-        if mine and decimal(entry, "positionAmt") != 0 and market_id not in listed:
-            raise VenueAnswerUnknown(f"the account shows a position in {market_id} that was not listed")
+        if mine and decimal(entry, "positionAmt") != 0 and (market_id, leg) not in listed:
+            raise VenueAnswerUnknown(f"the account shows a position in {market_id} ({leg}) that was not listed")
 
 
 def _match_margin(
@@ -100,8 +100,9 @@ def _match_margin(
     """Reduce-only orders take no margin, so that the reverse proves nothing."""
     used = {text(each, "asset"): decimal(each, name) for each in rows(account.get("assets"), "assets")}
     explained = _settle_coins(book, market_ids)
-    # In multi-assets mode margin is shared: what is listed in one coin may use another's.
-    if explained is None or (market_ids and part.settle is None and _shares_margin(account)):
+    # In multi-assets mode margin is shared: what is in one coin, listed or another slice's, may use another's. What
+    # is hidden beside it is then told by the account's own list alone.
+    if explained is None or ((market_ids or part.settle is not None) and _shares_margin(account)):
         return
     for asset, margin in used.items():
         if margin > 0 and asset not in explained and part.settle in (None, asset):
