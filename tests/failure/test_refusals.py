@@ -207,23 +207,34 @@ async def test_a_maximum_that_is_lower_than_the_venue_says_is_learnt(
 
 
 @failure("dust")
-@pytest.mark.parametrize(("quantity", "verdict"), [("10", "dust"), ("5000", "unsellable")])
-async def test_a_position_that_the_venue_finds_too_small_is_named_by_its_worth(
-    venue: VenueUnderTest, quantity: str, verdict: str
-) -> None:
-    """It is neither called flat nor fought for ever; a stop beside it stays with it."""
+async def test_a_position_that_is_too_small_to_be_closed_is_dust(venue: VenueUnderTest) -> None:
+    """It is neither called flat nor fought for ever."""
     book = AccountSeed(
         name="small",
         balances=plain().balances,
-        positions=(position(linear("BTC"), "1"), position(linear("DOGE"), quantity)),
+        positions=(position(linear("BTC"), "1"), position(linear("DOGE"), "10")),
     )
     async with stage(venue, book) as the:
         the.refuse("quantity_below_minimum", market="linear:DOGE/USDT", times=None)
         document = await the.close_all()
         assert (document["state"], document["verdict"]) == ("done", "flat_with_residue")
-        assert verdict_of(document, the, "linear:DOGE/USDT") == {verdict}
+        assert verdict_of(document, the, "linear:DOGE/USDT") == {"dust"}
         assert the.held("linear:BTC/USDT") == 0
         assert the.count("place", market="linear:DOGE/USDT") <= 4
+
+
+@failure("dust", "rejected_close")
+async def test_a_position_worth_something_is_not_left_behind_because_the_venue_calls_it_too_small(
+    venue: VenueUnderTest,
+) -> None:
+    """Our own rules say that it can be closed: it is tried until it is."""
+    book = AccountSeed(name="large", balances=plain().balances, positions=(position(linear("DOGE"), "5000"),))
+    async with stage(venue, book, deadline_s=0.4) as the:
+        the.refuse("quantity_below_minimum", market="linear:DOGE/USDT", times=None)
+        command = await the.command_close()
+        assert (await the.incomplete(command))["verdict"] == "not_flat"
+        the.set(clear=True)
+        assert (await the.ending(command))["verdict"] == "flat"
 
 
 @failure("overload")
