@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, localcontext
-from typing import Final
+from typing import Final, TypeVar
 
 from node.domain.plan import EXACT_DIGITS, protection_price, round_to
 from node.domain.snapshot import Balance, MarketKind, MarketRules, OpenOrder, Side
-from node.domain.steps import BalanceStep, BuyToRepay, ConvertAsset, OrderIds, RepayDebt, SellSpot
+from node.domain.steps import BalanceStep, BuyToRepay, ConvertAsset, OrderIds, RepayDebt, SellSpot, SpotOrder
+
+AnOrder = TypeVar("AnOrder", bound=SpotOrder)
 
 #: Over which currency a second hop goes: the deepest books on every venue, best known first.
 BRIDGES: Final = ("BTC", "USDT", "USDC", "ETH", "FDUSD", "BNB", "EUR", "USD")
@@ -202,15 +204,8 @@ def _sale(holding: Holding, terms: FlattenTerms, market: SpotMarket, ids: OrderI
     quantity = _whole(_spare(balance), price, rules, past.largest.get(balance.asset))
     if not acceptable(quantity, price, rules):
         return None
-    return SellSpot(
-        slice=balance.slice,
-        symbol=rules.symbol,
-        market_id=rules.market_id,
-        asset=balance.asset,
-        quantity=quantity,
-        limit_price=price,
-        client_order_id=ids.client_order_id(balance.slice, rules.symbol, "sale", 0),
-    )
+    order_id = ids.client_order_id(balance.slice, rules.symbol, "sale", 0)
+    return _order(SellSpot, balance, rules, quantity, price, order_id)
 
 
 def _conversion(holding: Holding, terms: FlattenTerms, market: SpotMarket, past: Past) -> ConvertAsset | None:
@@ -279,14 +274,21 @@ def _purchase(
     quantity = _whole(affordable, price, rules, past.largest.get(balance.asset))
     if not acceptable(quantity, price, rules):
         return None
-    return BuyToRepay(
+    order_id = ids.client_order_id(balance.slice, rules.symbol, "cover", 0)
+    return _order(BuyToRepay, balance, rules, quantity, price, order_id)
+
+
+def _order(
+    kind: type[AnOrder], balance: Balance, rules: MarketRules, quantity: Decimal, price: Decimal, order_id: str
+) -> AnOrder:
+    return kind(
         slice=balance.slice,
         symbol=rules.symbol,
         market_id=rules.market_id,
         asset=balance.asset,
         quantity=quantity,
         limit_price=price,
-        client_order_id=ids.client_order_id(balance.slice, rules.symbol, "cover", 0),
+        client_order_id=order_id,
     )
 
 

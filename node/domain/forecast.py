@@ -12,7 +12,16 @@ from node.domain.flatten import AMOUNT_STEP, FlattenTerms, Holding, Past, SpotMa
 from node.domain.plan import Scope, protects, round_to
 from node.domain.result import ErrorReport, LeftOver, Residue, net_exposure
 from node.domain.snapshot import Balance, MarketRules, Position, SliceSnapshot
-from node.domain.steps import BalanceStep, BuyToRepay, ClosePosition, ConvertAsset, OrderIds, RepayDebt, SellSpot
+from node.domain.steps import (
+    BalanceStep,
+    BuyToRepay,
+    ClosePosition,
+    ConvertAsset,
+    OrderIds,
+    RepayDebt,
+    SellSpot,
+    SpotOrder,
+)
 
 #: What a trade is taken to cost, as a part of what it brings: enough to tell which rests there will be.
 FEE: Final = Decimal("0.001")
@@ -45,7 +54,7 @@ class Sales:
         if not steps or self.rounds == ROUNDS_MAX:
             return False
         for step in steps:
-            if isinstance(step, SellSpot | BuyToRepay) and not self._market_of(step).trading:
+            if isinstance(step, SpotOrder) and not self._market_of(step).trading:
                 self.closed.add(step.asset)
                 continue
             self._pretend(step)
@@ -67,7 +76,7 @@ class Sales:
             case ConvertAsset():
                 self._converted.add(step.asset)  # an attempt: whether the venue takes it shows only then
 
-    def _market_of(self, step: SellSpot | BuyToRepay) -> MarketRules:
+    def _market_of(self, step: SpotOrder) -> MarketRules:
         return next(rules for rules in self.market.pairs.values() if rules.symbol == step.symbol)
 
     def _credit(self, asset: str, amount: Decimal, *, debt: Decimal = Decimal(0)) -> None:

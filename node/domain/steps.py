@@ -52,29 +52,29 @@ class ClosePosition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SellSpot:
-    """Sell a free balance, immediate-or-cancel, never more than was read."""
+class _SpotOrder:
+    """An immediate-or-cancel order."""
 
     slice: str
     symbol: str
     market_id: str
+    #: The market's base coin.
     asset: str
+    #: In units of ``asset``.
     quantity: Decimal
+    #: In the market's quote currency a unit of ``asset``.
     limit_price: Decimal
     client_order_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BuyToRepay:
-    """Buy what is owed and not there, immediate-or-cancel: the only purchase that this program ever makes on spot."""
+class SellSpot(_SpotOrder):
+    """Sell a free balance, never more than was read."""
 
-    slice: str
-    symbol: str
-    market_id: str
-    asset: str
-    quantity: Decimal
-    limit_price: Decimal
-    client_order_id: str
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuyToRepay(_SpotOrder):
+    """Buy what is owed and not there: the only purchase that this program ever makes on spot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +112,7 @@ class ConvertAsset:
 #: Orders that no venue bounds: an ambiguous one is looked up by its client order id before the next.
 SpotOrder = SellSpot | BuyToRepay
 #: What FLATTEN does with balances.
-BalanceStep = SellSpot | BuyToRepay | RepayDebt | ConvertAsset
+BalanceStep = SpotOrder | RepayDebt | ConvertAsset
 Step = CancelOrders | CancelSymbol | ClosePosition | BalanceStep
 
 

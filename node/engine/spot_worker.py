@@ -427,4 +427,4 @@ class SpotWorker(SliceWorker):
 
 
 def _is_order(step: Step) -> bool:
-    return isinstance(step, SellSpot | BuyToRepay)
+    return isinstance(step, SpotOrder)

@@ -12,7 +12,6 @@ from node.domain.lock import AccountLock
 from node.domain.plan import Scope
 from node.domain.result import Document, ErrorReport, Findings, OrderCounts, Verdict, result_document
 from node.domain.steps import (
-    BuyToRepay,
     CancelOrders,
     CancelSymbol,
     ClosePosition,
@@ -20,7 +19,7 @@ from node.domain.steps import (
     Outcome,
     Refusal,
     RepayDebt,
-    SellSpot,
+    SpotOrder,
     StepResult,
 )
 from node.engine.account import AccountTerms
@@ -90,7 +89,7 @@ class LiveCommand:
         step = result.step
         if not self._scope.covers(step.symbol):
             return
-        if result.sent_ns is not None and isinstance(step, ClosePosition | SellSpot | BuyToRepay | ConvertAsset):
+        if result.sent_ns is not None and isinstance(step, ClosePosition | SpotOrder | ConvertAsset):
             self.stopwatch.order_sent(result.sent_ns)
             self.stopwatch.order_ended(result.ended_ns)
         match result.outcome:

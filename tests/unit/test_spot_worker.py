@@ -24,6 +24,7 @@ from node.domain.steps import (
     Refusal,
     RepayDebt,
     SellSpot,
+    SpotOrder,
     Step,
     StepResult,
 )
@@ -73,7 +74,7 @@ def shorted() -> FakeVenue:
 
 def orders(venue: FakeVenue) -> list[tuple[str, Decimal]]:
     """Assets and quantities of the orders that the venue was given."""
-    return [(step.asset, step.quantity) for step in venue.steps if isinstance(step, SellSpot | BuyToRepay)]
+    return [(step.asset, step.quantity) for step in venue.steps if isinstance(step, SpotOrder)]
 
 
 def after(venue: FakeVenue, asset: str, act: Callable[[], object]) -> None:
@@ -81,7 +82,7 @@ def after(venue: FakeVenue, asset: str, act: Callable[[], object]) -> None:
     first = iter([True])
 
     def once(step: Step) -> None:
-        if isinstance(step, SellSpot | BuyToRepay) and step.asset == asset and next(first, False):
+        if isinstance(step, SpotOrder) and step.asset == asset and next(first, False):
             act()
 
     venue.afterwards = once
