@@ -7,12 +7,10 @@ import json
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 
 from node.sim.server import serve
 from node.sim.simulator import Simulator
@@ -26,13 +24,6 @@ add_arguments(parser.add_subparsers())
 options = parser.parse_args()
 sys.exit(options.run(options))
 """
-
-
-@pytest.fixture
-async def simulator() -> AsyncIterator[Simulator]:
-    """The demo account."""
-    async with serve() as running:
-        yield running
 
 
 async def ask(port: int, method: str, path: str, body: object = None) -> tuple[int, Any]:

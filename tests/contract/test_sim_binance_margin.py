@@ -22,14 +22,6 @@ async def simulator() -> AsyncIterator[Simulator]:
         yield running
 
 
-@pytest.fixture
-async def client(simulator: Simulator) -> AsyncIterator[Any]:
-    """A client with loaded markets."""
-    async with binance_client(simulator) as exchange:
-        await exchange.load_markets()
-        yield exchange
-
-
 def wallet(simulator: Simulator, asset: str) -> dict[str, float]:
     """One asset of the margin wallet, as the venue knows it."""
     held = simulator.account.balance("margin", asset)

@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import ccxt
 import pytest
 
-from node.sim.server import serve
 from node.sim.simulator import Simulator
-from tests.support.sim_clients import binance_client
+from tests.support.sim_clients import sell, size
 
 BTC = "BTC/USDT:USDT"
-
-
-@pytest.fixture
-async def simulator() -> AsyncIterator[Simulator]:
-    """The demo account."""
-    async with serve() as running:
-        yield running
-
-
-@pytest.fixture
-async def client(simulator: Simulator) -> AsyncIterator[Any]:
-    """A client with loaded markets."""
-    async with binance_client(simulator) as exchange:
-        await exchange.load_markets()
-        yield exchange
-
-
-def size(simulator: Simulator, symbol: str = "BTCUSDT") -> float:
-    """Position in USD-M, as the venue knows it."""
-    account = simulator.state()["accounts"]["demo"]
-    return sum(float(p["quantity"]) for p in account["positions"] if p["symbol"] == symbol)
-
-
-async def sell(client: Any, symbol: str = BTC, amount: float = 0.25) -> Any:
-    """Sell a part of the position."""
-    return await client.create_order(symbol, "market", "sell", amount, None, {"reduceOnly": True})
 
 
 @pytest.mark.parametrize(

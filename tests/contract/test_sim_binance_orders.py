@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import ccxt
@@ -15,21 +14,6 @@ from tests.support.sim_clients import binance_client
 
 BTC, ADA, COIN = "BTC/USDT:USDT", "ADA/USDT:USDT", "BTC/USD:BTC"
 REDUCE = {"reduceOnly": True}
-
-
-@pytest.fixture
-async def simulator() -> AsyncIterator[Simulator]:
-    """The demo account."""
-    async with serve() as running:
-        yield running
-
-
-@pytest.fixture
-async def client(simulator: Simulator) -> AsyncIterator[Any]:
-    """A client with loaded markets."""
-    async with binance_client(simulator) as exchange:
-        await exchange.load_markets()
-        yield exchange
 
 
 def sizes(simulator: Simulator) -> dict[str, str]:

@@ -24,21 +24,6 @@ REDUCE = {"reduceOnly": True}
 PATIENCE_S = 5.0
 
 
-@pytest.fixture
-async def simulator() -> AsyncIterator[Simulator]:
-    """The demo account."""
-    async with serve() as running:
-        yield running
-
-
-@pytest.fixture
-async def client(simulator: Simulator) -> AsyncIterator[Any]:
-    """A client with loaded markets."""
-    async with binance_client(simulator) as exchange:
-        await exchange.load_markets()
-        yield exchange
-
-
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for the venue."""
     deadline = time.monotonic() + PATIENCE_S

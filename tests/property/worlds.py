@@ -239,23 +239,11 @@ class EngineTrades:
 
     def happen(self, venue: CoreVenue) -> None:
         market = _contract(venue, self.number)
-        hedged = market.product in venue.account.hedge_mode
-        leg = self.leg if hedged else Leg.NET
+        leg = _leg(venue, market, self.leg)
         change = self.steps * market.step or -2 * venue.account.quantity(market, leg)
         quantity = min(abs(change), market.max_market_quantity)
         if quantity:
-            terms = OrderTerms(
-                market=market,
-                side=Side.BUY if change > 0 else Side.SELL,
-                kind=OrderKind.MARKET,
-                client_id=f"e{len(venue.account.orders)}",
-                venue_type="MARKET",
-                quantity=quantity,
-                leg=leg,
-                origin=Origin.ENGINE,
-            )
-            with contextlib.suppress(RefusalError):
-                venue.core.place(venue.account, terms)
+            _trade(venue, market, Side.BUY if change > 0 else Side.SELL, quantity, leg)
 
 
 @dataclass(frozen=True)
@@ -271,8 +259,7 @@ class EngineRests:
 
     def happen(self, venue: CoreVenue) -> None:
         market = _contract(venue, self.number)
-        hedged = market.product in venue.account.hedge_mode
-        leg = self.leg if hedged else Leg.NET
+        leg = _leg(venue, market, self.leg)
         rest(
             venue.core, venue.account, market, self.side, abs(self.steps), leg=leg, reduces=self.reduces,
             trigger=self.trigger, origin=Origin.ENGINE,
@@ -317,9 +304,29 @@ class MarketStops:
         venue.core.set_status(markets[self.number % len(markets)], status)
 
 
+def _trade(venue: CoreVenue, market: Market, side: Side, quantity: Decimal, leg: Leg = Leg.NET) -> None:
+    """An order of the engine's at market; whether the venue takes it is its affair."""
+    terms = OrderTerms(
+        market=market,
+        side=side,
+        kind=OrderKind.MARKET,
+        client_id=f"e{len(venue.account.orders)}",
+        venue_type="MARKET",
+        quantity=quantity,
+        leg=leg,
+        origin=Origin.ENGINE,
+    )
+    with contextlib.suppress(RefusalError):
+        venue.core.place(venue.account, terms)
+
+
 def _contract(venue: CoreVenue, number: int) -> Market:
     markets = venue.markets(Product.LINEAR, Product.INVERSE)
     return markets[number % len(markets)]
+
+
+def _leg(venue: CoreVenue, market: Market, leg: Leg) -> Leg:
+    return leg if market.product in venue.account.hedge_mode else Leg.NET
 
 
 _numbers = st.integers(0, 7)
@@ -614,17 +621,7 @@ class EngineTakes:
         if self.rests and steps:
             rest(venue.core, venue.account, market, Side.SELL, steps, origin=Origin.ENGINE)
         elif steps:
-            terms = OrderTerms(
-                market=market,
-                side=Side.SELL,
-                kind=OrderKind.MARKET,
-                client_id=f"e{len(venue.account.orders)}",
-                venue_type="MARKET",
-                quantity=steps * market.step,
-                origin=Origin.ENGINE,
-            )
-            with contextlib.suppress(RefusalError):
-                venue.core.place(venue.account, terms)
+            _trade(venue, market, Side.SELL, steps * market.step)
 
 
 @dataclass(frozen=True)

@@ -72,3 +72,14 @@ async def binance_client(
         finally:
             await client.close_ws_clients()
             client.session = None  # not its own; close() would sleep a quarter of a second
+
+
+async def sell(client: Any, symbol: str = "BTC/USDT:USDT", amount: float = 0.25) -> Any:
+    """Make a long position smaller, at market; *amount* in units of the market."""
+    return await client.create_order(symbol, "market", "sell", amount, None, {"reduceOnly": True})
+
+
+def size(simulator: Simulator, symbol: str = "BTCUSDT") -> float:
+    """The demo account's position in USD-M as the venue knows it, in the base coin; both legs together."""
+    account = simulator.state()["accounts"]["demo"]
+    return sum(float(p["quantity"]) for p in account["positions"] if p["symbol"] == symbol)
