@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from node.domain.command import Action
 from node.domain.flatten import FlattenTerms, Holding, to_settle
-from node.domain.plan import LegMemory, Memory, Scope, guards_residue
+from node.domain.plan import LegMemory, Memory, Scope, guards_residue, is_residue
 from node.domain.result import BalanceReport, ErrorReport, PositionReport, Residue, Verdict, net_exposure
 from node.domain.snapshot import Balance, Position, PositionSide, SliceSnapshot
 from node.domain.steps import Refusal
@@ -168,7 +168,7 @@ def _shows_work(aim: Aim, state: SliceState, seen: SliceSnapshot) -> bool:
 def _finished(aim: Aim, state: SliceState, proof: SliceSnapshot | None) -> bool:
     if proof is None:
         return False
-    if any(aim.scope.covers(each.symbol) and not _residual(state, each.key) for each in proof.positions):
+    if any(aim.scope.covers(each.symbol) and not is_residue(each, state.memory) for each in proof.positions):
         return False
     left = (order for order in proof.orders or () if aim.scope.covers(order.symbol))
     if not all(guards_residue(order, proof.positions, state.memory) for order in left):
@@ -185,10 +185,6 @@ def _only_waits(aim: Aim, proof: SliceSnapshot | None) -> bool:
     """Whether a slice of balances has nothing left to do but sales that may not begin."""
     orders = proof.orders if proof is not None else ()
     return proof is not None and not any(aim.scope.covers(order.symbol) for order in orders or ())
-
-
-def _residual(state: SliceState, key: PositionKey) -> bool:
-    return state.memory.get(key, LegMemory()).residual
 
 
 def _positions(aim: Aim, state: SliceState, proof: SliceSnapshot | None) -> Iterable[PositionReport]:
@@ -214,7 +210,7 @@ def _position_verdict(aim: Aim, state: SliceState, key: PositionKey, held: Posit
         if proven:
             return Residue.FLAT
         return Residue.REFUSED if state.denied else Residue.UNKNOWN  # seen to be gone is not proven
-    if _residual(state, key):
+    if is_residue(held, state.memory):
         value = None if not held.mark_price or held.base_exposure is None else abs(held.base_exposure) * held.mark_price
         return Residue.DUST if value is not None and value < aim.terms.min_value else Residue.UNSELLABLE
     match state.memory.get(key, LegMemory()).last_refusal:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from node.domain.guard_mode import GuardMode, GuardModes
-from node.domain.plan import Chain, Memory, Plan, Scope, cancels, closes_of
+from node.domain.plan import Chain, Memory, Plan, Scope, cancels, closes_of, is_residue
 from node.domain.result import decimal_text, instant_text
 from node.domain.snapshot import (
     Balance,
@@ -77,9 +77,8 @@ class Baseline:
         closed = self.closed if scope in self.closed else (*self.closed, scope)
         return replace(self, slices=slices, closed=closed)
 
-    def after_failure(self, slices: Iterable[str], scope: Scope | None = None) -> Baseline:
+    def after_failure(self, slices: Iterable[str], scope: Scope) -> Baseline:
         """A close was given up: what is there now, within its scope, is left to the person who was told."""
-        scope = scope or Scope()
         known = [name for name in slices if name in self.slices]
         left = {
             name: {leg: size for leg, size in legs.items() if name not in known or not scope.covers(leg[0])}
@@ -91,12 +90,24 @@ class Baseline:
         """What is done about a symbol."""
         return modes.after_close if any(scope.covers(symbol) for scope in self.closed) else modes.after_lock
 
+    def beyond(self, positions: Iterable[Position]) -> tuple[Position, ...]:
+        """What exceeds the baseline, each position cut to its excess; nothing of a slice that has no entry yet."""
+        cut = ((position, self.excess(position)) for position in positions if self.knows(position.slice))
+        return tuple(_resized(position, excess) for position, excess in cut if excess > 0)
+
     def excess(self, position: Position) -> Decimal:
         """By how many contracts a position is larger than it was."""
         legs = self.slices.get(position.slice, {})
         # While the markets were not known a leg went by the venue's own name.
         known = legs.get(position.key, legs.get((position.market_id, position.side), Decimal(0)))
         return max(position.contracts - known, Decimal(0))
+
+
+def _resized(position: Position, contracts: Decimal) -> Position:
+    exposure = position.base_exposure
+    if exposure is not None:
+        exposure *= contracts / position.contracts
+    return replace(position, contracts=contracts, base_exposure=exposure)
 
 
 def adds_exposure(order: OpenOrder, kind: MarketKind, balances: Iterable[Balance] = ()) -> bool:
@@ -141,13 +152,10 @@ def plan_guard(
     for order in unwanted:
         by_symbol[order.symbol].append(order)
     chains += [(tuple(cancels(orders)),) for _, orders in sorted(by_symbol.items())]
-    for position in snapshot.positions if baseline.knows(snapshot.slice) else ():
-        excess = baseline.excess(position)
-        leg = memory.get(position.key)
-        if excess <= 0 or baseline.mode(modes, position.symbol) is not GuardMode.REVERT or (leg and leg.residual):
-            continue
-        closes = closes_of(replace(position, contracts=excess), rules.get(position.symbol), leg, ids, max_slippage)
-        chains.append((closes,))
+    for position in baseline.beyond(snapshot.positions):
+        if baseline.mode(modes, position.symbol) is GuardMode.REVERT and not is_residue(position, memory):
+            closes = closes_of(position, rules.get(position.symbol), memory.get(position.key), ids, max_slippage)
+            chains.append((closes,))
     return Plan(chains=tuple(chain for chain in chains if any(chain)))
 
 
@@ -158,7 +166,7 @@ class Pace:
     times: tuple[int, ...] = ()
     spaced: bool = False
 
-    def may_ns(self, now_ns: int) -> int:
+    def wait_ns(self, now_ns: int) -> int:
         """How long to wait before the next intervention; 0 if not at all."""
         if not self.spaced or not self.times:
             return 0

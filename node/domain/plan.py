@@ -64,14 +64,17 @@ class LegMemory:
     last_refusal: Refusal | None = None
     #: How often in a row the venue said that it is too little to be closed.
     too_small: int = 0
-
-    @property
-    def residual(self) -> bool:
-        """Nothing more can be done about it: it stays, and is named."""
-        return self.too_small >= TOO_SMALL_FOR_GOOD
+    #: The largest size, in contracts, of which it said so.
+    too_small_contracts: Decimal = Decimal(0)
 
 
 Memory = Mapping[tuple[str, PositionSide], LegMemory]
+
+
+def is_residue(position: Position, memory: Memory) -> bool:
+    """Whether nothing more can be done about a position: it stays, and is named. Not so one that has grown since."""
+    leg = memory.get(position.key, LegMemory())
+    return leg.too_small >= TOO_SMALL_FOR_GOOD and position.contracts <= leg.too_small_contracts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +105,7 @@ def plan_slice(
     the cancelling of orders that could add exposure, by id.
     """
     held = [position for position in snapshot.positions if scope.covers(position.symbol)]
-    positions = [position for position in held if not memory.get(position.key, LegMemory()).residual]
+    positions = [position for position in held if not is_residue(position, memory)]
     orders = [order for order in snapshot.orders or () if scope.covers(order.symbol)]
     by_symbol: dict[str, list[OpenOrder]] = defaultdict(list)
     for order in orders:
@@ -154,7 +157,7 @@ def protects(order: OpenOrder, position: Position) -> bool:
 
 def guards_residue(order: OpenOrder, positions: Iterable[Position], memory: Memory) -> bool:
     """Whether an order protects what cannot be closed: then it stays, too."""
-    return any(protects(order, each) and memory.get(each.key, LegMemory()).residual for each in positions)
+    return any(protects(order, each) and is_residue(each, memory) for each in positions)
 
 
 def _protective_of(position: Position, orders: Iterable[OpenOrder]) -> list[OpenOrder]:
@@ -303,7 +306,9 @@ def learn(
             leg = replace(leg, chunk_max=None)  # it was our chunks that were too small
         elif closes:
             small = refusals == {Refusal.TOO_SMALL} and _is_small(position, (rules or {}).get(position.symbol))
-            leg = replace(leg, too_small=leg.too_small + 1 if small else 0)
+            asked = sum((step.contracts for _, step in closes), Decimal(0))
+            largest = max(leg.too_small_contracts, asked) if small else Decimal(0)
+            leg = replace(leg, too_small=leg.too_small + 1 if small else 0, too_small_contracts=largest)
         if refusals:
             leg = replace(leg, last_refusal=sorted(refusals)[0])
         learnt[position.key] = leg

@@ -241,5 +241,5 @@ def unlock_obstacle(
 
 def _troubles(actor: AccountActor) -> list[str]:
     found = [f"{actor.arm_error.code}: {actor.arm_error}"] if actor.arm_error else []
-    found += actor.guard.document()["alerts"]
+    found += actor.guard.alerts()
     return found + [f"{name}: {error.code}: {error}" for name, error in actor.context.view.troubles.items()]

@@ -27,7 +27,7 @@ from node.domain.guard import (
 from node.domain.guard_mode import GuardMode, GuardModes
 from node.domain.lock import AccountLock
 from node.domain.permission import Permission
-from node.domain.plan import LegMemory, Plan, Scope, learn
+from node.domain.plan import LegMemory, Plan, Scope, is_residue, learn
 from node.domain.result import Document, decimal_text, instant_text
 from node.domain.snapshot import Position, SliceSnapshot
 from node.domain.steps import CancelOrders, ClosePosition, OrderIds, Outcome, StepResult
@@ -35,7 +35,7 @@ from node.engine.account import AccountTerms
 from node.engine.lookout import Lookout
 from node.engine.ports import Venue
 from node.engine.view import AccountView
-from node.errors import JournalUnavailable, VenueError
+from node.errors import JournalUnavailable, VenueError, VenueLimited
 
 GUARD_SCHEMA: Final = "sovereign-node/guard/1"
 #: An order of unknown outcome may still arrive so long: until then nothing more is closed on its leg.
@@ -207,15 +207,16 @@ class Guard:
             "interventions": self.interventions,
             "interventions_last_minute": self._in_last_minute(),
             "spaced": self.spaced,
-            "alerts": self._alerts(),
+            "alerts": self.alerts(),
         }
 
-    def _alerts(self) -> list[str]:
-        if not self.active:
-            wanted = self._terms.execution.guard.overridden(self._override)
-            powerless = wanted != self.modes and self._links.lock().locked
-            return [f"GUARD_POWERLESS: the account's permission is {self._terms.permission}"] if powerless else []
+    def alerts(self) -> list[str]:
+        """What a person should know of it now, each a code and words."""
         alerts = []
+        if self._links.lock().locked and self._terms.execution.guard.overridden(self._override) != self.modes:
+            alerts.append(f"GUARD_POWERLESS: the account's permission is {self._terms.permission}")
+        if not self.active:
+            return alerts
         if self.interval_s() > INTERVAL_ALERT_S:
             alerts.append(f"GUARD_INTERVAL: looks are {self.interval_s():.0f} s apart, and no stream tells in between")
         for name, lookout in self._lookouts.items():
@@ -266,7 +267,7 @@ class Guard:
                 wait_s = await self._look(lookout)
             except VenueError as error:
                 self._view.note_failure(slice_name, error)
-                wait_s = lookout.failed(getattr(error, "retry_after_s", None))
+                wait_s = lookout.failed(error.retry_after_s if isinstance(error, VenueLimited) else None)
             except Exception:
                 # The supervisor: a fault of ours must not leave the account unwatched.
                 log.exception("guard_crashed", account=self._terms.name, slice=slice_name)
@@ -286,6 +287,7 @@ class Guard:
             self._note(await self._venue.read_positions(name, certain=True))
         snapshot = await lookout.read()
         self._note(snapshot)
+        self._learn(snapshot)
         plan = self._plan(name, snapshot)
         if plan.steps and any(isinstance(step, ClosePosition) for step in plan.steps):
             plan = self._plan(name, await self._confirmed(name, snapshot))
@@ -297,7 +299,7 @@ class Guard:
         for closes in (False, True):
             chains = [chain for chain in plan.chains if isinstance(chain[0][0], ClosePosition) is closes]
             pace = self._paces.get((name, closes), Pace())
-            if chains and (later_ns := pace.may_ns(now_ns)) > 0:
+            if chains and (later_ns := pace.wait_ns(now_ns)) > 0:
                 wait_ns = max(wait_ns, later_ns)
             elif chains:
                 self._paces[name, closes] = pace.intervened(now_ns)
@@ -310,8 +312,6 @@ class Guard:
         """How long the first leg of a slice waits for an order to be past; for ever if none does."""
         now_ns = self._clock.monotonic_ns()
         waits = [until_ns - now_ns for (name, _), until_ns in self._unclear.items() if name == slice_name]
-        if not waits:
-            self._memory.pop(slice_name, None)
         return min(waits, default=10**18) / 1e9
 
     def _note(self, snapshot: SliceSnapshot) -> None:
@@ -325,7 +325,7 @@ class Guard:
         """The look with positions as a second, younger read shows them too, each at the smaller size: a close must not
         cut into the baseline because one read was old, or lagged.
         """
-        again = await self._venue.read_positions(slice_name, certain=True)
+        again = await self._venue.read_positions(slice_name)
         sizes = {position.key: position.contracts for position in again.positions}
         seen = tuple(
             replace(position, contracts=min(position.contracts, sizes[position.key]))
@@ -335,20 +335,23 @@ class Guard:
         usable = again.started_ns > self.last_step_ended_ns and snapshot.started_ns >= self._locked_at_ns
         return replace(snapshot, positions=seen if usable else ())
 
+    def _learn(self, snapshot: SliceSnapshot) -> None:
+        """From the last closes; of the legs that still exceed the baseline, the others are forgotten."""
+        name = snapshot.slice
+        excess = replace(snapshot, positions=self._baseline.beyond(snapshot.positions))
+        results = self._results.pop(name, [])
+        self._memory[name] = learn(self._memory.get(name, {}), results, excess, self._venue.rules(name))
+
     def _plan(self, slice_name: str, snapshot: SliceSnapshot) -> Plan:
         now_ns = self._clock.monotonic_ns()
-        rules = self._venue.rules(slice_name)
-        memory = self._memory.get(slice_name, {})
-        if results := self._results.pop(slice_name, []):
-            memory = self._memory[slice_name] = learn(memory, results, snapshot, rules)
         plan = plan_guard(
             snapshot,
             self._venue.kind(slice_name),
             self._baseline,
             self.modes,
-            rules,
+            self._venue.rules(slice_name),
             ids=self._ids,
-            memory=memory,
+            memory=self._memory.get(slice_name, {}),
             max_slippage=self._terms.execution.max_slippage,
         )
         self._unclear = {key: until_ns for key, until_ns in self._unclear.items() if until_ns > now_ns}
@@ -421,10 +424,12 @@ class Guard:
         """Whether a look would close some of it now."""
         if self._baseline.mode(self.modes, position.symbol) is not GuardMode.REVERT:
             return False
-        leg = self._memory.get(position.slice, {}).get(position.key)
-        paced = self._paces.get((position.slice, True), Pace()).may_ns(self._clock.monotonic_ns()) > 0
-        waits = (position.slice, position.key) in self._unclear
-        return self._baseline.excess(position) > 0 and not (paced or waits or (leg is not None and leg.residual))
+        if self._paces.get((position.slice, True), Pace()).wait_ns(self._clock.monotonic_ns()) > 0:
+            return False
+        if (position.slice, position.key) in self._unclear:
+            return False
+        memory = self._memory.get(position.slice, {})
+        return any(not is_residue(excess, memory) for excess in self._baseline.beyond([position]))
 
 
 def _instant(baseline: Baseline) -> str | None:

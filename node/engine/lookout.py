@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Final
 
 from node.clock import Clock
@@ -72,7 +71,7 @@ class Lookout:
             seen = await self._venue.read_positions(self.name, certain=True)
             self._failures += 1
             self._view.note_failure(self.name, error)
-            return replace(seen, orders=(), balances=())
+            return seen  # without orders and balances: nobody may take it for a whole read
         self._hint.clear()
         self._failures = 0
         now_ns = self._clock.monotonic_ns()

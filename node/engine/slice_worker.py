@@ -13,7 +13,7 @@ import structlog
 from node.clock import Clock
 from node.domain.assess import PositionKey, SliceState
 from node.domain.flatten import Holding
-from node.domain.plan import Chain, LegMemory, Plan, guards_residue, learn, plan_slice
+from node.domain.plan import Chain, LegMemory, Plan, guards_residue, is_residue, learn, plan_slice
 from node.domain.round import clear, size, target, without_cancelled
 from node.domain.snapshot import OpenOrder, SliceSnapshot
 from node.domain.steps import OrderIds, Step, StepResult
@@ -99,7 +99,7 @@ class SliceWorker:
             return False
         if not all(guards_residue(order, proof.positions, self._memory) for order in proof.orders or ()):
             return False
-        return all(self._memory.get(position.key, LegMemory()).residual for position in proof.positions)
+        return all(is_residue(position, self._memory) for position in proof.positions)
 
     def wake(self, *, hurry: bool = False) -> None:
         """Something has changed elsewhere; with ``hurry`` so much that a pause ends, too."""
@@ -250,8 +250,7 @@ class SliceWorker:
 
     def _still_closable(self, goal: SliceGoal, seen: SliceSnapshot) -> bool:
         return any(
-            goal.scope.covers(position.symbol) and not self._memory.get(position.key, LegMemory()).residual
-            for position in seen.positions
+            goal.scope.covers(position.symbol) and not is_residue(position, self._memory) for position in seen.positions
         )
 
     async def _show_a_part(self, proof: SliceSnapshot) -> None:

@@ -64,22 +64,30 @@ class AccountView:
         #: When the newest whole read of our own was begun.
         self._swept_ns: dict[str, int] = {}
         self.troubles: dict[str, VenueError] = {}
+        #: Slices of which not even positions could be read: the next read of them ends the trouble.
+        self._blind: set[str] = set()
         #: Per slice: spot orders whose outcome nobody knows yet. They outlive whoever placed them.
         self.unsettled: dict[str, Any] = {}
         #: Called with every read that anybody made of this account.
         self.listeners: list[Callable[[SliceSnapshot], None]] = []
 
     def note(self, snapshot: SliceSnapshot) -> None:
-        """Take over a read that somebody made."""
-        self.troubles.pop(snapshot.slice, None)
+        """Take over a read that somebody made. Positions alone do not end the trouble with the rest."""
+        if snapshot.orders is not None or snapshot.slice in self._blind:
+            self.troubles.pop(snapshot.slice, None)
+            self._blind.discard(snapshot.slice)
         self._keep(snapshot)
         for listener in self.listeners:
             listener(snapshot)
 
-    def note_failure(self, slice_name: str, error: VenueError) -> None:
-        """The newest read of a slice failed, whoever made it: until one succeeds it counts as unread."""
+    def note_failure(self, slice_name: str, error: VenueError, *, positions_only: bool = False) -> None:
+        """A read of a slice failed, whoever made it: until one of its kind succeeds the slice counts as unread."""
         if slice_name not in self.troubles:
             log.warning("slice_unreadable", slice=slice_name, code=error.code, error=str(error))
+        if not positions_only:
+            self._blind.discard(slice_name)
+        elif slice_name not in self.troubles:
+            self._blind.add(slice_name)
         self.troubles[slice_name] = error
 
     def _keep(self, snapshot: SliceSnapshot) -> None:
@@ -199,4 +207,4 @@ class AccountView:
                 self._swept_ns[name] = snapshot.started_ns
                 self.note(snapshot)
         except VenueError as error:
-            self.note_failure(name, error)
+            self.note_failure(name, error, positions_only=positions_only)

@@ -52,7 +52,7 @@ async def test_a_hold_is_not_lifted_over_what_was_opened_while_things_settled(
 ) -> None:
     """The second proof finds it, and it is closed before the account is free again."""
     quantity = "30" if contract.product == "inverse" else "0.3"
-    async with stage(venue, book, settle_s=0.25) as the:
+    async with stage(venue, book, settle_s=0.5) as the:
         trap = {"symbol": contract.market, "quantity": quantity, "trigger": "after_flat", "delay_ms": delay_ms}
         the.set(engine_reopens=trap)
         document = await the.closes_flat(latch=False)

@@ -97,7 +97,10 @@ def slice_states(draw: st.DrawFn, name: str) -> SliceState:
     proof = draw(st.one_of(*[snapshots(name)] * 7, st.none()))
     legs = st.tuples(st.sampled_from(SYMBOLS), sides)
     memory = st.builds(
-        LegMemory, too_small=st.sampled_from([0, 3, 3, 5]), last_refusal=st.sampled_from([None, *Refusal])
+        LegMemory,
+        too_small=st.sampled_from([0, 3, 3, 5]),
+        too_small_contracts=st.sampled_from([Decimal(0), Decimal(10**9), Decimal(10**9)]),
+        last_refusal=st.sampled_from([None, *Refusal]),
     )
     assets = st.frozensets(st.sampled_from(ASSETS), max_size=1)
     return SliceState(
@@ -151,7 +154,7 @@ def finished_states(draw: st.DrawFn) -> tuple[SliceState, ...]:
             for each in to_settle(proof.balances or (), TERMS)
         )
         too_small = LegMemory(too_small=3, last_refusal=Refusal.TOO_SMALL)
-        memory = {each.key: too_small for each in proof.positions}
+        memory = {each.key: replace(too_small, too_small_contracts=each.contracts) for each in proof.positions}
         made.append(SliceState(slice=name, spot=name == "spot", proof=proof, holdings=judged, memory=memory))
     return tuple(made)
 

@@ -128,7 +128,7 @@ class GuardMachine(RuleBasedStateMachine):
             memory=self.memory[name],
             max_slippage=Decimal("0.05"),
         )
-        if plan.steps and self.pace.may_ns(self.now_ns) == 0:
+        if plan.steps and self.pace.wait_ns(self.now_ns) == 0:
             self.pace = self.pace.intervened(self.now_ns)
             self.interventions.append(self.now_ns)
             Interference.of(self.venue, endings=endings)

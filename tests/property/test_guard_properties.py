@@ -196,7 +196,7 @@ def test_ten_at_once_then_one_every_thirty_seconds(waits: list[int]) -> None:
     pace, now, done = Pace(), 0, list[int]()
     for wait in waits:
         now += wait
-        if pace.may_ns(now) == 0:
+        if pace.wait_ns(now) == 0:
             pace = pace.intervened(now)
             done.append(now)
     spacing = False
@@ -214,9 +214,9 @@ def test_waiting_as_told_is_enough(waits: list[int], later: int) -> None:
     pace, now = Pace(), 0
     for wait in waits:
         now += wait
-        now += pace.may_ns(now)
-        assert pace.may_ns(now) == 0
+        now += pace.wait_ns(now)
+        assert pace.wait_ns(now) == 0
         pace = pace.intervened(now)
     now += later
-    assert pace.may_ns(now + pace.may_ns(now)) == 0
-    assert 0 <= pace.may_ns(now) <= SPACED_BY_NS
+    assert pace.wait_ns(now + pace.wait_ns(now)) == 0
+    assert 0 <= pace.wait_ns(now) <= SPACED_BY_NS

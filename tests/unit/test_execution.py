@@ -274,6 +274,23 @@ class TestStuck:
         assert document["verdict"] == "flat_with_residue"
         assert [each["verdict"] for each in document["positions"]] == ["dust"]
 
+    async def test_a_residue_that_an_engine_makes_large_again_is_closed(self) -> None:
+        """What was too small is that no longer."""
+        venue = FakeVenue(positions=[position(BTC, "0.01")])
+        refusals = iter(range(3))
+
+        def grows(step: Step) -> StepResult | None:
+            if not isinstance(step, ClosePosition) or (number := next(refusals, None)) is None:
+                return None
+            if number == 2:
+                venue.positions = [position(BTC, "5")]
+            return refused(step, Refusal.TOO_SMALL)
+
+        venue.interfere = grows
+        async with engine(venue) as node:
+            document = await node.carried_out(Action.CLOSE_ALL)
+        assert (document["verdict"], venue.positions) == ("flat", [])
+
     async def test_an_answer_that_comes_late_is_still_learnt_from(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A refusal after the round has looked away changes the next round all the same."""
         monkeypatch.setattr("node.engine.slice_worker.PATIENCE_S", 0.02)

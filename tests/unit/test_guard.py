@@ -137,7 +137,7 @@ class TestPlan:
             REVERT,
             {BTC: rules(BTC)},
             ids=IDS,
-            memory={(BTC, PositionSide.LONG): LegMemory(too_small=3)},
+            memory={(BTC, PositionSide.LONG): LegMemory(too_small=3, too_small_contracts=Decimal(1))},
             max_slippage=Decimal("0.05"),
         )
         assert plan.steps == ()
@@ -166,7 +166,7 @@ class TestBaseline:
 
     def test_after_a_close_that_was_given_up_it_is_taken_anew(self) -> None:
         """A person was told, and decides about what is left."""
-        after = Baseline().taken(seen(position(BTC, "1"))).after_failure([LINEAR])
+        after = Baseline().taken(seen(position(BTC, "1"))).after_failure([LINEAR], Scope())
         assert not after.knows(LINEAR)
 
     def test_a_failure_of_one_scope_keeps_the_rest(self) -> None:
@@ -200,11 +200,11 @@ class TestPace:
         pace = Pace()
         for number in range(9):
             pace = pace.intervened(number * SECOND)
-            assert pace.may_ns(number * SECOND) == 0
+            assert pace.wait_ns(number * SECOND) == 0
         pace = pace.intervened(9 * SECOND)
-        assert pace.may_ns(9 * SECOND) == 30 * SECOND
+        assert pace.wait_ns(9 * SECOND) == 30 * SECOND
         pace = pace.intervened(39 * SECOND)
-        assert pace.may_ns(40 * SECOND) == 29 * SECOND
+        assert pace.wait_ns(40 * SECOND) == 29 * SECOND
         assert not pace.intervened(100 * SECOND).spaced
 
     def test_ten_interventions_in_more_than_a_minute_are_none_too_many(self) -> None:
@@ -474,6 +474,58 @@ class TestWatch:
             venue.orders.append(order(BTC, "entry"))
             await until(lambda: venue.orders == [])
             assert venue.calls["ClosePosition"] == 0
+            assert guard_of(node).guard.active
+            assert guard_of(node).guard.alerts() == ["GUARD_POWERLESS: the account's permission is cancel"]
+
+    async def test_an_excess_too_small_to_be_closed_is_tried_three_times_and_left_until_it_grows(self) -> None:
+        """The venue's minimum is held against the excess and not against the whole position."""
+        venue = FakeVenue(positions=[position(BTC, "2")], look_every_s=0.01)
+        venue.markets[BTC] = rules(BTC, quantity_min=Decimal("0.01"))
+        venue.interfere = lambda step: (
+            refused(step, Refusal.TOO_SMALL)
+            if isinstance(step, ClosePosition) and step.contracts < Decimal("0.01")
+            else None
+        )
+        async with engine(venue, execution=guarded_by(REVERT)) as node:
+            await locked(node)
+            venue.positions = [position(BTC, "2.005")]
+            await until(lambda: venue.calls["ClosePosition"] == 3)
+            await asyncio.sleep(1.2)
+            assert venue.calls["ClosePosition"] == 3
+            venue.positions = [position(BTC, "3")]
+            await until(lambda: venue.positions[0].contracts == 2)
+
+    async def test_an_excess_refused_for_its_quantity_is_cut_to_pieces(self) -> None:
+        """However large the position is that it lies on top of."""
+        venue = FakeVenue(positions=[position(BTC, "1600")], look_every_s=0.01)
+        venue.interfere = lambda step: (
+            refused(step, Refusal.QUANTITY) if isinstance(step, ClosePosition) and step.contracts > 30 else None
+        )
+        async with engine(venue, execution=guarded_by(REVERT)) as node:
+            await locked(node)
+            venue.positions = [position(BTC, "1650")]
+            await until(lambda: venue.positions[0].contracts == 1600)
+
+    async def test_a_look_at_positions_alone_leaves_the_slice_unread(self) -> None:
+        """Nor does it take the orders that were known for gone."""
+        venue = FakeVenue(positions=[position(BTC, "2")], look_every_s=0.01)
+        stop = order(BTC, "stop", Side.SELL, reduce_only=True, trigger=True)
+        venue.orders.append(stop)
+        async with engine(venue) as node:
+            await locked(node)
+            venue.orders_unreadable = VenueUnavailable("the trigger book is away")
+            venue.positions = [position(BTC, "3")]
+            view = guard_of(node).context.view
+
+            def looked() -> bool:
+                last = view.last(LINEAR)
+                return last is not None and [each.contracts for each in last.snapshot.positions] == [3]
+
+            await until(looked)
+            last = view.last(LINEAR)
+            assert last is not None
+            assert last.snapshot.orders == (stop,)
+            assert LINEAR in view.unread()
 
     async def test_a_baseline_is_never_taken_from_a_doubtful_read(self) -> None:
         """A list that is empty by mistake would make everything excess."""

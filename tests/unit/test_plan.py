@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from node.domain.plan import LegMemory, Plan, Scope, learn, plan_slice, protection_price, round_to, split
+from node.domain.plan import LegMemory, Plan, Scope, is_residue, learn, plan_slice, protection_price, round_to, split
 from node.domain.snapshot import MarketRules, OpenOrder, Position, PositionSide, Side, SliceSnapshot
 from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, OrderIds, Refusal
 from tests.support.fake_venue import LINEAR, order, position, refused, rules
@@ -233,17 +233,28 @@ class TestCloses:
         memory: Mapping[tuple[str, PositionSide], LegMemory] = {}
         for _ in range(5):
             memory = learn(memory, [refusal], seen(held), {BTC: rules(BTC)})
-        assert not memory[held.key].residual
+        assert not is_residue(held, memory)
         small = position(BTC, "0.01")
         for _ in range(5):
             memory = learn(memory, [refused(closes(plan(small))[0], Refusal.TOO_SMALL)], seen(small), {BTC: rules(BTC)})
-        assert memory[small.key].residual
+        assert is_residue(small, memory)
+
+    def test_what_has_grown_since_is_no_residue_any_more(self) -> None:
+        """An engine goes on opening where we had given up."""
+        small, grown = position(BTC, "0.01"), position(BTC, "5")
+        memory: Mapping[tuple[str, PositionSide], LegMemory] = {}
+        for _ in range(5):
+            memory = learn(memory, [refused(closes(plan(small))[0], Refusal.TOO_SMALL)], seen(small), {BTC: rules(BTC)})
+        memory = learn(memory, [], seen(grown), {BTC: rules(BTC)})
+        assert not is_residue(grown, memory)
+        assert [step.contracts for step in closes(plan(grown, memory=memory))] == [Decimal(5)]
 
     def test_what_cannot_be_closed_keeps_its_protection(self) -> None:
         """It is still held."""
         held = position(BTC, "5")
         arguments: dict[str, Any] = {
-            "ids": IDS, "memory": {held.key: LegMemory(too_small=3)}, "max_slippage": Decimal("0.05"), "fresh": True
+            "ids": IDS, "memory": {held.key: LegMemory(too_small=3, too_small_contracts=Decimal(5))},
+            "max_slippage": Decimal("0.05"), "fresh": True,
         }  # fmt: skip
         assert plan_slice(seen(held, stop()), Scope(), {BTC: rules(BTC)}, **arguments).steps == ()
 

@@ -112,6 +112,26 @@ class TestWarm:
         view.note(full(clock, position(BTC, "1")))
         assert LINEAR not in view.unread()
 
+    def test_positions_that_can_be_read_say_nothing_of_orders_that_cannot(
+        self, view: AccountView, clock: HandClock
+    ) -> None:
+        """Positions are polled ten times as often: they must not hide that the rest is unread."""
+        view.note(full(clock, position(BTC, "1")))
+        view.note_failure(LINEAR, VenueUnavailable("orders cannot be read"))
+        view.note_failure(LINEAR, VenueUnavailable("nor positions"), positions_only=True)
+        view.note(positions_only(clock, position(BTC, "1")))
+        assert LINEAR in view.unread()
+
+    def test_positions_that_could_not_be_read_and_can_be_again_are_no_trouble(
+        self, view: AccountView, clock: HandClock
+    ) -> None:
+        """One lost answer must not wait for the next sweep."""
+        view.note(full(clock, position(BTC, "1")))
+        view.note_failure(LINEAR, VenueUnavailable("gone"), positions_only=True)
+        assert LINEAR in view.unread()
+        view.note(positions_only(clock, position(BTC, "1")))
+        assert LINEAR not in view.unread()
+
 
 class TestMerging:
     def test_positions_are_renewed_and_the_rest_is_kept(self, view: AccountView, clock: HandClock) -> None:
