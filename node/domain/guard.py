@@ -46,6 +46,8 @@ class Baseline:
     closed: tuple[Scope, ...] = ()
     #: Parts of slices that are to be taken anew.
     pending: tuple[tuple[str, Scope], ...] = ()
+    #: By slice: what we called the venue's markets. Names get lost, when a market is delisted or cannot be loaded.
+    names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def knows(self, slice_name: str) -> bool:
         """Whether the slice has its whole entry."""
@@ -62,12 +64,13 @@ class Baseline:
             legs = {leg: size for leg, size in legs.items() if any(scope.covers(leg[0]) for scope in anew)}
             legs = {**self.slices[name], **legs}
         pending = tuple(entry for entry in self.pending if entry[0] != name)
-        return replace(self, slices={**self.slices, name: legs}, pending=pending)
+        return replace(self, slices={**self.slices, name: legs}, pending=pending, names=self._with_names(snapshot))
 
     def after_close(self, scope: Scope, proofs: Iterable[SliceSnapshot]) -> Baseline:
         """Within *scope* only what the proofs still show; outside it what was there before, or is there now."""
-        slices = dict(self.slices)
+        slices, names = dict(self.slices), self
         for proof in proofs:
+            names = replace(names, names=names._with_names(proof))
             shown = {position.key: position.contracts for position in proof.positions}
             before = slices.get(proof.slice, shown)
             slices[proof.slice] = {
@@ -75,7 +78,7 @@ class Baseline:
                 **{leg: size for leg, size in shown.items() if scope.covers(leg[0])},
             }
         closed = self.closed if scope in self.closed else (*self.closed, scope)
-        return replace(self, slices=slices, closed=closed)
+        return replace(self, slices=slices, closed=closed, names=names.names)
 
     def after_failure(self, slices: Iterable[str], scope: Scope) -> Baseline:
         """A close was given up: what is there now, within its scope, is left to the person who was told."""
@@ -86,8 +89,9 @@ class Baseline:
         }
         return replace(self, slices=left, pending=(*self.pending, *((name, scope) for name in known)))
 
-    def mode(self, modes: GuardModes, symbol: str) -> GuardMode:
-        """What is done about a symbol."""
+    def mode(self, modes: GuardModes, thing: Position | OpenOrder) -> GuardMode:
+        """What is done about a position or an order."""
+        symbol = self._symbol(thing)
         return modes.after_close if any(scope.covers(symbol) for scope in self.closed) else modes.after_lock
 
     def beyond(self, positions: Iterable[Position]) -> tuple[Position, ...]:
@@ -98,9 +102,17 @@ class Baseline:
     def excess(self, position: Position) -> Decimal:
         """By how many contracts a position is larger than it was."""
         legs = self.slices.get(position.slice, {})
-        # While the markets were not known a leg went by the venue's own name.
-        known = legs.get(position.key, legs.get((position.market_id, position.side), Decimal(0)))
+        # Its market may have been unknown at the lock, or may be now: then a leg goes by the venue's own name.
+        names = (self._symbol(position), position.symbol, position.market_id)
+        known = next((legs[name, position.side] for name in names if (name, position.side) in legs), Decimal(0))
         return max(position.contracts - known, Decimal(0))
+
+    def _symbol(self, thing: Position | OpenOrder) -> str:
+        return self.names.get(thing.slice, {}).get(thing.market_id, thing.symbol)
+
+    def _with_names(self, snapshot: SliceSnapshot) -> Mapping[str, Mapping[str, str]]:
+        found = {each.market_id: each.symbol for each in snapshot.positions if each.symbol != each.market_id}
+        return {**self.names, snapshot.slice: {**self.names.get(snapshot.slice, {}), **found}} if found else self.names
 
 
 def _resized(position: Position, contracts: Decimal) -> Position:
@@ -113,15 +125,15 @@ def _resized(position: Position, contracts: Decimal) -> Position:
 def adds_exposure(order: OpenOrder, kind: MarketKind, balances: Iterable[Balance] = ()) -> bool:
     """Whether an order could open or enlarge anything.
 
-    A sale from a wallet that cannot owe only lightens it; where it can, so does a sale of what is held, and a purchase
-    of what is owed.
+    A sale from a wallet that cannot owe only lightens it; where it can, so does a sale of no more than is held net of
+    debt, and a purchase of no more than is owed net of what is held. Each order is judged by itself.
     """
     if kind is MarketKind.SPOT:
         return order.side is Side.BUY
     if kind is MarketKind.MARGIN and order.remaining is not None:
         held = {balance.asset: balance for balance in balances}.get(order.symbol.partition("/")[0])
-        enough = held is not None and order.remaining <= (held.total if order.side is Side.SELL else held.debt)
-        return not enough
+        net = held.total - held.debt if held is not None else Decimal(0)
+        return order.remaining > (net if order.side is Side.SELL else -net)
     return not order.protective
 
 
@@ -145,15 +157,14 @@ def plan_guard(
     unwanted = [
         order
         for order in snapshot.orders or ()
-        if baseline.mode(modes, order.symbol) is not GuardMode.OFF
-        and adds_exposure(order, kind, snapshot.balances or ())
+        if baseline.mode(modes, order) is not GuardMode.OFF and adds_exposure(order, kind, snapshot.balances or ())
     ]
     by_symbol: dict[str, list[OpenOrder]] = defaultdict(list)
     for order in unwanted:
         by_symbol[order.symbol].append(order)
     chains += [(tuple(cancels(orders)),) for _, orders in sorted(by_symbol.items())]
     for position in baseline.beyond(snapshot.positions):
-        if baseline.mode(modes, position.symbol) is GuardMode.REVERT and not is_residue(position, memory):
+        if baseline.mode(modes, position) is GuardMode.REVERT and not is_residue(position, memory):
             closes = closes_of(position, rules.get(position.symbol), memory.get(position.key), ids, max_slippage)
             chains.append((closes,))
     return Plan(chains=tuple(chain for chain in chains if any(chain)))
@@ -192,6 +203,7 @@ def baseline_document(baseline: Baseline, override: GuardMode | None) -> dict[st
         "pending": [
             [name, None if scope.symbols is None else sorted(scope.symbols)] for name, scope in baseline.pending
         ],
+        "names": {name: dict(names) for name, names in baseline.names.items()},
         "slices": {
             name: [[symbol, side.value, decimal_text(size)] for (symbol, side), size in legs.items()]
             for name, legs in baseline.slices.items()
@@ -203,16 +215,16 @@ def baseline_from(document: Mapping[str, Any]) -> tuple[Baseline, GuardMode | No
     """From ``baseline_document``.
 
     Raises:
-        KeyError, TypeError, ValueError, ArithmeticError: it is something else.
+        AttributeError, KeyError, TypeError, ValueError, ArithmeticError: it is something else.
     """
     since, override = document["since"], document["override"]
     baseline = Baseline(
         since=None if since is None else datetime.fromisoformat(since),
         closed=tuple(Scope(symbols=None if names is None else frozenset(names)) for names in document["closed"]),
         pending=tuple(
-            (name, Scope(symbols=None if names is None else frozenset(names)))
-            for name, names in document.get("pending", ())
+            (name, Scope(symbols=None if names is None else frozenset(names))) for name, names in document["pending"]
         ),
+        names={name: dict(names) for name, names in document["names"].items()},
         slices={
             name: {(symbol, PositionSide(side)): Decimal(size) for symbol, side, size in legs}
             for name, legs in document["slices"].items()

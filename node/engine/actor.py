@@ -52,7 +52,7 @@ class AccountActor:
             GuardLinks(
                 node_id=node_id,
                 lock=lambda: context.ledger.get(context.terms.account_id),
-                goal_live=lambda: bool(self._live),
+                goals=lambda: tuple(live.scope for live in self._live.values()),
                 keep=lambda document: context.journal.keep_guard(context.terms.account_id, document),
                 tell=lambda document: context.on_guard(context.terms, document),
                 idle=self._guard_idle,

@@ -7,7 +7,8 @@ that is silent proves nothing. While a command is live the guard stands back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import uuid4
@@ -29,8 +30,8 @@ from node.domain.lock import AccountLock
 from node.domain.permission import Permission
 from node.domain.plan import LegMemory, Plan, Scope, is_residue, learn
 from node.domain.result import Document, decimal_text, instant_text
-from node.domain.snapshot import Position, SliceSnapshot
-from node.domain.steps import CancelOrders, ClosePosition, OrderIds, Outcome, StepResult
+from node.domain.snapshot import OpenOrder, Position, SliceSnapshot
+from node.domain.steps import CancelOrders, ClosePosition, OrderIds, Outcome, Step, StepResult
 from node.engine.account import AccountTerms
 from node.engine.lookout import Lookout
 from node.engine.ports import Venue
@@ -44,11 +45,17 @@ LATE_ARRIVAL_NS: Final = 10_000_000_000
 SETTLED_NS: Final = 3_000_000_000
 #: Between two looks at one slice, whatever wakes us.
 LOOK_GAP_S: Final = 0.25
+#: A leg or an order whose step was refused is left alone for so long; doubled each time.
+REFUSED_WAIT_NS: Final = 250_000_000
+REFUSED_WAIT_MAX_NS: Final = 30_000_000_000
 #: Without a stream, rarer looks than this are an alert; and so is a last look that is older, with or without.
 INTERVAL_ALERT_S: Final = 10.0
 KEEP_AGAIN_S: Final = 1.0
 
 log = structlog.get_logger(__name__)
+
+#: A leg, or an order by its id.
+Target = PositionKey | str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +65,8 @@ class GuardLinks:
     node_id: str
     #: The account's lock as it is now.
     lock: Callable[[], AccountLock]
-    #: Whether a command is live: then positions are its business.
-    goal_live: Callable[[], bool]
+    #: What the live commands are about: that is their business.
+    goals: Callable[[], tuple[Scope, ...]]
     #: Makes the baseline durable. Raises JournalUnavailable.
     keep: Callable[[Document], Awaitable[None]]
     #: Publishes an intervention. Neither blocks nor raises.
@@ -88,8 +95,11 @@ class Guard:
         self._in_flight = 0
         self._memory: dict[str, Mapping[PositionKey, LegMemory]] = {}
         self._results: dict[str, list[StepResult]] = {}
-        #: Until when a leg waits for an order of unknown outcome.
-        self._unclear: dict[tuple[str, PositionKey], int] = {}
+        #: By slice: until when a leg or an order is left alone, for a step that may still take effect or was refused.
+        self._waits: dict[tuple[str, Target], int] = {}
+        self._refusals: Counter[tuple[str, Target]] = Counter()
+        #: Until then closes of an earlier process may arrive.
+        self._blind_until_ns = 0
         self._lookouts = {name: Lookout(name, venue, view, clock) for name in venue.slices}
         #: Its own reads tell it nothing new.
         self._noting = False
@@ -109,11 +119,12 @@ class Guard:
             return
         try:
             baseline, self._override = baseline_from(stored)
-        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
             log.error("guard_baseline_unreadable", account=self._terms.name, error=repr(error))  # noqa: TRY400
             return
         if lock.locked and _instant(baseline) == _instant(self._baseline):
             self._baseline = baseline
+            self._blind_until_ns = self._clock.monotonic_ns() + LATE_ARRIVAL_NS
 
     def lock_changed(self, lock: AccountLock) -> None:
         """A new lock begins a new baseline; a lock on a locked account changes nothing of it."""
@@ -173,7 +184,7 @@ class Guard:
         modes = self.modes
         if modes.after_lock is GuardMode.OFF and modes.after_close is GuardMode.OFF:
             return False
-        return self._links.lock().locked and not self._links.goal_live()
+        return self._links.lock().locked and not any(goal.symbols is None for goal in self._links.goals())
 
     @property
     def spaced(self) -> bool:
@@ -288,30 +299,29 @@ class Guard:
         snapshot = await lookout.read()
         self._note(snapshot)
         self._learn(snapshot)
-        plan = self._plan(name, snapshot)
-        if plan.steps and any(isinstance(step, ClosePosition) for step in plan.steps):
-            plan = self._plan(name, await self._confirmed(name, snapshot))
+        plan = self._plan(snapshot)
+        if any(isinstance(step, ClosePosition) for step in plan.steps):
+            plan = self._plan(await self._confirmed(snapshot))
         if not self.active or snapshot.started_ns < self._locked_at_ns:
             return 0.0
         if not plan.steps:
             return min(lookout.interval_s(), self._clear_in_s(name))
-        now_ns, allowed, wait_ns = self._clock.monotonic_ns(), [], 0
+        now_ns, allowed, wait_ns = self._clock.monotonic_ns(), list[Step](), 0
         for closes in (False, True):
-            chains = [chain for chain in plan.chains if isinstance(chain[0][0], ClosePosition) is closes]
-            pace = self._paces.get((name, closes), Pace())
-            if chains and (later_ns := pace.wait_ns(now_ns)) > 0:
-                wait_ns = max(wait_ns, later_ns)
-            elif chains:
-                self._paces[name, closes] = pace.intervened(now_ns)
-                allowed += chains
+            steps = [step for step in plan.steps if isinstance(step, ClosePosition) is closes]
+            later_ns = self._paces.get((name, closes), Pace()).wait_ns(now_ns) if steps else 0
+            wait_ns = max(wait_ns, later_ns)
+            allowed += [] if later_ns else steps
         if allowed:
-            await self._intervene(name, Plan(chains=tuple(allowed)))
-        return wait_ns / 1e9
+            await self._intervene(name, allowed)
+        return min(wait_ns / 1e9, self._clear_in_s(name)) if wait_ns else 0.0
 
     def _clear_in_s(self, slice_name: str) -> float:
-        """How long the first leg of a slice waits for an order to be past; for ever if none does."""
+        """How long until the first leg or order of a slice is left alone no more; for ever if none is."""
         now_ns = self._clock.monotonic_ns()
-        waits = [until_ns - now_ns for (name, _), until_ns in self._unclear.items() if name == slice_name]
+        waits = [until_ns - now_ns for (name, _), until_ns in self._waits.items() if name == slice_name]
+        if now_ns < self._blind_until_ns:
+            waits.append(self._blind_until_ns - now_ns)
         return min(waits, default=10**18) / 1e9
 
     def _note(self, snapshot: SliceSnapshot) -> None:
@@ -321,11 +331,15 @@ class Guard:
         finally:
             self._noting = False
 
-    async def _confirmed(self, slice_name: str, snapshot: SliceSnapshot) -> SliceSnapshot:
+    async def _confirmed(self, snapshot: SliceSnapshot) -> SliceSnapshot:
         """The look with positions as a second, younger read shows them too, each at the smaller size: a close must not
-        cut into the baseline because one read was old, or lagged.
+        cut into the baseline because one read was old, or lagged. Without any where there is no such read.
         """
-        again = await self._venue.read_positions(slice_name)
+        try:
+            again = await self._venue.read_positions(snapshot.slice)
+        except VenueError as error:
+            self._view.note_failure(snapshot.slice, error, positions_only=True)
+            return replace(snapshot, positions=())
         sizes = {position.key: position.contracts for position in again.positions}
         seen = tuple(
             replace(position, contracts=min(position.contracts, sizes[position.key]))
@@ -342,38 +356,47 @@ class Guard:
         results = self._results.pop(name, [])
         self._memory[name] = learn(self._memory.get(name, {}), results, excess, self._venue.rules(name))
 
-    def _plan(self, slice_name: str, snapshot: SliceSnapshot) -> Plan:
+    def _plan(self, snapshot: SliceSnapshot) -> Plan:
+        name = snapshot.slice
         now_ns = self._clock.monotonic_ns()
-        plan = plan_guard(
+        self._waits = {key: until_ns for key, until_ns in self._waits.items() if until_ns > now_ns}
+        mine = replace(
             snapshot,
-            self._venue.kind(slice_name),
+            positions=tuple(each for each in snapshot.positions if not self._left_alone(each)),
+            orders=tuple(each for each in snapshot.orders or () if not self._left_alone(each)),
+        )
+        return plan_guard(
+            mine,
+            self._venue.kind(name),
             self._baseline,
             self.modes,
-            self._venue.rules(slice_name),
+            self._venue.rules(name),
             ids=self._ids,
-            memory=self._memory.get(slice_name, {}),
+            memory=self._memory.get(name, {}),
             max_slippage=self._terms.execution.max_slippage,
         )
-        self._unclear = {key: until_ns for key, until_ns in self._unclear.items() if until_ns > now_ns}
-        waiting = {leg for name, leg in self._unclear if name == slice_name}
-        clear = (
-            chain
-            for chain in plan.chains
-            if not any(
-                isinstance(step, ClosePosition) and (step.symbol, step.side) in waiting
-                for stage in chain
-                for step in stage
-            )
-        )
-        return Plan(chains=tuple(clear))
 
-    async def _intervene(self, slice_name: str, plan: Plan) -> None:
+    def _left_alone(self, thing: Position | OpenOrder) -> bool:
+        """A live command's business, or waiting for what was done about it last."""
+        if any(goal.covers(thing.symbol) for goal in self._links.goals()):
+            return True
+        if isinstance(thing, OpenOrder):
+            return (thing.slice, thing.order_id) in self._waits
+        # A close of an earlier process may still be on its way: a second one would cut into the baseline.
+        blind = self._clock.monotonic_ns() < self._blind_until_ns and self._baseline.excess(thing) < thing.contracts
+        return blind or (thing.slice, thing.key) in self._waits
+
+    async def _intervene(self, slice_name: str, steps: Sequence[Step]) -> None:
         self._ids = replace(self._ids, round=self._ids.round + 1)
         was_spaced = self.spaced
         self.interventions += 1
         self._in_flight += 1
+        late_ns = self._clock.monotonic_ns() + LATE_ARRIVAL_NS
+        for step in steps:
+            if isinstance(step, ClosePosition):  # unclear from the moment it leaves, also if we are interrupted
+                self._waits |= {(slice_name, target): late_ns for target in _targets(step)}
         try:
-            results = list(await asyncio.gather(*(self._venue.execute(step) for step in plan.steps)))
+            results = list(await asyncio.gather(*(self._venue.execute(step) for step in steps)))
         finally:
             self._in_flight -= 1
             self.last_step_ended_ns = self._clock.monotonic_ns()
@@ -381,15 +404,37 @@ class Guard:
         self._results[slice_name] = results
         for result in results:
             self._links.on_step(self._terms, result)
-            step = result.step
-            if isinstance(step, ClosePosition) and result.outcome is not Outcome.REFUSED:
-                clear_ns = SETTLED_NS if result.outcome is Outcome.DONE else LATE_ARRIVAL_NS
-                self._unclear[slice_name, (step.symbol, step.side)] = self.last_step_ended_ns + clear_ns
+        self._pace_and_wait(slice_name, results)
         document = self._event(slice_name, results)
         log.warning("guard_intervened", account=self._terms.name, slice=slice_name, spaced=self.spaced)
         if self.spaced and not was_spaced:
             log.error("guard_spaced_out", account=self._terms.name)
         self._links.tell(document)
+
+    def _pace_and_wait(self, slice_name: str, results: Iterable[StepResult]) -> None:
+        """What was refused has cost nothing and waits by itself: it must not keep us from the rest of the slice."""
+        settling: dict[Target, int] = {}
+        refused: set[Target] = set()
+        for result in results:
+            step = result.step
+            if result.outcome is Outcome.REFUSED:
+                refused.update(_targets(step))
+                continue
+            closes = isinstance(step, ClosePosition)
+            if closes:
+                settles_ns = SETTLED_NS if result.outcome is Outcome.DONE else LATE_ARRIVAL_NS
+                settling |= {each: max(settles_ns, settling.get(each, 0)) for each in _targets(step)}
+            pace = self._paces.get((slice_name, closes), Pace())
+            if pace.times[-1:] != (self.last_step_ended_ns,):  # all of one look are one intervention
+                self._paces[slice_name, closes] = pace.intervened(self.last_step_ended_ns)
+            for target in _targets(step):
+                self._refusals.pop((slice_name, target), None)
+        for target in refused - settling.keys():
+            key = slice_name, target
+            settling[target] = min(REFUSED_WAIT_NS << min(self._refusals[key], 10), REFUSED_WAIT_MAX_NS)
+            self._refusals[key] += 1
+        for target, wait_ns in settling.items():
+            self._waits[slice_name, target] = self.last_step_ended_ns + wait_ns
 
     def _event(self, slice_name: str, results: list[StepResult]) -> Document:
         lock, modes = self._links.lock(), self.modes
@@ -422,14 +467,23 @@ class Guard:
 
     def _undoes(self, position: Position) -> bool:
         """Whether a look would close some of it now."""
-        if self._baseline.mode(self.modes, position.symbol) is not GuardMode.REVERT:
+        if self._baseline.mode(self.modes, position) is not GuardMode.REVERT or self._left_alone(position):
             return False
         if self._paces.get((position.slice, True), Pace()).wait_ns(self._clock.monotonic_ns()) > 0:
             return False
-        if (position.slice, position.key) in self._unclear:
-            return False
         memory = self._memory.get(position.slice, {})
         return any(not is_residue(excess, memory) for excess in self._baseline.beyond([position]))
+
+
+def _targets(step: Step) -> tuple[Target, ...]:
+    """What a step is about: the leg that it closes, or the orders that it cancels."""
+    match step:
+        case ClosePosition():
+            return ((step.symbol, step.side),)
+        case CancelOrders():
+            return step.order_ids
+        case _:
+            return ()
 
 
 def _instant(baseline: Baseline) -> str | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import structlog
 
+from node.concurrency import together
 from node.domain.command import Command, ReplyTo
 from node.domain.result import Document
 from node.engine.ports import Journal, MessageTransport, OutboxMessage
@@ -87,7 +88,7 @@ class Outbox:
             TransportUnavailable, JournalUnavailable: some of it still waits.
         """
         while self._direct:
-            await self._send(self._direct[0])
+            await self._send([self._direct[0]])
             self._direct.popleft()
         while self._notices:
             topic, payload = self._notices[0]
@@ -101,16 +102,20 @@ class Outbox:
             self._replies.popleft()
         while messages := await self._journal.pending(BATCH_MAX):
             self.depth = len(messages)
-            await asyncio.gather(*(self._send(message) for message in messages))
+            await self._send(messages)
             await self._journal.published([message.seq for message in messages])
         self.depth = 0
 
-    async def _send(self, message: OutboxMessage) -> None:
+    async def _send(self, messages: Iterable[OutboxMessage]) -> None:
         if self._transport is None:
             return  # nobody to tell: the journal and the socket have it
-        payload = encode(message.document)
-        await asyncio.gather(
-            *(self._publish(topic, payload, data) for topic, data in self._route(message.document, message.reply_to))
+        # Begun in one go, so that they leave in their order.
+        await together(
+            *(
+                self._publish(topic, encode(message.document), data)
+                for message in messages
+                for topic, data in self._route(message.document, message.reply_to)
+            )
         )
 
     async def _publish(self, topic: str, payload: bytes, correlation_data: bytes | None) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from node.clock import Clock
+from node.concurrency import together
 from node.domain.flatten import Quote
 from node.domain.snapshot import MarketKind, MarketRules, SliceSnapshot
 from node.errors import VenueAnswerUnknown, VenueError
@@ -180,17 +180,3 @@ class SliceReader:
             causal=causal,
             positions_doubtful=doubtful,
         )
-
-
-async def together(*coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
-    """All results; a failure cancels and awaits the others first, so that none runs on unseen."""
-    if len(coroutines) == 1:
-        return [await coroutines[0]]  # an order's bytes wait for every turn of the loop
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-    try:
-        return await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from node.clock import Clock
+from node.concurrency import together
 from node.domain.steps import ConvertAsset, Outcome, Refusal, SpotOrder, Step, StepResult
 from node.venues.call import Call, Judgement
 from node.venues.ccxt_client import CcxtClient
@@ -16,7 +17,6 @@ from node.venues.conversion import Offer
 from node.venues.layout import Slice
 from node.venues.outcomes import Attempt, combine, judge
 from node.venues.profile import Profile
-from node.venues.slice_reader import together
 
 T = TypeVar("T")
 

@@ -167,7 +167,7 @@ def test_a_close_speaks_only_for_its_scope(
     for held in later.positions:
         if scope.covers(held.symbol):
             assert after.excess(held) == max(held.contracts - shown.get(held.key, Decimal(0)), Decimal(0))
-            assert after.mode(GuardModes(after_close=GuardMode.OFF), held.symbol) is GuardMode.OFF
+            assert after.mode(GuardModes(after_close=GuardMode.OFF), held) is GuardMode.OFF
         elif baseline.knows(LINEAR):
             assert after.excess(held) == baseline.excess(held)
         else:

@@ -160,6 +160,11 @@ class TestPositions:
         state = flat(proof=None, before_positions={(BTC, LONG): Decimal(2)})
         assert self.report(state) == [("2", None, "unknown")]
 
+    def test_those_that_nobody_may_read_are_refused(self) -> None:
+        """The key is no good: more will not be known."""
+        state = flat(proof=None, before_positions={(BTC, LONG): Decimal(2)}, denied=True)
+        assert self.report(state) == [("2", None, "refused")]
+
     @pytest.mark.parametrize(
         ("refusal", "verdict"),
         [(None, "unknown"), (Refusal.MARKET_CLOSED, "market_closed"), (Refusal.TOO_SMALL, "refused")],
@@ -274,6 +279,19 @@ class TestFlatten:
         """Also of base currency, and of what is kept."""
         for asset in ("ETH", "USDT", "BNB"):
             assert not self.judged(spot(balance(asset, "0", debt="2"))).complete
+
+    def test_a_kept_coin_that_is_owed_is_a_residue(self) -> None:
+        """A debt is never kept."""
+        bnb = balance("BNB", "1", debt="1")
+        judged = self.judged(spot(bnb, holdings=(replace(held(bnb, "600"), debt_value=Decimal(600)),)))
+        assert [(each.asset, each.verdict.value) for each in judged.balances] == [("BNB", "unsellable")]
+        assert not judged.may_release
+
+    def test_what_was_seen_to_be_gone_is_not_proven_to_be(self) -> None:
+        """By a read that is no proof."""
+        gone = proof(SPOT, balances=(), causal=False)
+        state = flat(SPOT, proof=None, seen=gone, before_balances={"ETH": Decimal(3)})
+        assert self.verdicts(state) == {"ETH": "unknown"}
 
     def test_says_that_a_market_is_closed(self) -> None:
         """It is watched, and sold when it opens."""

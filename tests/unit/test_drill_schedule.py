@@ -67,7 +67,9 @@ async def test_who_was_never_drilled_is_due_and_then_not_for_a_while() -> None:
         await plan.order(ACCOUNT)
         assert plan.due() is None
         await drilled_out(node)
-        clock.at += timedelta(minutes=16)
+        clock.at += timedelta(minutes=14)
+        assert plan.due() is None
+        clock.at += timedelta(minutes=2)
         assert plan.due() == ACCOUNT
 
 

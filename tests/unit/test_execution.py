@@ -8,8 +8,10 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
+import structlog
 
 from node.domain.command import Action, CommandState
+from node.domain.guard_mode import GuardMode, GuardModes
 from node.domain.snapshot import Balance, PositionSide, Side
 from node.domain.steps import (
     BuyToRepay,
@@ -93,8 +95,9 @@ class TestCloseAll:
         assert node.venue.calls["ClosePosition"] == placed
 
     async def test_touches_only_the_symbols_that_it_names(self) -> None:
-        """Orders and positions of other symbols stay."""
-        async with engine(book()) as node:
+        """Orders and positions of other symbols stay; what becomes of them under the lock is the guard's business."""
+        left = ExecutionTerms(deadline_s=2.0, settle_s=0.05, guard=GuardModes(after_lock=GuardMode.OFF))
+        async with engine(book(), execution=left) as node:
             document = await node.carried_out(Action.CLOSE_ALL, symbols=(BTC,))
             assert document["verdict"] == "flat"
             assert [each.symbol for each in node.venue.positions] == [ETH]
@@ -535,16 +538,38 @@ class TestFlatten:
         assert node.venue.calls["SellSpot"] == sold
 
     async def test_waits_for_the_orders_that_still_trade_a_coin(self) -> None:
-        """Between a read and a sale they could fill."""
+        """Between a read and a sale they could fill; here their cancel is refused at first."""
         venue = self.venue()
         venue.orders = [order("ETH/USDT", "resting", Side.SELL)]
+        tries, early = iter(range(2)), list[Step]()
 
-        def check(step: Step) -> None:
-            assert not isinstance(step, SellSpot) or step.asset != "ETH" or not venue.orders
+        def interfere(step: Step) -> StepResult | None:
+            if isinstance(step, SellSpot) and step.asset == "ETH" and venue.orders:
+                early.append(step)
+            cancels = isinstance(step, CancelOrders | CancelSymbol) and step.symbol == "ETH/USDT"
+            return refused(step, Refusal.OVERLOADED) if cancels and next(tries, None) is not None else None
 
-        venue.afterwards = check
+        venue.interfere = interfere
         async with engine(venue, keep=frozenset({"BNB"})) as node:
             assert (await node.carried_out(Action.FLATTEN))["state"] == "done"
+        assert early == []
+
+    async def test_sells_nothing_while_a_position_stands(self) -> None:
+        """A balance may be its hedge, or its margin."""
+        venue = self.venue()
+        venue.positions = [position(BTC, "1")]
+        tries, early = iter(range(3)), list[Step]()
+
+        def interfere(step: Step) -> StepResult | None:
+            if isinstance(step, SellSpot) and venue.positions:
+                early.append(step)
+            stands = isinstance(step, ClosePosition) and next(tries, None) is not None
+            return refused(step, Refusal.OVERLOADED) if stands else None
+
+        venue.interfere = interfere
+        async with engine(venue, keep=frozenset({"BNB"})) as node:
+            assert (await node.carried_out(Action.FLATTEN))["state"] == "done"
+        assert early == []
 
     async def test_sells_although_a_position_is_too_small_to_be_closed(self) -> None:
         """A residue that nothing can be done about keeps nothing else."""
@@ -975,8 +1000,12 @@ class TestWhatIsLost:
                 raise OverflowError("a fault of ours")
 
         venue.before_reading = reads
-        async with engine(venue) as node:
-            assert (await node.carried_out(Action.CLOSE_ALL))["verdict"] == "flat"
+        with structlog.testing.capture_logs() as logs:
+            async with engine(venue) as node:
+                assert (await node.carried_out(Action.CLOSE_ALL))["verdict"] == "flat"
+        events = [entry["event"] for entry in logs]
+        assert "slice_crashed" in events
+        assert "pursuit_crashed" not in events
 
 
 class TestPricesOfSales:
@@ -1011,8 +1040,9 @@ class TestPricesOfSales:
             assert (await node.carried_out(Action.FLATTEN))["verdict"] == "flat"
         assert prices == [950, 975, Decimal("987.5")]
 
-    async def test_end_as_refused_where_neither_helps(self) -> None:
+    async def test_end_as_refused_where_neither_helps(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Named, and the account stays locked."""
+        monkeypatch.setattr("node.engine.setbacks.PAUSE_MAX_S", 0.05)
         venue, prices = self.sold([Refusal.PRICE_BAND, Refusal.UNFILLED] * 10)
         async with engine(venue) as node:
             document = await node.carried_out(Action.FLATTEN, latch=False)

@@ -15,6 +15,7 @@ from node.domain.flatten import (
     plan_flatten,
     routes_of,
     spot_pairs,
+    symbols_to_price,
     to_settle,
 )
 from node.domain.snapshot import Balance, MarketRules, OpenOrder, Side
@@ -110,10 +111,9 @@ class TestWhatIsSold:
 
     def test_at_most_the_market_maximum(self) -> None:
         """The next round sells on."""
-        market = rules("ETH/USDT", limit_quantity_max=Decimal(10))
-        found = holding(balance("ETH", "25"), market, ETH_USDT="1000")
-        assert isinstance(found.step, SellSpot)
-        assert found.step.quantity == Decimal(10)
+        for limited in ({"limit_quantity_max": Decimal(10)}, {"market_quantity_max": Decimal(10)}):
+            found = holding(balance("ETH", "25"), rules("ETH/USDT", **limited), ETH_USDT="1000")
+            assert sold(found).quantity == Decimal(10)
 
     def test_at_most_the_market_maximum_of_value(self) -> None:
         """At the price offered."""
@@ -135,7 +135,7 @@ class TestWhatIsSold:
 
     def test_nothing_below_the_least_quantity(self) -> None:
         """The venue would refuse it; its value says whether it is dust."""
-        market = rules("ETH/USDT", quantity_min=Decimal("0.01"))
+        market = rules("ETH/USDT", quantity_min=Decimal("0.01"), notional_min=None)
         found = holding(balance("ETH", "0.005"), market, ETH_USDT="1000")
         assert found.step is None
         assert found.value == Decimal(5)
@@ -247,6 +247,11 @@ class TestOrdersInTheWay:
         assert set(steps(*wallet, resting=resting, ETH_USDT="1000", BTC_USDT="50000")) == {"BTC"}
         assert set(steps(*wallet, ETH_USDT="1000", BTC_USDT="50000")) == {"ETH", "BTC"}
 
+    def test_so_does_what_is_owed(self) -> None:
+        """What would be given back may be sold meanwhile."""
+        owed = balance("ETH", "1", debt="1")
+        assert steps(owed, resting=(order("ETH/USDT", "o", Side.SELL),), ETH_USDT="1000") == {}
+
 
 class TestConversion:
     def test_only_of_what_no_order_can_sell(self) -> None:
@@ -264,6 +269,14 @@ class TestConversion:
         """Nor while a part of it is locked."""
         assert steps(balance("SXP", "4"), converts=True, ETH_USDT="1000") == {}
         assert steps(balance("ETH", "0.004", "0.001"), converts=True, ETH_USDT="1000") == {}
+
+    def test_of_what_is_spare_at_the_price_of_that_part(self) -> None:
+        """What is owed in the same coin stays, and is not paid for."""
+        assert steps(balance("ETH", "0.005", debt="0.001"), converts=True, ETH_USDT="1000") == {
+            "ETH": ConvertAsset(
+                slice=SPOT, asset="ETH", into="USDT", quantity=Decimal("0.004"), least_received=Decimal("3.8")
+            )
+        }
 
     def test_once_an_asset(self) -> None:
         """An unclear one must not be asked for twice."""
@@ -326,5 +339,40 @@ class TestDebts:
 
     def test_that_the_venue_will_not_take_back_stay(self) -> None:
         """And are named."""
-        past = Past(levels={}, unrepayable={"USDT"})
+        past = Past(levels={}, unrepayable={"USDT", "ETH"})
         assert steps(balance("USDT", "100", debt="50"), past=past, BTC_USDT="50000") == {}
+        assert steps(balance("ETH", "1", debt="1"), past=past, ETH_USDT="1000") == {}
+        assert steps(balance("ETH", "0", debt="1"), balance("USDT", "9000"), past=past, ETH_USDT="1000") == {}
+
+    def test_of_what_is_refused_for_good_are_not_bought(self) -> None:
+        """What is there is given back all the same."""
+        past = Past(levels={}, refused={"ETH"})
+        assert steps(balance("ETH", "0", debt="1"), balance("USDT", "9000"), past=past, ETH_USDT="1000") == {}
+        assert set(steps(balance("ETH", "1", debt="1"), past=past, ETH_USDT="1000")) == {"ETH"}
+
+    def test_of_base_currency_are_worth_what_they_are(self) -> None:
+        """There is no market for it; a trifle of it is dust all the same."""
+        (found,) = plan_flatten([balance("USDT", "0", debt="2")], (), TERMS, SpotMarket(pairs={}, quotes={}), ids=IDS)
+        assert found.debt_value == 2
+
+
+class TestPricesNeeded:
+    def priced(self, *held: Balance, base: str = "USDT", **markets: bool) -> set[str]:
+        """The markets asked for a price; whether each trades, by symbol with an underscore for the slash."""
+        pairs = spot_pairs(rules(name.replace("_", "/"), trading=trading) for name, trading in markets.items())
+        return symbols_to_price(held, FlattenTerms(base_currency=base), pairs)
+
+    def test_are_those_of_every_route(self) -> None:
+        """Of both hops."""
+        assert self.priced(balance("WAN", "1"), WAN_BTC=True, BTC_USDT=True, ETH_USDT=True) == {"WAN/BTC", "BTC/USDT"}
+
+    def test_and_of_the_market_that_base_currency_is_bought_in(self) -> None:
+        """What is quoted in it has a price there."""
+        assert self.priced(balance("USDT", "1"), base="USDC", USDC_USDT=True) == {"USDC/USDT"}
+
+    def test_and_of_the_market_in_which_what_is_owed_is_bought(self) -> None:
+        """Over no bridge, also where sales go over one."""
+        owed, held = balance("ETH", "0", debt="1"), balance("ETH", "1")
+        over = {"ETH/BTC", "BTC/USDT"}
+        assert self.priced(owed, ETH_USDT=False, ETH_BTC=True, BTC_USDT=True) == {"ETH/USDT", *over}
+        assert self.priced(held, ETH_USDT=False, ETH_BTC=True, BTC_USDT=True) == over

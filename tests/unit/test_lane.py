@@ -390,6 +390,27 @@ class TestOrder:
         hurried.run(work())
         assert ended == {"read": 0, "order": pytest.approx(30)}
 
+    def test_who_must_keep_away_keeps_its_place(self) -> None:
+        """Reads that came later take what there is meanwhile, and then stand back."""
+        hurried = Hurried()
+        lane = hurried.lane(host=Budget(units=1000), orders=Budget(units=1000))
+        ended: list[str] = []
+
+        async def ask(name: str, charges: list[Charge]) -> None:
+            await lane.admit(charges, key="a")
+            ended.append(name)
+
+        async def work() -> None:
+            order = [Charge(bucket="orders", per_key=True)]
+            lane.refused(order, 30.0, key="a")
+            with background():
+                await lane.admit(weight(200))
+                reads = (ask(f"read-{number}", weight(40)) for number in range(5))
+                await asyncio.gather(ask("order", weight(1) + order), *reads)
+
+        hurried.run(work())
+        assert ended == ["read-0", "read-1", "order", "read-2", "read-3", "read-4"]
+
     def test_patience_is_counted_beyond_what_those_before_need(self) -> None:
         """Two minutes of work are done in two minutes; an order to stay away ends the wait of all."""
         hurried = Hurried()

@@ -261,7 +261,8 @@ class TestCloses:
     def test_protection_is_known_by_the_venues_own_name_of_the_market(self) -> None:
         """Ours may have become known between the two reads."""
         unnamed = stop(symbol="BTCUSDT", market_id="BTCUSDT")
-        assert cancelled(plan(position(BTC, "1"), unnamed)) == set()
+        planned = plan(position(BTC, "1"), unnamed, markets={BTC: rules(BTC)})
+        assert [type(step) for step in planned.steps] == [ClosePosition]
 
     def test_protection_goes_only_on_a_read_that_is_borne_out(self) -> None:
         """A list of positions alone may leave one out."""

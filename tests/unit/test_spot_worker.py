@@ -137,7 +137,15 @@ class TestWalletsThatLag:
         before = wallet(BTC="0.001", WAN="500")
         venue = spot_venue(*before)
         after(venue, "BTC", lambda: venue.shown_wallets.append(before))
+        reads: list[int] = []
+
+        def count(step: Step) -> None:
+            if isinstance(step, SellSpot):
+                reads.append(venue.calls["read_proof:spot"])
+
+        venue.interfere = count
         assert await flatten(venue) == {"BTC": "flat", "WAN": "flat"}
+        assert sorted(set(reads)) == reads, "each of them from a read of its own"
         assert orders(venue) == [("BTC", Decimal("0.001")), ("WAN", Decimal(500)), ("BTC", Decimal("0.005"))]
 
 
