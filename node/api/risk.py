@@ -107,7 +107,7 @@ def operator_router(desk: CommandDesk, authenticate: Authenticator) -> APIRouter
         if found is None:
             raise ApiError.not_found("no such account")
         mode = None if body.mode == "configured" else body.mode
-        return {"account_id": str(found), "guard": desk.set_guard(found, mode)}
+        return {"account_id": str(found), "guard": await desk.set_guard(found, mode)}
 
     return router
 

@@ -36,7 +36,9 @@ def set_guard(client: OperatorClient, account: str, mode: str, output: Output) -
     except ConnectionLost as error:
         raise Trouble("CONNECTION_LOST", f"the daemon does not answer: {error}") from None
     document = answer.or_trouble()
-    output.result(document, _guard_text(document["guard"]))
+    guard = document["guard"]
+    forgotten = "" if guard.get("durable", True) else "\nNOT DURABLE: the journal is away, and a restart forgets this"
+    output.result(document, _guard_text(guard) + forgotten)
     return ExitStatus.DONE
 
 
@@ -126,7 +128,7 @@ def _status_text(document: Document) -> str:
     for account in _accounts(document):
         lock = _lock_text(account.get("lock") or {})
         lines.append(f"  {account.get('name')}  {account.get('id')}  {account.get('state')}  {lock}")
-        if (guard := account.get("guard")) and guard.get("active"):
+        if (guard := account.get("guard")) and (guard.get("active") or (account.get("lock") or {}).get("locked")):
             lines.append(f"    {_guard_text(guard)}")
         lines += [f"    {reason}" for reason in account.get("reasons") or ()]
     return "\n".join(lines)
@@ -135,8 +137,9 @@ def _status_text(document: Document) -> str:
 def _guard_text(guard: Document) -> str:
     watching = "watching" if guard.get("active") else "standing by"
     told = f"guard {watching}: after LOCK {guard.get('after_lock')}, after a close {guard.get('after_close')}"
-    interventions = f"; {guard['interventions']} interventions" if guard.get("interventions") else ""
-    return told + interventions
+    if guard.get("interval_s"):
+        told += f"; without a stream it looks every {guard['interval_s']:g} s"
+    return told + (f"; {guard['interventions']} interventions" if guard.get("interventions") else "")
 
 
 def _lock_text(lock: Document) -> str:

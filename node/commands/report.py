@@ -61,11 +61,7 @@ def paragraph(document: Document) -> str:
     ]
     if document.get("predicted_ms") is not None:
         lines.append(f"  a real command would take about {document['predicted_ms']:.0f} ms")
-    exposed = [f"{item['asset']} {item['value']}" for item in document.get("net_exposure") or ()]
-    if document.get("verdict") in _EXPOSED:
-        lines.append(
-            f"  net exposure {'after it' if document.get('dry_run') else 'left'}: {', '.join(exposed) or 'none'}"
-        )
+    lines += _exposure(document)
     for name in ("not_covered", "unverified"):
         if document.get(name):
             lines.append(f"  {name.replace('_', ' ')}: {', '.join(map(str, document[name]))}")
@@ -75,6 +71,20 @@ def paragraph(document: Document) -> str:
     ]
     lines += [f"  {child.get('account_id')}  {line(child)}" for child in document.get("children") or ()]
     return "\n".join(lines)
+
+
+def _exposure(document: Document) -> list[str]:
+    """What direction is left, and what is not known of it; nothing where a command closes nothing, or is many."""
+    closes = document.get("action") not in ("LOCK", "UNLOCK")
+    if not closes or "children" in document or document.get("verdict") not in _EXPOSED:
+        return []
+    read = {each["slice"] for each in document.get("evidence") or ()}
+    unknown = [name for name in document.get("scope") or () if name not in read]
+    unknown += [name for name in document.get("net_exposure_unknown") or () if name not in unknown]
+    exposed = [f"{item['asset']} {item['value']}" for item in document.get("net_exposure") or ()]
+    told = ", ".join(exposed) or ("none seen" if unknown else "none")
+    told += f"; NOT PROVEN of {', '.join(unknown)}" if unknown else ""
+    return [f"  net exposure {'after it' if document.get('dry_run') else 'left'}: {told}"]
 
 
 def _known(value: str | None) -> str:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from node.domain.command import Action
 from node.domain.flatten import FlattenTerms, Holding, to_settle
 from node.domain.plan import LegMemory, Memory, Scope, guards_residue, is_residue
-from node.domain.result import BalanceReport, ErrorReport, PositionReport, Residue, Verdict, net_exposure
+from node.domain.result import BalanceReport, ErrorReport, NetExposure, PositionReport, Residue, Verdict, net_exposure
 from node.domain.snapshot import Balance, Position, PositionSide, SliceSnapshot
 from node.domain.steps import Refusal
 
@@ -78,7 +78,7 @@ class Assessment:
     may_release: bool
     positions: tuple[PositionReport, ...]
     balances: tuple[BalanceReport, ...]
-    net_exposure: tuple[tuple[str, Decimal], ...]
+    net_exposure: NetExposure
     evidence: tuple[SliceSnapshot, ...]
     errors: tuple[ErrorReport, ...]
 
@@ -109,6 +109,7 @@ def assess(aim: Aim, states: Sequence[SliceState], *, beside: Sequence[SliceSnap
         (position for seen in (*shown, *beside) if seen for position in seen.positions),
         (balance for seen in (*shown, *beside) if seen for balance in seen.balances or ()),
         aim.terms.base_currency,
+        unread=(state.slice for state, seen in zip(states, shown, strict=True) if seen is None),
     )
     return Assessment(
         complete=complete,
@@ -122,7 +123,7 @@ def assess(aim: Aim, states: Sequence[SliceState], *, beside: Sequence[SliceSnap
         may_release=complete and not aim.not_covered and not aim.unverified and residue <= {Residue.DUST},
         positions=tuple(positions),
         balances=tuple(balances),
-        net_exposure=tuple(exposure.items()),
+        net_exposure=exposure,
         evidence=proofs,
         errors=tuple(_errors(aim, states)),
     )

@@ -10,7 +10,7 @@ from typing import Final
 from node.domain.command import Action
 from node.domain.flatten import AMOUNT_STEP, FlattenTerms, Holding, Past, SpotMarket, plan_flatten
 from node.domain.plan import Scope, protects, round_to
-from node.domain.result import ErrorReport, LeftOver, Residue, net_exposure
+from node.domain.result import ErrorReport, LeftOver, NetExposure, Residue, net_exposure
 from node.domain.snapshot import Balance, MarketRules, Position, SliceSnapshot
 from node.domain.steps import (
     BalanceStep,
@@ -115,7 +115,7 @@ class Forecast:
     """What would be left, which way it would lean, and why the plan would not do."""
 
     left_over: tuple[LeftOver, ...]
-    net_exposure: tuple[tuple[str, Decimal], ...]
+    net_exposure: NetExposure
     #: Orders that would go, those with their positions included.
     cancels: int
     faults: tuple[ErrorReport, ...]
@@ -160,7 +160,7 @@ def forecast(
         positions += snapshot.positions
         balances += snapshot.balances or ()
     exposure = net_exposure(positions, balances, terms.base_currency)
-    return Forecast(left_over=tuple(left), net_exposure=tuple(exposure.items()), cancels=cancels, faults=tuple(faults))
+    return Forecast(left_over=tuple(left), net_exposure=exposure, cancels=cancels, faults=tuple(faults))
 
 
 def _cancels(snapshot: SliceSnapshot, scope: Scope, staying: Sequence[Position]) -> int:

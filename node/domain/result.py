@@ -119,6 +119,16 @@ class ErrorReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NetExposure:
+    """What direction is left, and what that leaves out."""
+
+    #: Assets and their sums in base units, by name; none that comes to zero.
+    by_asset: tuple[tuple[str, Decimal], ...] = ()
+    #: Slices that were not read, and positions of which the venue does not say how much they are worth.
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """Everything a command can tell about the account."""
 
@@ -127,7 +137,7 @@ class Findings:
     orders: OrderCounts = field(default_factory=OrderCounts)
     positions: tuple[PositionReport, ...] = ()
     balances: tuple[BalanceReport, ...] = ()
-    net_exposure: tuple[tuple[str, Decimal], ...] = ()
+    net_exposure: NetExposure = NetExposure()
     scope: tuple[str, ...] = ()
     not_covered: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
@@ -159,17 +169,23 @@ def worst(verdicts: Iterable[Verdict | None]) -> Verdict:
     return max(weights, key=VERDICTS_BY_WEIGHT.index, default=Verdict.UNKNOWN)
 
 
-def net_exposure(positions: Iterable[Position], balances: Iterable[Balance], base_currency: str) -> dict[str, Decimal]:
-    """What direction is left, per asset, in base units: positions, spot and collateral, less debts."""
+def net_exposure(
+    positions: Iterable[Position], balances: Iterable[Balance], base_currency: str, *, unread: Iterable[str] = ()
+) -> NetExposure:
+    """What direction is left: positions, spot and collateral, less debts; nothing is known of the slices *unread*."""
     exposure: dict[str, Decimal] = {}
+    unknown = list(unread)
     for position in positions:
-        if position.base_exposure is not None:
+        if position.base_exposure is None:
+            unknown.append(f"{position.slice} {position.symbol}")
+        else:
             asset = position.symbol.partition("/")[0]
             exposure[asset] = exposure.get(asset, Decimal(0)) + position.base_exposure
     for balance in balances:
         if balance.asset != base_currency:
             exposure[balance.asset] = exposure.get(balance.asset, Decimal(0)) + balance.total - balance.debt
-    return {asset: value for asset, value in sorted(exposure.items()) if value}
+    by_asset = tuple((asset, value) for asset, value in sorted(exposure.items()) if value)
+    return NetExposure(by_asset=by_asset, unknown=tuple(unknown))
 
 
 def result_document(
@@ -205,7 +221,9 @@ def result_document(
         "orders": {name: getattr(found.orders, name) for name in OrderCounts.__slots__},
         "positions": [_position(report) for report in found.positions],
         "balances": [_balance(report) for report in found.balances],
-        "net_exposure": [{"asset": asset, "value": decimal_text(value)} for asset, value in found.net_exposure],
+        "net_exposure": [
+            {"asset": asset, "value": decimal_text(value)} for asset, value in found.net_exposure.by_asset
+        ],
         "scope": list(found.scope),
         "not_covered": list(found.not_covered),
         "unverified": list(found.unverified),
@@ -214,6 +232,8 @@ def result_document(
     }
     if lock is not None:
         document["lock"] = {"locked": lock.locked, "epoch": lock.epoch}
+    if found.net_exposure.unknown:
+        document["net_exposure_unknown"] = list(found.net_exposure.unknown)
     if found.predicted_ms is not None:
         document["predicted_ms"] = round(found.predicted_ms, 3)
     if found.planned:

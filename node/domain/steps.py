@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
+from typing import Final
 from uuid import UUID
 
 from node.domain.snapshot import PositionSide
@@ -140,6 +141,13 @@ class Refusal(StrEnum):
     PERMISSION = "PERMISSION"  # this node's own permission level for the account
     INSUFFICIENT = "INSUFFICIENT"  # balance is less than was read
     OTHER = "OTHER"
+
+
+#: Refusals that say nothing about the step itself: the same one may be taken a little later.
+PASSING: Final = frozenset({Refusal.RATE_LIMITED, Refusal.OVERLOADED, Refusal.DENIED, Refusal.PERMISSION})
+#: A request may reach the venue this long after it was signed (Binance: recvWindow, 10 s by ccxt's default), and a
+#: wallet may show it as late. Until then "no such order" and "unchanged" may still become untrue.
+LATE_ARRIVAL_NS: Final = 10_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

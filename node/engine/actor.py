@@ -134,6 +134,8 @@ class AccountActor:
     async def refuse_to_resume(self, command: Command, stopwatch: Stopwatch, error: ErrorReport) -> None:
         """End an unfinished command of an earlier run without doing anything for it; the account stays locked."""
         live = LiveCommand(command, stopwatch, self.context.terms, node_id=self._node_id)
+        if not command.dry_run:
+            self.guard.command_ended(live.scope, live.slices(self.context.venue), CommandState.FAILED, ())
         await self._note(live, CommandState.FAILED, error)
 
     # Arming

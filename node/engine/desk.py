@@ -22,6 +22,8 @@ from node.errors import JournalUnavailable
 
 #: Proven executions that the estimate is made from.
 HISTORY: Final = 50
+#: A person who sets a guard waits so long for the disk.
+GUARD_KEPT_WITHIN_S: Final = 2.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,10 +94,16 @@ class Desk:
                 if CommandState(document["state"]).ended:
                     return
 
-    def set_guard(self, account_id: UUID, mode: GuardMode | None) -> Document:
-        """Set what the guard of an account does, until the next word; None: as configured. What it does now."""
+    async def set_guard(self, account_id: UUID, mode: GuardMode | None) -> Document:
+        """Set what the guard of an account does, until the next word; None: as configured. What it does now, and
+        whether a restart would know of it.
+
+        Raises:
+            KeyError: there is no such account.
+        """
         guard = self.dispatcher.actors[account_id].guard
         guard.set_mode(mode)
+        await guard.kept(GUARD_KEPT_WITHIN_S)
         return guard.document()
 
     async def recall(self) -> None:
@@ -167,10 +175,12 @@ class Desk:
             del history[:-HISTORY]
 
     def _learn_drill(self, document: Document) -> None:
-        if "predicted_ms" in document:
-            account_id = UUID(document["account_id"])
+        if not Action(document["action"]).closes:
+            return
+        account_id = UUID(document["account_id"])
+        self.drilled_at[account_id] = datetime.fromisoformat(document["at"])
+        if document.get("predicted_ms") is not None:
             self._predicted[account_id] = document["predicted_ms"]
-            self.drilled_at[account_id] = datetime.fromisoformat(document["at"])
 
     def _account(self, actor: AccountActor) -> Document:
         terms, venue, view = actor.context.terms, actor.context.venue, actor.context.view

@@ -74,7 +74,8 @@ class DrillSchedule:
 
     def _due_at(self, account_id: UUID, now: datetime) -> datetime:
         passed, ordered = self.drilled_at.get(account_id), self._ordered_at.get(account_id)
-        at = passed + self.every if passed else now
+        # Not later than a whole period from now: the clock may have been set back since.
+        at = min(passed, now) + self.every if passed else now
         return max(at, ordered + min(AGAIN_AFTER_FAILURE, self.every)) if ordered else at
 
     async def order(self, account_id: UUID) -> None:

@@ -31,7 +31,7 @@ from node.domain.permission import Permission
 from node.domain.plan import LegMemory, Plan, Scope, is_residue, learn
 from node.domain.result import Document, decimal_text, instant_text
 from node.domain.snapshot import OpenOrder, Position, SliceSnapshot
-from node.domain.steps import CancelOrders, ClosePosition, OrderIds, Outcome, Step, StepResult
+from node.domain.steps import LATE_ARRIVAL_NS, CancelOrders, ClosePosition, OrderIds, Outcome, Step, StepResult
 from node.engine.account import AccountTerms
 from node.engine.lookout import Lookout
 from node.engine.ports import Venue
@@ -39,8 +39,6 @@ from node.engine.view import AccountView
 from node.errors import JournalUnavailable, VenueError, VenueLimited
 
 GUARD_SCHEMA: Final = "sovereign-node/guard/1"
-#: An order of unknown outcome may still arrive so long: until then nothing more is closed on its leg.
-LATE_ARRIVAL_NS: Final = 10_000_000_000
 #: After a close that was taken: reads of the venue may lag behind it.
 SETTLED_NS: Final = 3_000_000_000
 #: Between two looks at one slice, whatever wakes us.
@@ -104,6 +102,9 @@ class Guard:
         #: Its own reads tell it nothing new.
         self._noting = False
         self._dirty = asyncio.Event()
+        #: All of it is on disk.
+        self._kept = asyncio.Event()
+        self._kept.set()
         #: Monotonic: when the guard's newest step ended.
         self.last_step_ended_ns = 0
         self.interventions = 0
@@ -132,7 +133,7 @@ class Guard:
         if since is None or self._baseline.since is None or _instant(self._baseline) != instant_text(since):
             self._baseline = Baseline(since=since)
             self._locked_at_ns = self._clock.monotonic_ns()
-            self._dirty.set()
+            self._changed()
         self.wake()
 
     def command_ended(
@@ -144,15 +145,24 @@ class Guard:
         else:
             self._baseline = self._baseline.after_failure(slices, scope)
         self._locked_at_ns = self._clock.monotonic_ns()
-        self._dirty.set()
+        self._changed()
         self.wake()
 
     def set_mode(self, mode: GuardMode | None) -> None:
-        """A person's word for both modes, until the next one; None: as configured."""
+        """A person's word for both modes, until the next one; None: as configured. In force at once, kept soon."""
         log.warning("guard_mode_set", account=self._terms.name, mode=mode and mode.value)
         self._override = mode
-        self._dirty.set()
+        self._changed()
         self.wake()
+
+    async def kept(self, within_s: float) -> bool:
+        """Whether everything that must outlive this process is on disk, at the latest after so long."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._kept.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def wake(self) -> None:
         """Look now."""
@@ -205,6 +215,7 @@ class Guard:
             "after_lock": modes.after_lock.value,
             "after_close": modes.after_close.value,
             "override": self._override and self._override.value,
+            "durable": self._kept.is_set(),
             "interval_s": round(self.interval_s(), 1),
             "slices": {
                 name: {
@@ -261,6 +272,13 @@ class Guard:
             except JournalUnavailable:
                 await asyncio.sleep(KEEP_AGAIN_S)
                 self._dirty.set()
+            else:
+                if not self._dirty.is_set():
+                    self._kept.set()
+
+    def _changed(self) -> None:
+        self._kept.clear()
+        self._dirty.set()
 
     async def _follow(self) -> None:
         async for slice_name in self._venue.changes():
@@ -461,7 +479,7 @@ class Guard:
         if not self._baseline.knows(name):
             if not snapshot.positions_doubtful:
                 self._baseline = self._baseline.taken(snapshot)
-                self._dirty.set()
+                self._changed()
         elif not self._noting and any(self._undoes(position) for position in snapshot.positions):
             self._lookouts[name].told()
 

@@ -8,16 +8,13 @@ from dataclasses import replace
 from typing import Final
 
 from node.domain.snapshot import OpenOrder, SliceSnapshot
-from node.domain.steps import CancelOrders, CancelSymbol, Outcome, Refusal, StepResult
+from node.domain.steps import PASSING, CancelOrders, CancelSymbol, Outcome, Refusal, StepResult
 
 #: A venue that has forgotten an order may answer its cancel with anything: so often, then the list is believed.
 TRIES_MAX: Final = 3
 
 #: The venue's name of the market (some number their orders by market), the id, and whether it waits for a trigger.
 OrderKey = tuple[str, str, bool]
-
-#: Says nothing about the order: asked again, the venue may well cancel it.
-_PASSING: Final = frozenset({Refusal.RATE_LIMITED, Refusal.OVERLOADED, Refusal.DENIED, Refusal.PERMISSION})
 
 
 class KnownOrders:
@@ -49,7 +46,7 @@ class KnownOrders:
         else:
             return
         gone = result.outcome is Outcome.DONE or result.refusal is Refusal.UNKNOWN_ORDER
-        judged = result.outcome is Outcome.REFUSED and result.sent_ns is not None and result.refusal not in _PASSING
+        judged = result.outcome is Outcome.REFUSED and result.sent_ns is not None and result.refusal not in PASSING
         for key in keys:
             if gone:
                 self._orders.pop(key, None)

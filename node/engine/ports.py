@@ -385,8 +385,13 @@ class CommandDesk(Protocol):
     def follow_lock(self, account_id: UUID) -> AsyncIterator[Document]:
         """The lock document now, at every change and at every refresh."""
 
-    def set_guard(self, account_id: UUID, mode: GuardMode | None) -> Document:
-        """Set what the guard of an account does, until the next word; None: as configured. What it does now."""
+    async def set_guard(self, account_id: UUID, mode: GuardMode | None) -> Document:
+        """Set what the guard of an account does, until the next word; None: as configured. What it does now; its
+        ``durable`` says whether a restart would know of it.
+
+        Raises:
+            KeyError: there is no such account.
+        """
 
     def estimated_execution_ms(self, account_id: UUID) -> float:
         """How long the next CLOSE_ALL is expected to take, from history; else the last drill; else the deadline."""

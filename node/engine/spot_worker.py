@@ -25,6 +25,8 @@ from node.domain.flatten import (
 from node.domain.plan import SLIPPAGE_WIDENING, Plan
 from node.domain.snapshot import Balance, SliceSnapshot
 from node.domain.steps import (
+    LATE_ARRIVAL_NS,
+    PASSING,
     BalanceStep,
     BuyToRepay,
     ConvertAsset,
@@ -48,9 +50,6 @@ from node.errors import VenueError, VenueUnavailable
 CERTAINTY_LOOKS: Final = 8
 #: How often a balance that no order holds any more is looked at again before it counts as unsellable.
 LOCKED_LOOKS_MAX: Final = 5
-#: A request may reach the venue this long after it was signed (Binance: recvWindow, 10 s by ccxt's default), and a
-#: wallet may show it as late. Until then "no such order" and "unchanged" may still become untrue.
-LATE_ARRIVAL_NS: Final = 10_000_000_000
 #: A debt that the venue will not take back this often in a row stays, and is named.
 REPAYMENTS_REFUSED_MAX: Final = 3
 #: How often an asset's price is changed before it counts as refused: between a band and an empty book lies nothing.
@@ -60,8 +59,6 @@ REFUSED_FOR_GOOD: Final = 5
 REFUSED_FOR_GOOD_AFTER_NS: Final = 2_000_000_000
 #: How often an order is halved because the venue refused its size, in whatever words.
 HALVINGS_MAX: Final = 8
-#: Says nothing about the step itself: the same one may be taken a little later.
-PASSING: Final = frozenset({Refusal.RATE_LIMITED, Refusal.OVERLOADED, Refusal.DENIED, Refusal.PERMISSION})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -196,7 +193,7 @@ class SpotWorker(SliceWorker):
 
     def _hindered(self) -> set[str]:
         """Assets whose sale was refused: nothing waits for them."""
-        return self._closed | {asset for _, asset in self._hindrances}
+        return self._closed | {asset for kind, asset in self._hindrances if kind is SellSpot}
 
     def _past(self) -> Past:
         return Past(
@@ -291,6 +288,7 @@ class SpotWorker(SliceWorker):
         elif result.filled == 0:
             self._move_price(step.asset, 1)
         else:
+            self._hindrances.pop((type(step), step.asset), None)
             self._unsettled.taken[step.asset] = order
             self._expect_more(step)
         return result
@@ -352,6 +350,7 @@ class SpotWorker(SliceWorker):
             self._unrepaid.add(step.asset)
         elif result.outcome is Outcome.DONE:
             del self._repayments_refused[step.asset]
+            self._hindrances.pop((RepayDebt, step.asset), None)
             self._unsettled.taken[step.asset] = repayment
         return result
 

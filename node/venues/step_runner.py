@@ -81,8 +81,9 @@ class StepRunner:
         verdict = self._said(step, accepting, accepted, partial(self._profile.conversion, accepted.answer))
         attempts = [asked, accepted]
         unclear = verdict is not None and verdict.outcome is Outcome.AMBIGUOUS
-        for pause_s in CONVERSION_LOOKS_S[:1] if unclear else CONVERSION_LOOKS_S:
-            if verdict is not None and verdict.outcome is not Outcome.AMBIGUOUS:
+        for looks, pause_s in enumerate(CONVERSION_LOOKS_S):
+            settled = verdict is not None and verdict.outcome is not Outcome.AMBIGUOUS
+            if settled or (looks and unclear and verdict is not None):
                 break
             await asyncio.sleep(pause_s)
             looking = self._profile.conversion_call(offer)

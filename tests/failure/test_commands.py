@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from node.domain.command import Action, CommandState, Door, RejectCode
+from node.domain.guard_mode import GuardMode, GuardModes
 from node.engine.authority import Issuer
 from node.sim.scenarios import AccountSeed
 from tests.failure.books import COINS, HEDGE, ONE_WAY
@@ -184,8 +185,8 @@ async def test_two_commands_at_once_on_a_venue_that_stumbles(venue: VenueUnderTe
 
 @failure("two_commands")
 async def test_two_commands_for_different_symbols(venue: VenueUnderTest, book: AccountSeed) -> None:
-    """Each ends when its own part is proven, and neither touches the rest."""
-    async with stage(venue, book) as the:
+    """Each ends when its own part is proven, and neither touches the rest (that is the guard's, under the lock)."""
+    async with stage(venue, book, guard=GuardModes(after_lock=GuardMode.OFF)) as the:
         bitcoin, ether = the.symbol("linear:BTC/USDT"), the.symbol("linear:ETH/USDT")
         commands = [await the.command_close(symbols=(symbol,)) for symbol in (bitcoin, ether)]
         for command in commands:

@@ -159,7 +159,7 @@ async def test_an_engine_that_opens_again_and_again_is_undone_ten_times_and_then
         for _ in range(10):
             the.engine_order("linear:ETH/USDT", "0.5")
             await the.until(the.empty)
-        assert guard.spaced
+        await the.until(lambda: guard.spaced)
         the.engine_order("linear:ETH/USDT", "0.5")
         asked = the.count("positions")
         await the.until(lambda: the.count("positions") > asked)

@@ -132,7 +132,7 @@ class CountingDesk:
         finally:
             self.following -= 1
 
-    def set_guard(self, account_id: UUID, mode: GuardMode | None) -> Document:
+    async def set_guard(self, account_id: UUID, mode: GuardMode | None) -> Document:
         """Remember the word."""
         self.guard_modes.append((account_id, mode))
         return {"active": False, "after_lock": mode or "cancel", "after_close": mode or "revert"}

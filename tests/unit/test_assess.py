@@ -313,13 +313,13 @@ class TestOtherMatters:
     def test_net_exposure_shows_the_leg_that_a_basis_book_keeps(self) -> None:
         """The futures are closed: the coin is left, less what is owed of it."""
         judged = assess(aim(), [flat(), spot(balance("BTC", "3", debt="1"), balance("USDT", "50"))])
-        assert judged.net_exposure == (("BTC", Decimal(2)),)
+        assert judged.net_exposure.by_asset == (("BTC", Decimal(2)),)
 
     def test_net_exposure_adds_positions_and_coins(self) -> None:
         """A hedged account shows nothing."""
         short = replace(position(BTC, "1", PositionSide.SHORT), base_exposure=Decimal(-1))
         judged = assess(aim(), [flat(proof=proof(positions=(short,))), spot(balance("BTC", "1"))])
-        assert judged.net_exposure == ()
+        assert judged.net_exposure.by_asset == ()
 
     def test_troubles_of_slices_are_told(self) -> None:
         """Even where everything ended well."""

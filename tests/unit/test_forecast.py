@@ -59,7 +59,7 @@ def test_a_conversion_is_an_attempt() -> None:
     sales, told = foreseen(balance("TRX", "3"), converts=True)
     assert (sales.orders, sales.rounds) == (1, 1)
     assert left(told) == {"TRX": ("3", "dust")}
-    assert told.net_exposure == (("TRX", Decimal(3)),)
+    assert told.net_exposure.by_asset == (("TRX", Decimal(3)),)
 
 
 def test_a_sale_over_a_bridge_is_two_sales() -> None:
@@ -160,7 +160,7 @@ def test_a_position_below_the_least_order_stays(size: str, mark: str | None, ver
     held = position(BTC_SWAP, size, mark_price=None if mark is None else Decimal(mark))
     told = closing(held, market=rules(BTC_SWAP, quantity_min=Decimal("0.1")))
     assert left(told) == {BTC_SWAP: (size, verdict)}
-    assert told.net_exposure == (("BTC", Decimal(size)),)
+    assert told.net_exposure.by_asset == (("BTC", Decimal(size)),)
 
 
 def test_a_close_that_the_venue_would_refuse_is_a_fault() -> None:
@@ -189,7 +189,7 @@ def test_what_is_out_of_scope_is_exposure_and_nothing_else() -> None:
         beside=(other,),
     )
     assert (told.left_over, told.cancels) == ((), 1)
-    assert dict(told.net_exposure) == {"ETH": Decimal(5), "SOL": Decimal(7)}
+    assert dict(told.net_exposure.by_asset) == {"ETH": Decimal(5), "SOL": Decimal(7)}
 
 
 def test_balances_that_flatten_cannot_sell_are_collateral() -> None:

@@ -489,7 +489,7 @@ class TestWatch:
             await locked(node)
             venue.positions = [position(BTC, "3")]
             node.journal.down = True
-            node.desk.set_guard(ACCOUNT, GuardMode.REVERT)
+            guard_of(node).guard.set_mode(GuardMode.REVERT)
             await until(lambda: venue.positions[0].contracts == 2)
             await asyncio.sleep(0.1)
             node.journal.down = False
@@ -516,16 +516,15 @@ class TestWatch:
         venue = FakeVenue(positions=[position(BTC, "2")])
         async with engine(venue, execution=guarded_by(REVERT)) as node:
             await locked(node)
-            assert node.desk.set_guard(ACCOUNT, GuardMode.OFF)["active"] is False
+            off = await node.desk.set_guard(ACCOUNT, GuardMode.OFF)
+            assert (off["active"], off["durable"]) == (False, True)
             venue.positions = [position(BTC, "3")]
             await asyncio.sleep(0.4)
             assert venue.positions[0].contracts == 3
-            kept = node.journal.calls["keep_guard"]
-            node.desk.set_guard(ACCOUNT, GuardMode.CANCEL)
-            await until(lambda: node.journal.calls["keep_guard"] > kept)
+            await node.desk.set_guard(ACCOUNT, GuardMode.CANCEL)
         again = FakeVenue(positions=[position(BTC, "3")])
         async with engine(again, journal=node.journal, execution=guarded_by(REVERT)) as node:
-            assert node.desk.set_guard(ACCOUNT, None)["after_lock"] == "revert"
+            assert (await node.desk.set_guard(ACCOUNT, None))["after_lock"] == "revert"
             await until(lambda: again.positions[0].contracts == 2)
 
     async def test_an_order_of_unknown_outcome_is_not_repeated_before_it_can_no_longer_arrive(

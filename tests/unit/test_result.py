@@ -21,6 +21,7 @@ from node.domain.result import (
     Document,
     ErrorReport,
     Findings,
+    NetExposure,
     PositionReport,
     Residue,
     Verdict,
@@ -186,7 +187,7 @@ def full_findings() -> Findings:
         verdict=Verdict.FLAT_WITH_RESIDUE,
         positions=(leg, replace(leg, after=None, verdict=Residue.UNKNOWN)),
         balances=(eth,),
-        net_exposure=(("BTC", Decimal("-1E-7")),),
+        net_exposure=NetExposure(by_asset=(("BTC", Decimal("-1E-7")),)),
         evidence=(read,),
     )
 

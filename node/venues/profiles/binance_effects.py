@@ -23,6 +23,8 @@ def effect_of(request: Request) -> Effect | None:
     """The most that *request* can do; None: not known."""
     if request.method == "GET":
         return Effect.READ
+    if request.body.lstrip().startswith(("{", "[")):
+        return None  # Binance takes forms: what this would do is not known
     known = _TABLE.get((request.method, request.path))
     return known(request.params) if callable(known) else known
 
@@ -35,22 +37,35 @@ def _contract_order(params: Mapping[str, str]) -> Effect:
 
 
 def _spot_order(params: Mapping[str, str]) -> Effect:
-    """Without a debt nothing can be sold but what is held."""
-    return Effect.CLOSE if params.get("side") == "SELL" else Effect.OPEN
+    """Without a debt nothing can be sold but what is held; what rests may be forgotten."""
+    return Effect.CLOSE if params.get("side") == "SELL" and _immediate(params) else Effect.OPEN
+
+
+def _immediate(params: Mapping[str, str]) -> bool:
+    limited = params.get("type") == "LIMIT" and params.get("timeInForce") == "IOC"
+    return limited or params.get("type") == "MARKET"
 
 
 def _margin_order(params: Mapping[str, str]) -> Effect:
-    """An order that cannot borrow sells what is held. A purchase is one of what is owed only if it cannot rest."""
+    """An order that cannot borrow sells what is held. A purchase is taken for one of what is owed if it cannot rest:
+    that it is no larger than the debt is not to be seen in the request.
+    """
     if params.get("sideEffectType") not in _BORROWS_NOTHING or params.get("isIsolated") != "FALSE":
         return Effect.OPEN
     if params.get("side") == "SELL":
-        return Effect.CLOSE
+        return Effect.CLOSE if _immediate(params) else Effect.OPEN
     immediate = params.get("type") == "LIMIT" and params.get("timeInForce") == "IOC"
     return Effect.CLOSE if params.get("side") == "BUY" and immediate else Effect.OPEN
 
 
 def _loan(params: Mapping[str, str]) -> Effect:
-    return Effect.CLOSE if params.get("type") == "REPAY" and _above_zero(params.get("amount", "")) else Effect.OPEN
+    repays = params.get("type") == "REPAY" and _above_zero(params.get("amount", ""))
+    return Effect.CLOSE if repays and params.get("isIsolated") == "FALSE" else Effect.OPEN
+
+
+def _quote(params: Mapping[str, str]) -> Effect:
+    """The first half of a conversion, and of no other use. What it is converted into is the step's business."""
+    return Effect.CLOSE if params.get("walletType") == "SPOT" else Effect.OPEN
 
 
 def _above_zero(amount: str) -> bool:
@@ -66,8 +81,7 @@ _TABLE: Final[Mapping[tuple[str, str], Effect | Callable[[Mapping[str, str]], Ef
     ("POST", "/dapi/v1/order"): _contract_order,
     ("POST", "/sapi/v1/margin/order"): _margin_order,
     ("POST", "/sapi/v1/margin/borrow-repay"): _loan,
-    # A quote is the first half of a conversion, and of no other use.
-    ("POST", "/sapi/v1/convert/getQuote"): Effect.CLOSE,
+    ("POST", "/sapi/v1/convert/getQuote"): _quote,
     ("POST", "/sapi/v1/convert/acceptQuote"): Effect.CLOSE,
     **{
         ("DELETE", path): Effect.CANCEL
