@@ -157,6 +157,13 @@ async def test_what_stays_under_way_is_ambiguous(status: Any) -> None:
     assert 1 <= asked.count(STATUS) <= 3
 
 
+async def test_a_lost_acceptance_that_turns_out_to_be_under_way_is_asked_after_until_it_ends() -> None:
+    """The first look says that it was made."""
+    later = iter([{"orderId": 9, "orderStatus": status} for status in ("PROCESS", "SUCCESS")])
+    result, asked = await converted(accept=lost(), status=lambda: next(later))
+    assert (result.outcome, asked.count(STATUS)) == (Outcome.DONE, 2)
+
+
 async def test_a_conversion_that_failed_was_refused() -> None:
     """The venue's word, at once or later."""
     for accept, status in ((FAIL, SUCCESS), (PROCESS, FAIL)):

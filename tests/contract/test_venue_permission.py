@@ -22,7 +22,7 @@ from node.domain.steps import (
 from node.errors import VenueDenied
 from node.venues import wire
 from node.venues.call import Call
-from node.venues.gate import NotPermitted
+from node.venues.gate import NotPermitted, read_request
 from node.venues.profiles.binance_effects import effect_of
 from node.venues.wire import Wire
 from tests.support.venue import (
@@ -286,6 +286,32 @@ async def test_ccxt_has_no_way_around_over_websockets() -> None:
         with pytest.raises(venue._client.faults):
             await exchange.create_order_ws("BTC/USDT:USDT", "market", "buy", 1)
         assert not hasattr(exchange, "ensure_user_data_stream_ws_subscribe_signature")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "form", "effect"),
+    [
+        ("POST", "/api/v3/order", "side=SELL&type=LIMIT&timeInForce=GTC", Effect.OPEN),
+        ("POST", "/api/v3/order", "side=SELL&type=LIMIT&timeInForce=IOC", Effect.CLOSE),
+        ("POST", "/api/v3/order", "side=SELL&type=STOP_LOSS", Effect.OPEN),
+        (
+            "POST",
+            "/sapi/v1/margin/order",
+            "side=SELL&type=LIMIT&sideEffectType=NO_SIDE_EFFECT&isIsolated=FALSE",
+            Effect.OPEN,
+        ),
+        ("POST", "/sapi/v1/margin/borrow-repay", "type=REPAY&amount=1&isIsolated=TRUE", Effect.OPEN),
+        ("POST", "/sapi/v1/margin/borrow-repay", "type=REPAY&amount=1&isIsolated=FALSE", Effect.CLOSE),
+        ("POST", "/sapi/v1/convert/getQuote", "fromAsset=BTC&toAsset=USDT&walletType=FUNDING", Effect.OPEN),
+        ("POST", "/fapi/v1/order", '{"reduceOnly": "true"}', None),
+        ("DELETE", "/api/v3/order", '{"symbol": "BTCUSDT"}', None),
+    ],
+)
+def test_what_may_rest_or_touch_another_wallet_is_more_than_a_close(
+    method: str, path: str, form: str, effect: Effect | None
+) -> None:
+    """Told from the request alone."""
+    assert effect_of(read_request(f"https://api.binance.com{path}", method, form)) is effect
 
 
 async def test_a_refused_read_is_not_tried_again() -> None:

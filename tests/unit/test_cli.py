@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -243,6 +244,28 @@ def test_a_result_in_words_hides_nothing() -> None:
         "X: why",
     ):
         assert expected in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"evidence": [{"slice": "linear"}]}, "left: none"),
+        ({"evidence": []}, "left: none seen; NOT PROVEN of linear"),
+        ({"evidence": [], "net_exposure": [{"asset": "BTC", "value": "1"}]}, "left: BTC 1; NOT PROVEN of linear"),
+        (
+            {"evidence": [{"slice": "linear"}], "net_exposure_unknown": ["linear X"]},
+            "seen; NOT PROVEN of linear X",
+        ),
+        ({"evidence": [], "action": "LOCK", "dry_run": True, "verdict": "drill_passed"}, None),
+        ({"evidence": [], "children": []}, None),
+    ],
+)
+def test_no_exposure_is_said_only_of_what_was_read(changes: dict[str, Any], told: str | None) -> None:
+    """And nothing where a command closes nothing, or speaks for many accounts."""
+    document = {**event("done", verdict="unknown", scope=["linear"], action="CLOSE_ALL"), **changes}
+    text = paragraph(document)
+    assert ("net exposure" in text) == (told is not None)
+    assert (told or "") in text
 
 
 def test_sending_loads_no_exchange_and_no_framework() -> None:

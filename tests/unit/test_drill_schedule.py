@@ -138,6 +138,18 @@ async def test_a_drill_that_hangs_does_not_stop_the_others_for_ever() -> None:
         assert plan.due() == OTHER
 
 
+async def test_a_clock_that_was_set_back_puts_off_no_drill_for_longer_than_its_period() -> None:
+    """A drill that will pass in a year has not passed."""
+    clock = SetClock()
+    async with engine(FakeVenue()) as node:
+        plan = await schedule(node, clock, {ACCOUNT: clock.at + timedelta(days=365)})
+        clock.at += timedelta(hours=23)
+        assert plan.due() is None
+        plan = await schedule(node, clock, {ACCOUNT: clock.at})
+        clock.at += timedelta(days=1)
+        assert plan.due() == ACCOUNT
+
+
 async def test_what_is_ordered_is_a_drill_on_record() -> None:
     """Nothing is placed; the account knows when it was drilled."""
     venue = FakeVenue(positions=[position(BTC, "1")])

@@ -11,9 +11,11 @@ import pytest
 
 from node.clock import SystemClock
 from node.domain.command import Action, Command, CommandState
+from node.domain.guard_mode import GuardMode, GuardModes
 from node.domain.latency import Stopwatch
 from node.domain.result import Document, result_document
 from node.domain.steps import ClosePosition
+from node.engine.account import ExecutionTerms
 from node.engine.ports import Admission, Event
 from node.errors import JournalUnavailable
 from node.journal.memory import MemoryJournal
@@ -208,6 +210,27 @@ class TestStale:
             assert node.ledger.get(ACCOUNT).latched
             assert (await journal.locks())[ACCOUNT].latched
             assert node.venue.steps == []
+
+    async def test_what_it_leaves_is_left_to_the_person(self, journal: MemoryJournal) -> None:
+        """The guard takes its baseline anew: it does not undo what the command did not."""
+        guarded = ExecutionTerms(guard=GuardModes(after_lock=GuardMode.REVERT, after_close=GuardMode.REVERT))
+        async with engine(FakeVenue(), journal=journal, execution=guarded) as node:
+            await node.carried_out(Action.LOCK)
+            guard = node.dispatcher.actors[ACCOUNT].guard
+            async with asyncio.timeout(5):
+                while not all(each["baseline"] for each in guard.document()["slices"].values()):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            assert await guard.kept(2)
+        await crashed_with(journal, Action.CLOSE_ALL, age_s=901)
+        venue = book()
+        async with engine(venue, journal=journal, recover=True, execution=guarded) as node:
+            await node.armed()
+            guard = node.dispatcher.actors[ACCOUNT].guard
+            async with asyncio.timeout(5):
+                while not all(each["baseline"] for each in guard.document()["slices"].values()):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(0.4)
+            assert venue.calls["ClosePosition"] == 0
 
     async def test_a_command_just_young_enough_is_resumed(self, journal: MemoryJournal) -> None:
         """The limit is the account's."""
