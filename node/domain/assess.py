@@ -13,10 +13,8 @@ from node.domain.command import Action
 from node.domain.flatten import FlattenTerms, Holding, to_settle
 from node.domain.plan import LegMemory, Memory, Scope, guards_residue, is_residue
 from node.domain.result import BalanceReport, ErrorReport, NetExposure, PositionReport, Residue, Verdict, net_exposure
-from node.domain.snapshot import Balance, Position, PositionSide, SliceSnapshot
+from node.domain.snapshot import Balance, Position, PositionKey, SliceSnapshot
 from node.domain.steps import Refusal
-
-PositionKey = tuple[str, PositionSide]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,13 +191,12 @@ def _positions(aim: Aim, state: SliceState, proof: SliceSnapshot | None) -> Iter
     held = {position.key: position for position in shown.positions} if shown else {}
     now = {key: position.contracts for key, position in held.items()}
     for key in sorted(state.before_positions.keys() | now.keys()):
-        symbol, side = key
-        if not aim.scope.covers(symbol):
+        if not aim.scope.covers(key.symbol):
             continue
         yield PositionReport(
             slice=state.slice,
-            symbol=symbol,
-            side=side,
+            symbol=key.symbol,
+            side=key.side,
             before=state.before_positions.get(key, Decimal(0)),
             after=now.get(key, Decimal(0)) if shown else None,
             verdict=_position_verdict(aim, state, key, held.get(key), proven=proof is not None),

@@ -182,7 +182,7 @@ def _of_position(position: Position, part: SliceForecast, scope: Scope, terms: F
         worth = None if not position.mark_price or position.base_exposure is None else abs(position.base_exposure)
         small = worth is not None and worth * (position.mark_price or 0) < terms.min_value
         return Residue.DUST if small else Residue.UNSELLABLE
-    planned = any((step.symbol, step.side) == position.key for step in part.closes)
+    planned = any(step.key == position.key for step in part.closes)
     return None if planned else Residue.UNKNOWN
 
 

@@ -18,6 +18,7 @@ from node.domain.snapshot import (
     MarketRules,
     OpenOrder,
     Position,
+    PositionKey,
     PositionSide,
     Side,
     SliceSnapshot,
@@ -29,8 +30,6 @@ INTERVENTIONS_MAX: Final = 10
 INTERVENTIONS_WITHIN_NS: Final = 60_000_000_000
 SPACED_BY_NS: Final = 30_000_000_000
 
-Leg = tuple[str, PositionSide]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
@@ -41,7 +40,7 @@ class Baseline:
 
     #: When the lock was taken that this belongs to.
     since: datetime | None = None
-    slices: Mapping[str, Mapping[Leg, Decimal]] = field(default_factory=dict)
+    slices: Mapping[str, Mapping[PositionKey, Decimal]] = field(default_factory=dict)
     #: What closes were about: nothing is left alone there but what they could not close.
     closed: tuple[Scope, ...] = ()
     #: Parts of slices that are to be taken anew.
@@ -61,7 +60,7 @@ class Baseline:
         legs = {position.key: position.contracts for position in snapshot.positions}
         if name in self.slices:
             anew = [scope for pending, scope in self.pending if pending == name]
-            legs = {leg: size for leg, size in legs.items() if any(scope.covers(leg[0]) for scope in anew)}
+            legs = {leg: size for leg, size in legs.items() if any(scope.covers(leg.symbol) for scope in anew)}
             legs = {**self.slices[name], **legs}
         pending = tuple(entry for entry in self.pending if entry[0] != name)
         return replace(self, slices={**self.slices, name: legs}, pending=pending, names=self._with_names(snapshot))
@@ -74,8 +73,8 @@ class Baseline:
             shown = {position.key: position.contracts for position in proof.positions}
             before = slices.get(proof.slice, shown)
             slices[proof.slice] = {
-                **{leg: size for leg, size in before.items() if not scope.covers(leg[0])},
-                **{leg: size for leg, size in shown.items() if scope.covers(leg[0])},
+                **{leg: size for leg, size in before.items() if not scope.covers(leg.symbol)},
+                **{leg: size for leg, size in shown.items() if scope.covers(leg.symbol)},
             }
         closed = self.closed if scope in self.closed else (*self.closed, scope)
         return replace(self, slices=slices, closed=closed, names=names.names)
@@ -84,7 +83,7 @@ class Baseline:
         """A close was given up: what is there now, within its scope, is left to the person who was told."""
         known = [name for name in slices if name in self.slices]
         left = {
-            name: {leg: size for leg, size in legs.items() if name not in known or not scope.covers(leg[0])}
+            name: {leg: size for leg, size in legs.items() if name not in known or not scope.covers(leg.symbol)}
             for name, legs in self.slices.items()
         }
         return replace(self, slices=left, pending=(*self.pending, *((name, scope) for name in known)))
@@ -104,7 +103,8 @@ class Baseline:
         legs = self.slices.get(position.slice, {})
         # Its market may have been unknown at the lock, or may be now: then a leg goes by the venue's own name.
         names = (self._symbol(position), position.symbol, position.market_id)
-        known = next((legs[name, position.side] for name in names if (name, position.side) in legs), Decimal(0))
+        keys = (position.key._replace(symbol=name) for name in names)
+        known = next((legs[key] for key in keys if key in legs), Decimal(0))
         return max(position.contracts - known, Decimal(0))
 
     def _symbol(self, thing: Position | OpenOrder) -> str:
@@ -205,7 +205,7 @@ def baseline_document(baseline: Baseline, override: GuardMode | None) -> dict[st
         ],
         "names": {name: dict(names) for name, names in baseline.names.items()},
         "slices": {
-            name: [[symbol, side.value, decimal_text(size)] for (symbol, side), size in legs.items()]
+            name: [[leg.symbol, leg.side.value, leg.isolated, decimal_text(size)] for leg, size in legs.items()]
             for name, legs in baseline.slices.items()
         },
     }
@@ -226,7 +226,10 @@ def baseline_from(document: Mapping[str, Any]) -> tuple[Baseline, GuardMode | No
         ),
         names={name: dict(names) for name, names in document["names"].items()},
         slices={
-            name: {(symbol, PositionSide(side)): Decimal(size) for symbol, side, size in legs}
+            name: {
+                PositionKey(symbol, PositionSide(side), bool(isolated)): Decimal(size)
+                for symbol, side, isolated, size in legs
+            }
             for name, legs in document["slices"].items()
         },
     )

@@ -12,7 +12,15 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from typing import Final
 
-from node.domain.snapshot import MarketKind, MarketRules, OpenOrder, Position, PositionSide, Side, SliceSnapshot
+from node.domain.snapshot import (
+    MarketKind,
+    MarketRules,
+    OpenOrder,
+    Position,
+    PositionKey,
+    Side,
+    SliceSnapshot,
+)
 from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, OrderIds, Outcome, Refusal, Step, StepResult
 
 #: Steps of one stage leave together; the next stage follows when all of them have ended.
@@ -68,7 +76,7 @@ class LegMemory:
     too_small_contracts: Decimal = Decimal(0)
 
 
-Memory = Mapping[tuple[str, PositionSide], LegMemory]
+Memory = Mapping[PositionKey, LegMemory]
 
 
 def is_residue(position: Position, memory: Memory) -> bool:
@@ -201,6 +209,7 @@ def closes_of(
     price = _limit_price(position, rules, leg.price_level, max_slippage)
     largest = rules and (rules.limit_quantity_max if price is not None else rules.market_quantity_max)
     step, least = (rules.quantity_step, rules.quantity_min) if rules else (None, None)
+    named = f"{position.side.value}-isolated" if position.isolated else position.side.value
     limits = [limit for limit in (largest, _chunk(position, leg, step, least)) if limit]
     return tuple(
         ClosePosition(
@@ -212,7 +221,7 @@ def closes_of(
             isolated=position.isolated,
             contracts=contracts,
             limit_price=price,
-            client_order_id=ids.client_order_id(position.slice, position.symbol, position.side.value, number),
+            client_order_id=ids.client_order_id(position.slice, position.symbol, named, number),
         )
         for number, contracts in enumerate(split(position.contracts, min(limits, default=None), step, least))
     )
@@ -268,6 +277,8 @@ def protection_price(reference: Decimal, side: Side, slippage: Decimal, tick: De
 
 
 def _limit_price(position: Position, rules: MarketRules | None, level: int, max_slippage: Decimal) -> Decimal | None:
+    if rules is not None and not rules.market_orders:
+        level = max(level, 1)
     if level == 0 or position.mark_price is None or position.mark_price <= 0:
         return None
     widening = SLIPPAGE_WIDENING[min(level, len(SLIPPAGE_WIDENING)) - 1]
@@ -280,16 +291,16 @@ def learn(
     results: Iterable[StepResult],
     snapshot: SliceSnapshot,
     rules: Mapping[str, MarketRules] | None = None,
-) -> dict[tuple[str, PositionSide], LegMemory]:
+) -> dict[PositionKey, LegMemory]:
     """What the next plan must know: the round's refusals, held against the positions that are still there."""
-    learnt: dict[tuple[str, PositionSide], LegMemory] = {}
+    learnt: dict[PositionKey, LegMemory] = {}
     ended = list(results)
     for position in snapshot.positions:
         leg = memory.get(position.key, LegMemory())
         closes = [
             (result, result.step)
             for result in ended
-            if isinstance(result.step, ClosePosition) and (result.step.symbol, result.step.side) == position.key
+            if isinstance(result.step, ClosePosition) and result.step.key == position.key
         ]
         refusals = {result.refusal for result, _ in closes if result.refusal is not None}
         if any(result.outcome is Outcome.DONE for result, _ in closes):

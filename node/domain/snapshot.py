@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class MarketKind(StrEnum):
@@ -59,6 +60,16 @@ class MarketRules:
     price_tick: Decimal | None = None
     #: Whether it can be traded now.
     trading: bool = True
+    #: False: there are no market orders, and every order names a price.
+    market_orders: bool = True
+
+
+class PositionKey(NamedTuple):
+    """One leg of a slice. Some venues hold a cross and an isolated position of one market side by side."""
+
+    symbol: str
+    side: PositionSide
+    isolated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +90,9 @@ class Position:
     base_exposure: Decimal | None = None
 
     @property
-    def key(self) -> tuple[str, PositionSide]:
+    def key(self) -> PositionKey:
         """Identifies the leg within its slice."""
-        return self.symbol, self.side
+        return PositionKey(self.symbol, self.side, self.isolated)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

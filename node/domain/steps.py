@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
-from node.domain.snapshot import PositionSide
+from node.domain.snapshot import PositionKey, PositionSide
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,11 @@ class ClosePosition:
     #: None: at market. Otherwise immediate-or-cancel at this price.
     limit_price: Decimal | None
     client_order_id: str
+
+    @property
+    def key(self) -> PositionKey:
+        """The leg that it closes."""
+        return PositionKey(self.symbol, self.side, self.isolated)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

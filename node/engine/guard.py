@@ -16,7 +16,6 @@ from uuid import uuid4
 import structlog
 
 from node.clock import Clock
-from node.domain.assess import PositionKey
 from node.domain.command import CommandState
 from node.domain.guard import (
     Baseline,
@@ -30,7 +29,7 @@ from node.domain.lock import AccountLock
 from node.domain.permission import Permission
 from node.domain.plan import LegMemory, Plan, Scope, is_residue, learn
 from node.domain.result import Document, decimal_text, instant_text
-from node.domain.snapshot import OpenOrder, Position, SliceSnapshot
+from node.domain.snapshot import OpenOrder, Position, PositionKey, SliceSnapshot
 from node.domain.steps import LATE_ARRIVAL_NS, CancelOrders, ClosePosition, OrderIds, Outcome, Step, StepResult
 from node.engine.account import AccountTerms
 from node.engine.lookout import Lookout
@@ -291,6 +290,7 @@ class Guard:
             if not self.active:
                 lookout.rest()
                 await lookout.wake.wait()
+                lookout.rest()  # how long there was nothing to look for is nobody's blindness
                 continue
             try:
                 wait_s = await self._look(lookout)
@@ -497,7 +497,7 @@ def _targets(step: Step) -> tuple[Target, ...]:
     """What a step is about: the leg that it closes, or the orders that it cancels."""
     match step:
         case ClosePosition():
-            return ((step.symbol, step.side),)
+            return (step.key,)
         case CancelOrders():
             return step.order_ids
         case _:

@@ -11,11 +11,11 @@ from typing import Any, Final
 import structlog
 
 from node.clock import Clock
-from node.domain.assess import PositionKey, SliceState
+from node.domain.assess import SliceState
 from node.domain.flatten import Holding
 from node.domain.plan import Chain, LegMemory, Plan, guards_residue, is_residue, learn, plan_slice
 from node.domain.round import clear, size, target, without_cancelled
-from node.domain.snapshot import OpenOrder, SliceSnapshot
+from node.domain.snapshot import OpenOrder, PositionKey, SliceSnapshot
 from node.domain.steps import OrderIds, Step, StepResult
 from node.engine.account import AccountTerms
 from node.engine.known_orders import KnownOrders

@@ -288,7 +288,6 @@ class SpotWorker(SliceWorker):
         elif result.filled == 0:
             self._move_price(step.asset, 1)
         else:
-            self._hindrances.pop((type(step), step.asset), None)
             self._unsettled.taken[step.asset] = order
             self._expect_more(step)
         return result
@@ -350,7 +349,6 @@ class SpotWorker(SliceWorker):
             self._unrepaid.add(step.asset)
         elif result.outcome is Outcome.DONE:
             del self._repayments_refused[step.asset]
-            self._hindrances.pop((RepayDebt, step.asset), None)
             self._unsettled.taken[step.asset] = repayment
         return result
 
@@ -367,6 +365,8 @@ class SpotWorker(SliceWorker):
         for asset, taken in list(self._unsettled.taken.items()):
             total, debt = held.get(asset, (Decimal(0), Decimal(0)))
             taken.seen = taken.seen or taken.shown(total, debt)
+            if taken.seen:
+                self._hindrances.pop((type(taken.step), asset), None)
             if self._clock.monotonic_ns() - taken.since_ns > LATE_ARRIVAL_NS:
                 del self._unsettled.taken[asset]
                 if not taken.seen and taken.unchanged(total, debt):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from typing import Any
 
@@ -24,7 +25,8 @@ class Call:
     endpoint: str
     #: The most that it can do. The gate holds it against what the request turns out to be.
     effect: Effect
-    params: Mapping[str, str] = field(default_factory=dict)
+    #: As ccxt's method takes them; a list where the venue's body is one.
+    params: Mapping[str, Any] | Sequence[Any] = field(default_factory=dict)
     charges: tuple[Charge, ...] = ()
 
 
@@ -40,6 +42,36 @@ class Request:
     params: Mapping[str, str]
     #: As it is; for venues that take JSON.
     body: str
+
+    @property
+    def document(self) -> Any:  # noqa: ANN401 - JSON
+        """The body's JSON; None if it is none."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFacts:
+    """What a venue says about a key and its account. None: it does not tell."""
+
+    may_trade: bool | None = None
+    may_withdraw: bool | None = None
+    #: Whether the key works from named addresses only.
+    bound_to_addresses: bool | None = None
+    #: The account's kind, in the words of ``options.account``.
+    account: str | None = None
+    #: The position mode: one-way or hedge, where it is one for the whole account.
+    hedged: bool | None = None
+    #: Parts of the venue that the key opens.
+    opens: tuple[str, ...] = ()
+
+    def joined(self, other: KeyFacts) -> KeyFacts:
+        """Both together; what *other* tells goes before."""
+        told = {each.name: getattr(other, each.name) for each in fields(other)}
+        kept = {name: value for name, value in told.items() if value is not None and name != "opens"}
+        return replace(self, **kept, opens=(*self.opens, *other.opens))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

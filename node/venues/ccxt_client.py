@@ -11,7 +11,7 @@ import hashlib
 import statistics
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from node.errors import VenueAnswerUnknown, VenueUnavailable
@@ -103,7 +103,7 @@ class CcxtClient:
         answer, error = None, None
         with wire.recording(record):
             try:
-                answer = await getattr(self.ccxt, call.endpoint)(dict(call.params))
+                answer = await getattr(self.ccxt, call.endpoint)(_fresh(call.params))
             except self.faults as fault:
                 error = fault
         if error is None and record.status is not None and not 200 <= record.status < 300:
@@ -199,11 +199,14 @@ class CcxtClient:
             self._round_trips_ms.append((record.answered_ns - record.sent_ns) / 1e6)
         if (used := self._profile.used(call, record.headers)) is not None:
             self._lane.reconcile(*used)
-        if attempt.error is not None and record.status in (418, 429):
-            reply = self.reply(attempt)
+        if attempt.error is None:
+            return
+        reply = self.reply(attempt)
+        wait_s = self._profile.retry_after_s(record.headers, reply)
+        if record.status in (418, 429) or wait_s is not None:
             orders_only = self._profile.concerns_orders_only(reply)
             spent = [charge for charge in call.charges if charge.per_key or not orders_only]
-            self._lane.refused(spent, self._profile.retry_after_s(record.headers, reply), key=self._key)
+            self._lane.refused(spent, wait_s, key=self._key)
 
     async def _fetch(
         self,
@@ -232,6 +235,11 @@ class CcxtClient:
             record.headers = {str(name).lower(): str(value) for name, value in headers.items()}
             record.body = body
         return str(body).strip()
+
+
+def _fresh(params: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any] | list[Any]:
+    """ccxt changes what it is given."""
+    return dict(params) if isinstance(params, Mapping) else list(params)
 
 
 def _times(charge: Charge, count: int) -> Charge:

@@ -18,7 +18,8 @@ from node.clock import Clock, SystemClock
 from node.domain.flatten import Quote
 from node.domain.snapshot import MarketKind, MarketRules, SliceSnapshot
 from node.domain.steps import Outcome, Refusal, SpotOrder, Step, StepResult
-from node.errors import VenueError, VenueUnavailable
+from node.errors import VenueDenied, VenueError, VenueUnavailable
+from node.venues.call import KeyFacts
 from node.venues.ccxt_client import CcxtClient
 from node.venues.lane import background
 from node.venues.layout import Slice
@@ -54,7 +55,8 @@ class CcxtVenue:
         streams = profile.streams(self._layout, sandbox=options.sandbox)
         self._streams = Streams(self._client, pools.pool(options).session, streams)
         self._rules: tuple[int, dict[str, dict[str, MarketRules]]] = (-1, {})
-        self._beyond: tuple[str, ...] = ()
+        #: What the venue has said of the key, once it was asked.
+        self.key_facts: KeyFacts | None = None
 
     @property
     def slices(self) -> tuple[str, ...]:
@@ -64,7 +66,9 @@ class CcxtVenue:
     @property
     def not_covered(self) -> tuple[str, ...]:
         """What configuration leaves out, and (once armed) what the key opens that no slice covers."""
-        return (*self._layout.not_covered, *(name for name in self._beyond if name not in self._parts))
+        opened = self.key_facts.opens if self.key_facts else ()
+        left_out = self._layout.not_covered
+        return (*left_out, *(name for name in opened if name not in self._parts and name not in left_out))
 
     @property
     def unverified(self) -> tuple[str, ...]:
@@ -99,18 +103,17 @@ class CcxtVenue:
         return not self._options.sandbox and self._profile.converts(self._parts[slice_name].kind)
 
     async def arm(self) -> None:
-        """Markets, clock, rights, sockets: all at once, as background work.
-
-        There are no account modes to pin: every answer that is read carries its own.
+        """Markets, clock, key, sockets: all at once, as background work.
 
         Raises:
-            VenueError: the account is degraded; what could be had is there, and calls are still possible.
+            VenueError: the account is degraded; what could be had is there, and calls are still possible. Also where it
+                is an account of another kind than the configuration says.
         """
         with background():
             ended = await asyncio.gather(
                 self._shelf.stock(self._layout.market_kinds, self._load_markets),
                 self.keep_warm(self._options.warm_sockets),
-                self._read_rights(),
+                self._read_key(),
                 return_exceptions=True,
             )
         _raise_first(ended)
@@ -221,12 +224,27 @@ class CcxtVenue:
         with background():
             return await self._reader.markets(kind)
 
-    async def _read_rights(self) -> None:
-        """Best effort: not every environment of a venue has it, and nothing that is done depends on it."""
+    async def _read_key(self) -> None:
+        """What the venue says of the key. Best effort where nothing that is done depends on it: not every environment
+        of a venue has it.
+
+        Raises:
+            VenueError: the account's kind is another, or (where there are several) could not be learnt.
+        """
+        expected = self._profile.account
         try:
-            self._beyond = await self._reader.rights()
+            self.key_facts = await self._reader.key_facts()
         except VenueError as error:
-            log.warning("venue_rights_unread", exchange=self._options.exchange, code=error.code, error=str(error))
+            log.warning("venue_key_unread", exchange=self._options.exchange, code=error.code, error=str(error))
+            if expected is not None:
+                raise
+            return
+        found = self.key_facts.account
+        if expected is not None and found != expected:
+            raise VenueDenied(
+                f"the account is {found or 'of a kind that the venue does not tell'!r} and not {expected!r}: set"
+                " options.account to what it is"
+            )
 
 
 def _raise_first(ended: Sequence[object]) -> None:

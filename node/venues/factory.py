@@ -16,7 +16,8 @@ from node.venues.profiles.binance import BinanceProfile
 if TYPE_CHECKING:
     from node.venues.pool import Pools
 
-_PROFILES: Final[dict[str, Callable[[], Profile]]] = {"binance": BinanceProfile}
+#: A venue is one line here.
+_PROFILES: Final[dict[str, Callable[[VenueOptions], Profile]]] = {"binance": BinanceProfile}
 
 
 def supported() -> tuple[str, ...]:
@@ -26,12 +27,15 @@ def supported() -> tuple[str, ...]:
 
 def check(options: VenueOptions) -> list[str]:
     """What is wrong with an account's options, without connecting or importing ccxt; empty if nothing is."""
-    faults: list[str] = []
     try:
-        _profile(options).layout(options.slices)
+        profile = _profile(options)
+    except ConfigError as error:
+        return list(error.faults)
+    faults = profile.objections(options)
+    try:
+        profile.layout(options.slices)
     except ConfigError as error:
         faults += error.faults
-    faults += [f"credentials: {name} is missing" for name in ("apiKey", "secret") if not options.credentials.get(name)]
     return faults
 
 
@@ -52,4 +56,4 @@ def build(options: VenueOptions, pools: Pools, *, clock: Clock | None = None) ->
 def _profile(options: VenueOptions) -> Profile:
     if options.exchange not in _PROFILES:
         raise ConfigError([f"exchange: {options.exchange!r} has no profile; there are {', '.join(supported())}"])
-    return _PROFILES[options.exchange]()
+    return _PROFILES[options.exchange](options)

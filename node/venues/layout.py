@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from node.domain.snapshot import MarketKind
+from node.errors import ConfigError
 from node.venues.call import Call
 
 
@@ -68,3 +70,49 @@ class SliceReads:
     def all(self) -> tuple[Call, ...]:
         """What one whole look asks."""
         return (*self.triggers, *self.orders, *self.positions, *self.balances)
+
+
+def resolve(
+    exchange: str,
+    configured: Collection[str] | None,
+    usual: tuple[str, ...],
+    others: tuple[str, ...] = (),
+    settle_coins: tuple[str, ...] = (),
+) -> Layout:
+    """Resolve configured slice names; none named means the *usual* ones.
+
+    Slices are kinds of market; ``linear:USDT`` is ``linear`` narrowed to one of the *settle_coins*.
+
+    Raises:
+        ConfigError: a name is unknown, or two overlap.
+    """
+    known = [*usual, *others]
+    if "linear" in known:
+        at = known.index("linear") + 1
+        known[at:at] = [f"linear:{coin}" for coin in settle_coins]
+    names = tuple(dict.fromkeys(configured if configured is not None else usual))
+    faults = [f"slices: {exchange} has no {name!r}; it has {', '.join(known)}" for name in names if name not in known]
+    coins = tuple(name.partition(":")[2] for name in names if name.startswith("linear:"))
+    if "linear" in names and coins:
+        faults.append("slices: 'linear' includes every settle coin; leave out the narrower ones")
+    if not names:
+        faults.append("slices: none is named; leave the line out for all")
+    if faults:
+        raise ConfigError(faults)
+    left_out = [name for name in usual if name not in names]
+    if coins:
+        left_out[left_out.index("linear")] = f"linear (other than {', '.join(coins)})"
+    return Layout(slices=tuple(_slice(name, coins) for name in names), not_covered=tuple(left_out))
+
+
+def _slice(name: str, coins: tuple[str, ...]) -> Slice:
+    kind, _, settle = name.partition(":")
+    if not settle:
+        return Slice(name=name, kind=MarketKind(kind))
+    return Slice(
+        name=name,
+        kind=MarketKind(kind),
+        settle=settle,
+        foreign_coins=frozenset(coins) - {settle},
+        reports_other_coins=settle == coins[0],
+    )

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from node.domain.permission import Permission
+
+#: The name, among ``VenueOptions.options``, under which configuration says of which kind the account is.
+ACCOUNT: Final = "account"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,7 @@ class VenueOptions:
     local_address: str | None = None
     #: The venue's own test environment.
     sandbox: bool = False
-    #: Handed to the ccxt class.
+    #: Handed to the ccxt class, except for ``ACCOUNT``.
     options: Mapping[str, Any] = field(default_factory=dict)
     #: Where the venue's markets are kept between starts; None: nowhere.
     market_cache_dir: Path | None = None

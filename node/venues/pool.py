@@ -24,7 +24,7 @@ from node.errors import ConfigError, VenueUnavailable
 from node.venues import wire
 from node.venues.lane import Budget, Lane
 from node.venues.markets import MarketShelf
-from node.venues.options import VenueOptions
+from node.venues.options import ACCOUNT, VenueOptions
 
 #: Longer than any venue's own idle limit: the venue closes first, and aiohttp sees it.
 KEEPALIVE_S: Final = 300.0
@@ -179,8 +179,8 @@ class Pools:
     """What accounts share: connections, request budgets, markets. One per process."""
 
     _pools: dict[tuple[str | None, str | None, Path | None], Pool] = field(default_factory=dict)
-    _lanes: dict[tuple[str, bool, str | None, str | None], Lane] = field(default_factory=dict)
-    _shelves: dict[tuple[str, bool, str | None], MarketShelf] = field(default_factory=dict)
+    _lanes: dict[tuple[object, ...], Lane] = field(default_factory=dict)
+    _shelves: dict[tuple[object, ...], MarketShelf] = field(default_factory=dict)
 
     def pool(self, options: VenueOptions) -> Pool:
         """The connections for an account."""
@@ -191,14 +191,15 @@ class Pools:
 
     def lane(self, options: VenueOptions, budgets: Mapping[str, Budget]) -> Lane:
         """The request budgets of the address that an account's requests come from."""
-        key = (options.exchange, options.sandbox, options.connect_to, options.local_address)
+        key = (*_venue(options), options.local_address)
         return self._lanes.setdefault(key, Lane(budgets))
 
     def markets(self, options: VenueOptions) -> MarketShelf:
         """The markets of an account's venue."""
-        key = (options.exchange, options.sandbox, options.connect_to)
+        key = _venue(options)
         if key not in self._shelves:
-            name = f"{options.exchange}-sandbox" if options.sandbox else options.exchange
+            account = options.options.get(ACCOUNT)
+            name = "-".join(filter(None, (options.exchange, account, "sandbox" if options.sandbox else None)))
             self._shelves[key] = MarketShelf(name=name, address=options.connect_to, directory=options.market_cache_dir)
         return self._shelves[key]
 
@@ -206,3 +207,8 @@ class Pools:
         """Stop background work and close every connection."""
         await asyncio.gather(*(shelf.close() for shelf in self._shelves.values()))
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+
+
+def _venue(options: VenueOptions) -> tuple[object, ...]:
+    """What accounts must have in common to share budgets and markets."""
+    return options.exchange, options.options.get(ACCOUNT), options.sandbox, options.connect_to

@@ -9,7 +9,7 @@ from node.domain.flatten import Quote
 from node.domain.permission import Effect
 from node.domain.snapshot import Balance, MarketKind, MarketRules, OpenOrder, Position
 from node.domain.steps import ConvertAsset, SpotOrder, Step
-from node.venues.call import Answer, Call, Ccxt, Judgement, Reply, Request
+from node.venues.call import Answer, Call, Ccxt, Judgement, KeyFacts, Reply, Request
 from node.venues.conversion import Offer
 from node.venues.lane import Budget
 from node.venues.layout import Layout, Slice, SliceReads
@@ -22,12 +22,19 @@ class Profile(Protocol):
     """What is peculiar about one venue."""
 
     @property
+    def credentials(self) -> tuple[str, ...]:
+        """What a key consists of, in ccxt's words."""
+
+    @property
     def budgets(self) -> Mapping[str, Budget]:
         """What the venue allows, by the bucket names that the calls charge."""
 
     @property
     def unverified(self) -> tuple[str, ...]:
         """What the venue cannot show."""
+
+    def objections(self, options: VenueOptions) -> list[str]:
+        """What is wrong with an account's options, each with what would be right; nothing that needs the venue."""
 
     def layout(self, configured: Collection[str] | None) -> Layout:
         """Resolve configured slice names.
@@ -42,14 +49,21 @@ class Profile(Protocol):
     def effect_of(self, request: Request) -> Effect | None:
         """The most that a request can do, by its own words; None: not known, and then it must not leave."""
 
-    def market_call(self, kind: MarketKind) -> Call:
-        """The request that lists one kind of market."""
+    def market_calls(self, kind: MarketKind) -> tuple[Call, ...]:
+        """The requests that list one kind of market."""
 
     def market_rules(self, exchange: Ccxt, kind: MarketKind, answer: Answer) -> tuple[MarketRules, ...]:
-        """Its answer. Raises VenueAnswerUnknown."""
+        """One of their answers. Raises VenueAnswerUnknown."""
 
     def reads(self, part: Slice) -> SliceReads:
-        """The requests that show a slice."""
+        """The requests that show a slice. Those of one aspect leave together."""
+
+    def more(self, call: Call, answer: Answer) -> Call | None:
+        """The request for the next page of a list, or of a list of markets; None: that was all.
+
+        Raises:
+            VenueAnswerUnknown: the page is full, and there is no way to ask for what is behind it.
+        """
 
     def positions(self, part: Slice, book: MarketBook, answer: Answer) -> tuple[Position, ...]:
         """An answer to ``reads(...).positions``, empty legs dropped. Raises VenueAnswerUnknown."""
@@ -159,8 +173,12 @@ class Profile(Protocol):
     def venue_time_ms(self, answer: Answer) -> float:
         """That time. Raises VenueAnswerUnknown."""
 
-    def rights_call(self) -> Call | None:
-        """The request that shows what the key may do, where there is one."""
+    def key_calls(self) -> tuple[Call, ...]:
+        """The requests that show what the key may do and what kind of account it opens, where there are any."""
 
-    def beyond(self, answer: Answer) -> tuple[str, ...]:
-        """From its answer: parts of the venue that the key opens and no slice covers."""
+    def key_facts(self, call: Call, answer: Answer) -> KeyFacts:
+        """The answer to one of them. Raises VenueAnswerUnknown."""
+
+    @property
+    def account(self) -> str | None:
+        """The kind of account that the calls are for, where the venue has several."""

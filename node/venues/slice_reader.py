@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from node.clock import Clock
 from node.concurrency import together
 from node.domain.flatten import Quote
-from node.domain.snapshot import MarketKind, MarketRules, SliceSnapshot
+from node.domain.snapshot import MarketKind, MarketRules, OpenOrder, Position, SliceSnapshot
 from node.errors import VenueAnswerUnknown, VenueError
-from node.venues.call import Answer, Call
+from node.venues.call import Answer, Call, KeyFacts
 from node.venues.ccxt_client import CcxtClient
 from node.venues.layout import Slice
 from node.venues.markets import MarketBook, MarketShelf
@@ -20,6 +20,9 @@ from node.venues.outcomes import Attempt
 from node.venues.profile import Profile
 
 T = TypeVar("T")
+
+#: A list that goes on for ever is none.
+PAGES_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +108,23 @@ class SliceReader:
 
     async def markets(self, kind: MarketKind) -> tuple[MarketRules, ...]:
         """What is listed."""
-        call = self._profile.market_call(kind)
-        attempt = await self._client.asked(call)
-        return self._understood(
-            call, attempt, partial(self._profile.market_rules, self._client.ccxt, kind, attempt.answer)
-        )
+        pages = await together(*(self._pages(call) for call in self._profile.market_calls(kind)))
+        found: list[MarketRules] = []
+        for call, attempt in (page for each in pages for page in each):
+            read = partial(self._profile.market_rules, self._client.ccxt, kind, attempt.answer)
+            found += self._understood(call, attempt, read)
+        if not found:
+            raise VenueAnswerUnknown(f"no {kind.value} markets are listed")
+        return tuple(found)
 
-    async def rights(self) -> tuple[str, ...]:
-        """Parts of the venue that the key opens and no slice covers; none where the venue does not tell."""
-        call = self._profile.rights_call()
-        if call is None:
-            return ()
-        attempt = await self._client.asked(call)
-        return self._understood(call, attempt, partial(self._profile.beyond, attempt.answer))
+    async def key_facts(self) -> KeyFacts:
+        """What the venue says about the key and its account."""
+        calls = self._profile.key_calls()
+        facts = KeyFacts()
+        for call, attempt in zip(calls, await together(*(self._client.asked(call) for call in calls)), strict=True):
+            read = partial(self._profile.key_facts, call, attempt.answer)
+            facts = facts.joined(self._understood(call, attempt, read))
+        return facts
 
     def book(self, kind: MarketKind) -> MarketBook:
         """The markets of one kind; empty while they are not known."""
@@ -129,13 +136,27 @@ class SliceReader:
         *book* is one for the whole read: where the markets become known meanwhile, a trigger must not be named
         otherwise than its position.
         """
-        found: tuple[Any, ...] = ()
-        answers: list[tuple[Call, Attempt]] = []
-        for call in getattr(self._profile.reads(part), what):
-            attempt = await self._client.asked(call)
+        pages = await together(*(self._pages(call) for call in getattr(self._profile.reads(part), what)))
+        answers = tuple(page for each in pages for page in each)
+        found: list[Any] = []
+        for call, attempt in answers:
             found += self._understood(call, attempt, partial(self._parse, part, book, what, attempt.answer))
-            answers.append((call, attempt))
-        return _Aspect(found, tuple(answers))
+        if len(answers) > 1 and what != "balances":  # lists shift between pages: what is on two is there once
+            found = list({_identity(each): each for each in found}.values())
+        return _Aspect(tuple(found), answers)
+
+    async def _pages(self, call: Call) -> list[tuple[Call, Attempt]]:
+        """A list to its end, however many pages it has."""
+        pages: list[tuple[Call, Attempt]] = []
+        following: Call | None = call
+        while following is not None:
+            if len(pages) == PAGES_MAX:
+                raise VenueAnswerUnknown(f"{call.endpoint}: no end after {PAGES_MAX} pages")
+            asked = following
+            attempt = await self._client.asked(asked)
+            pages.append((asked, attempt))
+            following = self._understood(asked, attempt, partial(self._profile.more, asked, attempt.answer))
+        return pages
 
     def _parse(self, part: Slice, book: MarketBook, what: str, answer: Answer) -> tuple[Any, ...]:
         profile = self._profile
@@ -180,3 +201,9 @@ class SliceReader:
             causal=causal,
             positions_doubtful=doubtful,
         )
+
+
+def _identity(found: Position | OpenOrder) -> object:
+    if isinstance(found, Position):
+        return found.market_id, found.side, found.isolated
+    return found.market_id, found.order_id, found.trigger

@@ -45,6 +45,8 @@ class Stream:
     confirmed_by_opening: bool = False
     #: What to send when nothing has come for a while; None: a ping frame.
     ping: str | None = None
+    #: The answer to that, where it is no JSON.
+    pong: str | None = None
     ping_after_s: float = 30.0
     #: When not even an answer to that came for so long, the connection is dead.
     silence_s: float = 75.0

@@ -247,6 +247,8 @@ class _Conversation:
 
     def _understood(self, text: str) -> Heard:
         """What a message says; one that is not understood says that something may have happened."""
+        if text == self._stream.pong:
+            return Heard()
         try:
             return self._stream.hear(json.loads(text))
         except Exception as error:  # noqa: BLE001 - a venue may send anything

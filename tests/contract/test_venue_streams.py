@@ -25,7 +25,7 @@ from node.venues.ccxt_venue import CcxtVenue
 from node.venues.lane import Charge, background
 from node.venues.layout import Layout
 from node.venues.profiles import binance_streams
-from node.venues.profiles.binance_layout import layout
+from node.venues.profiles.binance import BinanceProfile
 from node.venues.stream import Heard, Stream
 from node.venues.streams import Streams
 from tests.support.venue import CREDENTIALS, answer, error, recorded_venue
@@ -490,7 +490,7 @@ class TestTickets:
 
 def told_by(event: Any, *names: str) -> tuple[str, ...]:
     """Which of the slices of a product an event names."""
-    (found,) = binance_streams.streams(layout(names), sandbox=False)
+    (found,) = binance_streams.streams(BinanceProfile().layout(names), sandbox=False)
     return found.hear(event).changed
 
 
@@ -554,13 +554,13 @@ class TestBinanceEvents:
     def test_the_end_of_a_stream_is_heard(self, event: dict[str, Any]) -> None:
         """And all its slices named."""
         for name in ("spot", "linear", "inverse", "margin"):
-            (found,) = binance_streams.streams(layout((name,)), sandbox=False)
+            (found,) = binance_streams.streams(BinanceProfile().layout((name,)), sandbox=False)
             assert found.hear(event).over
             assert found.hear(event).changed == (name,)
 
     def test_a_subscription_is_confirmed_or_refused(self) -> None:
         """By the answer to it."""
-        (spot,) = binance_streams.streams(layout(("spot",)), sandbox=False)
+        (spot,) = binance_streams.streams(BinanceProfile().layout(("spot",)), sandbox=False)
         assert spot.hear({"id": "subscribe", "status": 200, "result": {"subscriptionId": 0}}).confirmed
         refused = spot.hear({"id": "subscribe", "status": 400, "error": {"code": -1022, "msg": "Signature"}})
         assert not refused.confirmed
@@ -585,7 +585,8 @@ class TestBinanceEvents:
     )
     def test_no_message_names_a_slice_that_is_not_there(self, message: Any) -> None:
         """It is understood, or raises: the loop takes that for a change."""
-        for found in binance_streams.streams(layout(("spot", "linear:USDT", "linear:USDC")), sandbox=False):
+        layout = BinanceProfile().layout(("spot", "linear:USDT", "linear:USDC"))
+        for found in binance_streams.streams(layout, sandbox=False):
             with suppress(Exception):
                 assert set(found.hear(message).changed) <= set(found.slices)
 
@@ -601,7 +602,7 @@ class TestAddresses:
         exchange = ccxt.pro.binance()
         if sandbox:
             exchange.enable_demo_trading(True)
-        found = {each.name: each for each in binance_streams.streams(layout(ALL), sandbox=sandbox)}
+        found = {each.name: each for each in binance_streams.streams(BinanceProfile().layout(ALL), sandbox=sandbox)}
         ticket = {"listenKey": KEY}
         for name in ("linear", "inverse"):
             assert found[name].url(ticket) == exchange.get_private_ws_url(name, KEY)
@@ -621,7 +622,7 @@ class TestAddresses:
     def test_a_key_that_is_not_there_opens_nothing(self) -> None:
         """An empty answer is no key."""
         for name in ("linear", "inverse"):
-            (found,) = binance_streams.streams(layout((name,)), sandbox=False)
+            (found,) = binance_streams.streams(BinanceProfile().layout((name,)), sandbox=False)
             tickets: list[Any] = [{}, {"listenKey": ""}, [], None]
             for ticket in tickets:
                 with pytest.raises(Exception, match=r"listenKey|listen key"):
@@ -629,7 +630,7 @@ class TestAddresses:
 
     def test_demo_trading_knows_no_margin(self) -> None:
         """So there is no stream of it."""
-        assert binance_streams.streams(layout(("margin",)), sandbox=True) == ()
+        assert binance_streams.streams(BinanceProfile().layout(("margin",)), sandbox=True) == ()
         assert binance_streams.streams(Layout(slices=()), sandbox=False) == ()
 
 

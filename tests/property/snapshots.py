@@ -10,7 +10,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from node.domain.plan import LegMemory
-from node.domain.snapshot import MarketRules, OpenOrder, Position, PositionSide, Side, SliceSnapshot
+from node.domain.snapshot import MarketRules, OpenOrder, Position, PositionKey, PositionSide, Side, SliceSnapshot
 from node.domain.steps import OrderIds
 from tests.support.fake_venue import LINEAR, order, position, rules
 
@@ -20,7 +20,7 @@ AT: Final = datetime(2026, 11, 20, tzinfo=UTC)
 steps = st.sampled_from([Decimal("0.001"), Decimal("0.01"), Decimal(1), Decimal(5)])
 sizes = st.decimals(min_value="0.000001", max_value="5000", places=6)
 marks = st.one_of(st.none(), st.decimals("0.01", "90000", places=2))
-legs = st.tuples(st.sampled_from(SYMBOLS), st.sampled_from(list(PositionSide)))
+legs = st.builds(PositionKey, st.sampled_from(SYMBOLS), st.sampled_from(list(PositionSide)), st.booleans())
 order_ids = st.builds(
     OrderIds,
     command_id=st.uuids(),

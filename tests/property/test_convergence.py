@@ -93,7 +93,7 @@ class Model:
     def _apply(self, step: Step, *, part: Decimal) -> None:
         match step:
             case ClosePosition():
-                held = self.positions[step.symbol, step.side]
+                held = self.positions[step.key]
                 left = held.contracts - step.contracts * part
                 assert left >= 0, "turned round"
                 self.positions[held.key] = replace(held, contracts=left)
@@ -144,7 +144,7 @@ def test_the_engine_proves_flat_what_really_is_flat(
 
     def interfere(step: Step) -> StepResult | None:
         if isinstance(step, ClosePosition):
-            held = next((each for each in venue.positions if each.key == (step.symbol, step.side)), None)
+            held = next((each for each in venue.positions if each.key == step.key), None)
             if held is None or step.contracts > held.contracts:
                 overshot.append(step)
         answer = next(pending, "done")

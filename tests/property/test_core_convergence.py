@@ -117,7 +117,7 @@ def test_rounds_end_flat_or_name_what_the_venue_will_not_close(
     assert not venue.account.open_orders
     assert closable(venue, script.called_small) == {}
     for (name, symbol, _), quantity in venue.held().items():
-        legs = [leg for (of, _), leg in memories[name].items() if of == symbol]
+        legs = [leg for key, leg in memories[name].items() if key.symbol == symbol]
         named = [
             leg for leg in legs if leg.too_small >= TOO_SMALL_FOR_GOOD and leg.too_small_contracts >= abs(quantity)
         ]

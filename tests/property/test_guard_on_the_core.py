@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from node.domain.command import Action
-from node.domain.guard import Baseline, Leg, Pace, baseline_document, baseline_from, plan_guard
+from node.domain.guard import Baseline, Pace, baseline_document, baseline_from, plan_guard
 from node.domain.guard_mode import GuardMode, GuardModes
 from node.domain.plan import Memory, Scope, learn
-from node.domain.snapshot import MarketKind, PositionSide
+from node.domain.snapshot import MarketKind, PositionKey, PositionSide
 from node.domain.steps import CancelOrders, ClosePosition, OrderIds, Refusal, Step
 from node.engine.account import ExecutionTerms
-from node.sim.orders import Leg as Leg_
+from node.sim.orders import Leg as CoreLeg
 from tests.property.virtual_time import VirtualClock, in_virtual_time
 from tests.property.worlds import (
     EngineTrades,
@@ -53,19 +53,19 @@ guard_refusals: st.SearchStrategy[Ending] = st.sampled_from(
 engine_at_will: st.SearchStrategy[Happening] = st.one_of(engine_deeds, price_moves)
 
 
-def legs_of(venue: CoreVenue, name: str) -> dict[Leg, Decimal]:
+def legs_of(venue: CoreVenue, name: str) -> dict[PositionKey, Decimal]:
     """What is held in a slice, by unified symbol and side."""
     return {
-        (symbol, PositionSide.LONG if size > 0 else PositionSide.SHORT): abs(size)
+        PositionKey(symbol, PositionSide.LONG if size > 0 else PositionSide.SHORT): abs(size)
         for (of, symbol, _), size in venue.held().items()
         if of == name
     }
 
 
-def never_below(venue: CoreVenue, baselines: dict[str, dict[Leg, Decimal]], step: Step) -> str | None:
+def never_below(venue: CoreVenue, baselines: dict[str, dict[PositionKey, Decimal]], step: Step) -> str | None:
     """A close takes no more than what exceeds the baseline; a cancel names nothing that protects."""
     if isinstance(step, ClosePosition):
-        leg = (step.symbol, step.side)
+        leg = PositionKey(step.symbol, step.side)
         held = legs_of(venue, step.slice).get(leg, Decimal(0))
         kept = baselines[step.slice].get(leg, Decimal(0))
         return f"of {held}, of which {kept} are to stay" if held - step.contracts < min(kept, held) else None
@@ -87,7 +87,7 @@ class GuardMachine(RuleBasedStateMachine):
         self.round = 0
         self.memory: dict[str, Memory] = {name: {} for name in NAMES}
         #: By the test's own book-keeping: what was there at the lock, or was proven after a close.
-        self.kept: dict[str, dict[Leg, Decimal]] = {}
+        self.kept: dict[str, dict[PositionKey, Decimal]] = {}
         self.interventions: list[int] = []
 
     @initialize(portfolio=portfolios(most_parts=2))
@@ -167,7 +167,11 @@ class GuardMachine(RuleBasedStateMachine):
             counters = self.venue.account.counters
             assert self.venue.complaints == []
             assert (counters.sign_flips, counters.exposure_increases) == (0, 0)
-            assert {name: dict(legs) for name, legs in self.baseline.slices.items()} == self.kept
+            believed = {
+                name: {PositionKey(leg.symbol, leg.side): size for leg, size in legs.items()}
+                for name, legs in self.baseline.slices.items()
+            }
+            assert believed == self.kept
 
     @invariant()
     def paced(self) -> None:
@@ -189,7 +193,7 @@ class GuardMachine(RuleBasedStateMachine):
         assert excess(self.venue, self.kept) == {}
 
 
-def excess(venue: CoreVenue, kept: dict[str, dict[Leg, Decimal]]) -> dict[tuple[str, Leg], Decimal]:
+def excess(venue: CoreVenue, kept: dict[str, dict[PositionKey, Decimal]]) -> dict[tuple[str, PositionKey], Decimal]:
     """What is there beyond the baseline, and large enough to be closed."""
     return {
         (name, leg): size
@@ -209,10 +213,10 @@ def test_an_engine_at_will_never_costs_the_operators_hedge() -> None:
 
 def guarded(
     portfolio: Portfolio, deeds: Sequence[Happening], endings: Sequence[Ending], *, locks_again: bool
-) -> tuple[CoreVenue, dict[str, dict[Leg, Decimal]], list[str]]:
+) -> tuple[CoreVenue, dict[str, dict[PositionKey, Decimal]], list[str]]:
     """Lock an account, let an engine act beside the guard, and wait until that is undone."""
 
-    async def locked(clock: VirtualClock) -> tuple[CoreVenue, dict[str, dict[Leg, Decimal]], list[str]]:
+    async def locked(clock: VirtualClock) -> tuple[CoreVenue, dict[str, dict[PositionKey, Decimal]], list[str]]:
         venue = portfolio.venue(clock)
         kept = {name: legs_of(venue, name) for name in NAMES}
         venue.witness = partial(never_below, venue, kept)
@@ -241,13 +245,13 @@ def guarded(
     return in_virtual_time(locked)
 
 
-def settled(venue: CoreVenue, kept: dict[str, dict[Leg, Decimal]]) -> bool:
+def settled(venue: CoreVenue, kept: dict[str, dict[PositionKey, Decimal]]) -> bool:
     """Nothing exceeds the baseline, and nothing waits that could."""
     adding = [order for order in venue.account.open_orders.values() if not order.terms.only_reduces]
     return not adding and excess(venue, kept) == {}
 
 
-def undone(venue: CoreVenue, kept: dict[str, dict[Leg, Decimal]], told: list[str]) -> None:
+def undone(venue: CoreVenue, kept: dict[str, dict[PositionKey, Decimal]], told: list[str]) -> None:
     """What exceeds the baseline is gone, nothing waits that could add, and there was no ping-pong."""
     assert venue.complaints == []
     assert settled(venue, kept)
@@ -273,7 +277,7 @@ def test_a_locked_account_goes_back_to_its_baseline(
 
 
 longs_only: st.SearchStrategy[Happening] = st.builds(
-    EngineTrades, number=st.integers(0, 2), steps=st.integers(1, 60), leg=st.just(Leg_.LONG)
+    EngineTrades, number=st.integers(0, 2), steps=st.integers(1, 60), leg=st.just(CoreLeg.LONG)
 )
 
 

@@ -14,7 +14,6 @@ from node.domain.guard import (
     INTERVENTIONS_WITHIN_NS,
     SPACED_BY_NS,
     Baseline,
-    Leg,
     Pace,
     baseline_document,
     baseline_from,
@@ -22,7 +21,7 @@ from node.domain.guard import (
 )
 from node.domain.guard_mode import GuardMode, GuardModes
 from node.domain.plan import Memory, Plan, Scope
-from node.domain.snapshot import MarketKind, MarketRules, Position, Side, SliceSnapshot
+from node.domain.snapshot import MarketKind, MarketRules, Position, PositionKey, Side, SliceSnapshot
 from node.domain.steps import CancelOrders, ClosePosition, OrderIds
 from tests.property.snapshots import SYMBOLS, books, legs, markets, memories, order_ids, read, sizes
 from tests.support.fake_venue import LINEAR, SPOT, order
@@ -52,12 +51,12 @@ def planned(
     )  # fmt: skip
 
 
-def closed_by(plan: Plan) -> dict[Leg, Decimal]:
+def closed_by(plan: Plan) -> dict[PositionKey, Decimal]:
     """Contracts that a plan closes, by leg."""
-    found: dict[Leg, Decimal] = defaultdict(Decimal)
+    found: dict[PositionKey, Decimal] = defaultdict(Decimal)
     for step in plan.steps:
         if isinstance(step, ClosePosition):
-            found[step.symbol, step.side] += step.contracts
+            found[step.key] += step.contracts
     return dict(found)
 
 
@@ -92,7 +91,7 @@ def test_exactly_the_excess_is_closed_and_only_under_revert(
     closes = [step for step in plan.steps if isinstance(step, ClosePosition)]
     assert len({step.client_order_id for step in closes}) == len(closes)
     there = {(held.key, held.hedged, held.isolated) for held in book.positions}
-    assert all(((step.symbol, step.side), step.hedged, step.isolated) in there for step in closes)
+    assert all((step.key, step.hedged, step.isolated) in there for step in closes)
 
 
 @given(books(), baselines, all_modes, markets(), order_ids, memories)

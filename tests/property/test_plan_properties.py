@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.domain.plan import CHUNKS_MAX, ORDERS_MAX, LegMemory, Memory, Plan, Scope, learn, plan_slice, split
-from node.domain.snapshot import MarketRules, OpenOrder, Position, PositionSide, SliceSnapshot
+from node.domain.snapshot import MarketRules, OpenOrder, Position, PositionKey, SliceSnapshot
 from node.domain.steps import (
     CancelOrders,
     CancelSymbol,
@@ -45,12 +45,12 @@ def planned(
     )
 
 
-def closes_by_leg(plan: Plan) -> dict[tuple[str, PositionSide], list[ClosePosition]]:
+def closes_by_leg(plan: Plan) -> dict[PositionKey, list[ClosePosition]]:
     """The closes of each leg, in their order."""
-    found: dict[tuple[str, PositionSide], list[ClosePosition]] = defaultdict(list)
+    found: dict[PositionKey, list[ClosePosition]] = defaultdict(list)
     for step in plan.steps:
         if isinstance(step, ClosePosition):
-            found[step.symbol, step.side].append(step)
+            found[step.key].append(step)
     return found
 
 
@@ -89,7 +89,7 @@ def test_nothing_planned_can_add_exposure(
     for step in plan.steps:
         assert not isinstance(step, SellSpot)
         if isinstance(step, ClosePosition):
-            assert ((step.symbol, step.side), step.hedged, step.isolated) in modes
+            assert (step.key, step.hedged, step.isolated) in modes
 
 
 @settings(max_examples=60)

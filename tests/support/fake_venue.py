@@ -272,7 +272,7 @@ class FakeVenue:
                 self.credit(step.into, step.least_received)
 
     def _reduced(self, held: Position, step: ClosePosition) -> Position:
-        if held.key != (step.symbol, step.side):
+        if held.key != step.key:
             return held
         left = max(held.contracts - step.contracts, Decimal(0))
         signed = left if held.side is PositionSide.LONG else -left

@@ -14,12 +14,11 @@ from urllib.parse import parse_qsl, urlsplit
 from node.domain.permission import Permission
 from node.domain.snapshot import MarketKind, MarketRules, PositionSide
 from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, SellSpot
-from node.venues import wire
+from node.venues import factory, wire
 from node.venues.ccxt_venue import CcxtVenue
 from node.venues.markets import MarketBook
 from node.venues.options import VenueOptions
 from node.venues.pool import Pools
-from node.venues.profiles.binance import BinanceProfile
 
 CREDENTIALS = {"apiKey": "canary-key-000111", "secret": "canary-secret-222333"}
 #: What every signed request carries besides what is asked.
@@ -33,10 +32,14 @@ class Sent:
     method: str
     host: str
     path: str
-    params: dict[str, str]
+    params: dict[str, Any]
     signed: bool
     #: Query or body as signed.
     raw: str
+    #: The body's JSON, where it is any.
+    document: Any = None
+    #: Names in lower case.
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def line(self) -> tuple[str, str, str]:
@@ -90,10 +93,21 @@ class RecordedFetch:
         """As ccxt's own: hook, decode, look for errors."""
         parts = urlsplit(url)
         raw = body or parts.query
-        params = dict(parse_qsl(raw, keep_blank_values=True))
-        signed = "signature" in params
+        document = json.loads(raw) if raw.startswith(("{", "[")) else None
+        params = document if isinstance(document, dict) else dict(parse_qsl(raw, keep_blank_values=True))
         asked = {name: value for name, value in params.items() if name not in SIGNING}
-        self.sent.append(Sent(method=method, host=parts.netloc, path=parts.path, params=asked, signed=signed, raw=raw))
+        self.sent.append(
+            Sent(
+                method=method,
+                host=parts.netloc,
+                path=parts.path,
+                params=asked,
+                signed="signature" in params,
+                raw=raw,
+                document=document,
+                headers={name.lower(): str(value) for name, value in (headers or {}).items()},
+            )
+        )
         record = wire.current()
         if record is not None:
             record.sent_ns = time.monotonic_ns()
@@ -155,13 +169,21 @@ BOOKS = {
 
 @asynccontextmanager
 async def recorded_venue(
-    *, slices: tuple[str, ...] | None = None, permission: Permission = Permission.CLOSE, **more: Any
+    *,
+    exchange: str = "binance",
+    credentials: Mapping[str, str] = CREDENTIALS,
+    books: Mapping[MarketKind, MarketBook] = BOOKS,
+    slices: tuple[str, ...] | None = None,
+    permission: Permission = Permission.CLOSE,
+    **more: Any,
 ) -> AsyncIterator[tuple[CcxtVenue, RecordedFetch]]:
-    """An armed-looking Binance account (markets known, no network) and its recorder."""
+    """An armed-looking account (markets known, no network) and its recorder."""
     pools = Pools()
-    options = VenueOptions(exchange="binance", credentials=CREDENTIALS, slices=slices, permission=permission, **more)
-    venue = CcxtVenue(options, BinanceProfile(), pools)
-    pools.markets(options).books.update(BOOKS)
+    options = VenueOptions(exchange=exchange, credentials=credentials, slices=slices, permission=permission, **more)
+    assert factory.check(options) == []
+    venue = factory.build(options, pools)
+    assert isinstance(venue, CcxtVenue)
+    pools.markets(options).books.update(books)
     # Behind the gate, which every request has to pass first.
     venue._client.send = fetch = RecordedFetch(venue._client.ccxt)
     try:

@@ -14,7 +14,7 @@ from node.domain.command import Action
 from node.domain.flatten import FlattenTerms, Holding
 from node.domain.plan import LegMemory, Scope
 from node.domain.result import ErrorReport
-from node.domain.snapshot import Balance, OpenOrder, Position, PositionSide, SliceSnapshot
+from node.domain.snapshot import Balance, OpenOrder, Position, PositionKey, PositionSide, SliceSnapshot
 from node.domain.steps import Refusal, SellSpot
 from tests.support.fake_venue import LINEAR, SPOT, order, position
 
@@ -152,17 +152,17 @@ class TestPositions:
 
     def test_closed_ones_are_flat(self) -> None:
         """Gone from a valid proof."""
-        assess_flat = assess(aim(), [flat(before_positions={(BTC, LONG): Decimal(2)})]).positions
+        assess_flat = assess(aim(), [flat(before_positions={PositionKey(BTC, LONG): Decimal(2)})]).positions
         assert [(each.after, each.verdict.value) for each in assess_flat] == [(Decimal(0), "flat")]
 
     def test_unread_ones_are_unknown_and_have_no_size(self) -> None:
         """Not nought: not known."""
-        state = flat(proof=None, before_positions={(BTC, LONG): Decimal(2)})
+        state = flat(proof=None, before_positions={PositionKey(BTC, LONG): Decimal(2)})
         assert self.report(state) == [("2", None, "unknown")]
 
     def test_those_that_nobody_may_read_are_refused(self) -> None:
         """The key is no good: more will not be known."""
-        state = flat(proof=None, before_positions={(BTC, LONG): Decimal(2)}, denied=True)
+        state = flat(proof=None, before_positions={PositionKey(BTC, LONG): Decimal(2)}, denied=True)
         assert self.report(state) == [("2", None, "refused")]
 
     @pytest.mark.parametrize(

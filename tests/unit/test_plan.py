@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from node.domain.plan import LegMemory, Plan, Scope, is_residue, learn, plan_slice, protection_price, round_to, split
-from node.domain.snapshot import MarketRules, OpenOrder, Position, PositionSide, Side, SliceSnapshot
+from node.domain.snapshot import MarketRules, OpenOrder, Position, PositionKey, PositionSide, Side, SliceSnapshot
 from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, OrderIds, Refusal
 from tests.support.fake_venue import LINEAR, order, position, refused, rules
 
@@ -36,7 +36,7 @@ def seen(*members: Position | OpenOrder) -> SliceSnapshot:
 
 def plan(
     *members: Position | OpenOrder,
-    memory: Mapping[tuple[str, PositionSide], LegMemory] | None = None,
+    memory: Mapping[PositionKey, LegMemory] | None = None,
     markets: Mapping[str, MarketRules] | None = None,
     symbols: frozenset[str] | None = None,
     fresh: bool = True,
@@ -163,7 +163,7 @@ class TestWarmView:
     def test_cancels_no_protective_order_even_where_it_stood_in_the_way(self) -> None:
         """What may be outdated must not cost a position its stop."""
         target = order(BTC, "target", Side.SELL, reduce_only=True)
-        memory = {(BTC, LONG): LegMemory(protective_in_the_way=True)}
+        memory = {PositionKey(BTC, LONG): LegMemory(protective_in_the_way=True)}
         planned = plan(position(BTC, "1"), target, memory=memory, fresh=False)
         assert cancelled(planned) == set()
         assert len(closes(planned)) == 1
@@ -191,12 +191,12 @@ class TestCloses:
 
     def test_a_limited_close_is_split_at_the_limit_maximum(self) -> None:
         """Limit orders have a maximum of their own."""
-        memory = {(BTC, LONG): LegMemory(price_level=1)}
+        memory = {PositionKey(BTC, LONG): LegMemory(price_level=1)}
         assert [step.contracts for step in closes(plan(position(BTC, "250"), memory=memory))] == [Decimal(250)]
 
     def test_a_smaller_chunk_learnt_from_the_venue_prevails(self) -> None:
         """The venue's answer counts for more than its own rules."""
-        memory = {(BTC, LONG): LegMemory(chunk_max=Decimal(30))}
+        memory = {PositionKey(BTC, LONG): LegMemory(chunk_max=Decimal(30))}
         assert [step.contracts for step in closes(plan(position(BTC, "70"), memory=memory))] == [
             Decimal(30),
             Decimal(30),
@@ -205,13 +205,13 @@ class TestCloses:
 
     def test_chunks_never_become_so_small_that_a_rest_could_not_be_closed(self) -> None:
         """However often the venue refused the size: there is always room for two of its smallest orders."""
-        memory = {(BTC, LONG): LegMemory(chunk_max=Decimal("0.0004"))}
+        memory = {PositionKey(BTC, LONG): LegMemory(chunk_max=Decimal("0.0004"))}
         parts = [step.contracts for step in closes(plan(position(BTC, "0.005"), memory=memory))]
         assert parts == [Decimal("0.002"), Decimal("0.002"), Decimal("0.001")]
 
     def test_a_chunk_learnt_from_a_small_position_does_not_cut_a_grown_one_to_pieces(self) -> None:
         """Sixteen orders at most, however far the engine has gone on opening."""
-        memory = {(BTC, LONG): LegMemory(chunk_max=Decimal("0.1"))}
+        memory = {PositionKey(BTC, LONG): LegMemory(chunk_max=Decimal("0.1"))}
         assert len(closes(plan(position(BTC, "160"), memory=memory))) == 16
 
     def test_too_small_a_chunk_says_nothing_of_the_position(self) -> None:
@@ -230,7 +230,7 @@ class TestCloses:
         """Our own rules must bear it out, or it would be left behind."""
         held = position(BTC, "5")
         refusal = refused(closes(plan(held))[0], Refusal.TOO_SMALL)
-        memory: Mapping[tuple[str, PositionSide], LegMemory] = {}
+        memory: Mapping[PositionKey, LegMemory] = {}
         for _ in range(5):
             memory = learn(memory, [refusal], seen(held), {BTC: rules(BTC)})
         assert not is_residue(held, memory)
@@ -242,7 +242,7 @@ class TestCloses:
     def test_what_has_grown_since_is_no_residue_any_more(self) -> None:
         """An engine goes on opening where we had given up."""
         small, grown = position(BTC, "0.01"), position(BTC, "5")
-        memory: Mapping[tuple[str, PositionSide], LegMemory] = {}
+        memory: Mapping[PositionKey, LegMemory] = {}
         for _ in range(5):
             memory = learn(memory, [refused(closes(plan(small))[0], Refusal.TOO_SMALL)], seen(small), {BTC: rules(BTC)})
         memory = learn(memory, [], seen(grown), {BTC: rules(BTC)})
@@ -285,7 +285,7 @@ class TestCloses:
 
     def test_protective_orders_in_the_way_are_cancelled_before_the_close_in_the_same_chain(self) -> None:
         """The close follows when the cancels have ended, and no other chain waits for them."""
-        memory = {(BTC, LONG): LegMemory(protective_in_the_way=True)}
+        memory = {PositionKey(BTC, LONG): LegMemory(protective_in_the_way=True)}
         target = order(BTC, "target", Side.SELL, reduce_only=True)
         planned = plan(position(BTC, "1"), target, stop(), memory=memory)
         (chain,) = planned.chains
@@ -295,7 +295,7 @@ class TestCloses:
 
     def test_the_protection_of_another_leg_is_never_in_the_way(self) -> None:
         """Hedge mode: only what stands for this leg goes before it."""
-        memory = {(BTC, LONG): LegMemory(protective_in_the_way=True)}
+        memory = {PositionKey(BTC, LONG): LegMemory(protective_in_the_way=True)}
         planned = plan(
             position(BTC, "1", LONG, hedged=True),
             position(BTC, "1", SHORT, hedged=True),
@@ -307,6 +307,20 @@ class TestCloses:
 
 
 class TestPrices:
+    def test_where_there_are_no_market_orders_the_first_one_has_a_price(self) -> None:
+        """And not that of the venue's own choice."""
+        book = {BTC: replace(rules(BTC), market_orders=False)}
+        (close,) = closes(plan(position(BTC, "1"), markets=book))
+        assert close.limit_price == Decimal("95.00")
+
+    def test_a_cross_and_an_isolated_position_of_one_market_are_two_legs(self) -> None:
+        """Each with its own memory and its own order ids."""
+        both = (position(BTC, "1"), position(BTC, "2", isolated=True))
+        memory = {PositionKey(BTC, LONG, isolated=True): LegMemory(price_level=1)}
+        cross, isolated = sorted(closes(plan(*both, memory=memory)), key=lambda step: step.contracts)
+        assert cross.client_order_id != isolated.client_order_id
+        assert (cross.limit_price, isolated.limit_price) == (None, Decimal("95.00"))
+
     @pytest.mark.parametrize(
         ("level", "side", "price"),
         [
@@ -322,13 +336,13 @@ class TestPrices:
     )
     def test_each_level_accepts_a_worse_price(self, level: int, side: PositionSide, price: str | None) -> None:
         """Market, then the account's slippage once, twice and four times, from the mark price of 100."""
-        memory = {(BTC, side): LegMemory(price_level=level)}
+        memory = {PositionKey(BTC, side): LegMemory(price_level=level)}
         (close,) = closes(plan(position(BTC, "1", side), memory=memory))
         assert close.limit_price == (None if price is None else Decimal(price))
 
     def test_without_a_mark_price_it_stays_a_market_order(self) -> None:
         """There is nothing to reckon a limit from."""
-        memory = {(BTC, LONG): LegMemory(price_level=2)}
+        memory = {PositionKey(BTC, LONG): LegMemory(price_level=2)}
         (close,) = closes(plan(position(BTC, "1", mark_price=None), memory=memory))
         assert close.limit_price is None
 

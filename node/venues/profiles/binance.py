@@ -6,27 +6,20 @@ Not covered: isolated margin, options, portfolio margin. Where the key opens the
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Any, Final
 
 from node.domain.flatten import Quote
 from node.domain.permission import Effect
 from node.domain.snapshot import Balance, MarketKind, MarketRules, OpenOrder, Position
 from node.domain.steps import (
-    BuyToRepay,
     CancelOrders,
-    CancelSymbol,
-    ClosePosition,
     ConvertAsset,
     Refusal,
-    RepayDebt,
-    SellSpot,
     SpotOrder,
     Step,
 )
-from node.errors import VenueAnswerUnknown
-from node.venues.call import Answer, Call, Ccxt, Judgement, Reply, Request
+from node.venues.call import Answer, Call, Ccxt, Judgement, KeyFacts, Reply, Request
 from node.venues.conversion import Offer
-from node.venues.lane import Budget
 from node.venues.layout import Layout, Slice, SliceReads
 from node.venues.markets import MarketBook
 from node.venues.options import VenueOptions
@@ -37,19 +30,11 @@ from node.venues.profiles import binance_judgements as judgements
 from node.venues.profiles import binance_streams as streams
 from node.venues.profiles import binance_wallets as wallets
 from node.venues.profiles.binance_effects import effect_of
-from node.venues.profiles.binance_layout import layout
 from node.venues.profiles.binance_refusals import CLOCK, refusal_of
+from node.venues.profiles.plain import PlainProfile, time_ms
 from node.venues.stream import Stream
-from node.venues.strict import decimal, row
+from node.venues.strict import Row, decimal, row
 
-_CANCELS: Final = (CancelOrders, CancelSymbol)
-#: What can be done where.
-_KINDS_OF_STEP: Final[Mapping[MarketKind, tuple[type, ...]]] = {
-    MarketKind.SPOT: (*_CANCELS, SellSpot, ConvertAsset),
-    MarketKind.MARGIN: (*_CANCELS, SellSpot, BuyToRepay, RepayDebt),
-    MarketKind.LINEAR: (*_CANCELS, ClosePosition),
-    MarketKind.INVERSE: (*_CANCELS, ClosePosition),
-}
 #: Rights of a key that open a part of Binance without a slice, by the names of GET apiRestrictions.
 _BEYOND: Final = (
     ("enableMargin", "margin"),  # the cross margin wallet: read where a slice is configured for it
@@ -57,56 +42,49 @@ _BEYOND: Final = (
     ("enableVanillaOptions", "options"),
     ("enablePortfolioMarginTrading", "portfolio margin"),
 )
-#: In which market the permission probe is made, if it is listed.
-_PROBE_SYMBOLS: Final = ("BTC/USDT:USDT", "BTC/USD:BTC", "BTC/USDT")
-#: When a venue's clock is off by more than this, the answer is no time.
-_TIMES_MS: Final = (1_000_000_000_000, 10_000_000_000_000)
 #: Longer than any ban of Binance's (three days).
 _LONGEST_S: Final = 7 * 86_400.0
 
 
-class BinanceProfile:
+class BinanceProfile(PlainProfile):
     """What is peculiar about Binance."""
 
-    budgets: Mapping[str, Budget] = calls.BUDGETS
-    unverified: tuple[str, ...] = ()
+    exchange = "binance"
+    #: Margin is read only where it is named: without a margin account there is nothing to read.
+    other_slices = ("margin",)
+    settle_coins = ("USDT", "USDC")
+    budgets = calls.BUDGETS
+    probe_id = calls.PROBE_ID
 
-    def layout(self, configured: Collection[str] | None) -> Layout:
-        """Slices are ``spot``, ``linear`` (or narrowed: ``linear:USDT``, ``linear:USDC``), ``inverse``, ``margin``."""
-        return layout(configured)
+    def objections(self, options: VenueOptions) -> list[str]:
+        """Portfolio margin has endpoints of its own, which are not used."""
+        faults = super().objections(options)
+        if options.options.get("portfolioMargin"):
+            faults.append(
+                "options.portfolioMargin: portfolio margin accounts are not covered: their positions and orders are"
+                " behind endpoints of their own"
+            )
+        return faults
 
-    def build(self, options: VenueOptions, session: object) -> Ccxt:
-        """ccxt's class without leverage brackets, currencies, margin pairs, broker ids or retries."""
-        # Not ccxt.pro: its requests over WebSockets would pass no gate.
-        from ccxt import async_support
+    def ccxt_options(self) -> dict[str, Any]:
+        """No leverage brackets, currencies, margin pairs or broker ids."""
+        return {
+            "fetchMargins": False,
+            "fetchCurrencies": False,
+            "crossMarginPairsData": [],
+            "isolatedMarginPairsData": [],
+            "recvWindow": 5000,
+            "warnOnFetchOpenOrdersWithoutSymbol": False,
+            "broker": dict.fromkeys(("spot", "margin", "future", "swap", "option", "inverse"), ""),
+        }
 
-        exchange = async_support.binance(
-            {
-                **options.credentials,
-                "session": session,
-                "timeout": int(options.request_timeout_s * 1000),
-                "options": {
-                    "fetchMargins": False,
-                    "fetchCurrencies": False,
-                    "crossMarginPairsData": [],
-                    "isolatedMarginPairsData": [],
-                    "recvWindow": 5000,
-                    "maxRetriesOnFailure": 0,
-                    "warnOnFetchOpenOrdersWithoutSymbol": False,
-                    "broker": dict.fromkeys(("spot", "margin", "future", "swap", "option", "inverse"), ""),
-                    **options.options,
-                },
-            }
-        )
-        exchange.has["fetchCurrencies"] = False
-        if options.sandbox:
-            # The testnet knows no futures; demo trading has all three.
-            exchange.enable_demo_trading(True)
-        return exchange
+    def to_sandbox(self, exchange: Ccxt) -> None:
+        """The testnet knows no futures; demo trading has all three."""
+        exchange.enable_demo_trading(True)
 
-    def market_call(self, kind: MarketKind) -> Call:
-        """GET exchangeInfo."""
-        return calls.market_call(kind)
+    def market_calls(self, kind: MarketKind) -> tuple[Call, ...]:
+        """GET exchangeInfo: everything at once."""
+        return (calls.market_call(kind),)
 
     def market_rules(self, exchange: Ccxt, kind: MarketKind, answer: Answer) -> tuple[MarketRules, ...]:
         """Filters as they are."""
@@ -146,15 +124,6 @@ class BinanceProfile:
     ) -> None:
         """Margin in use must be explained by what is listed."""
         wallets.corroborate(part, book, answer, positions, orders)
-
-    def obstacle(self, step: Step, part: Slice) -> str | None:
-        """Steps of another kind of wallet, and of nothing."""
-        if not isinstance(step, _KINDS_OF_STEP[part.kind]):
-            return f"{type(step).__name__} is nothing that can be done in {part.name!r}"
-        amounts = (getattr(step, name, None) for name in ("contracts", "quantity", "amount"))
-        if any(amount is not None and amount <= 0 for amount in amounts):
-            return f"{type(step).__name__} of nothing"
-        return "no order is named" if isinstance(step, CancelOrders) and not step.order_ids else None
 
     def accepted(self, step: Step, answer: Answer) -> Judgement:
         """Done only with the venue's own id or its word for "all cancelled"."""
@@ -254,22 +223,9 @@ class BinanceProfile:
         """User data streams, one a product."""
         return streams.streams(layout, sandbox=sandbox)
 
-    def probe(self, layout: Layout, books: Mapping[MarketKind, MarketBook]) -> tuple[Step, Call] | None:
-        """On a derivative market if the account has one: that is where the right to trade is missing most often."""
-        for part in sorted(layout.slices, key=lambda part: not part.derivative):
-            book = books.get(part.market_kind)
-            rules = list(book.by_symbol.values()) if book else []
-            usual = [rule for rule in rules if rule.symbol in _PROBE_SYMBOLS]
-            for rule in usual or [rule for rule in rules if rule.trading] or rules:
-                step = CancelOrders(
-                    slice=part.name,
-                    symbol=rule.symbol,
-                    market_id=rule.market_id,
-                    order_ids=(calls.PROBE_ID,),
-                    trigger=False,
-                )
-                return step, calls.probe_call(rule.market_id, part.kind)
-        return None
+    def probe_call(self, step: CancelOrders, kind: MarketKind) -> Call:
+        """By a client id."""
+        return calls.probe_call(step.market_id, kind)
 
     def clock_calls(self, layout: Layout) -> tuple[Call, ...]:
         """GET time on each host in use."""
@@ -282,24 +238,32 @@ class BinanceProfile:
 
     def venue_time_ms(self, answer: Answer) -> float:
         """``{"serverTime": 1499827319559}``."""
-        found = decimal(row(answer, "time"), "serverTime")
-        if not _TIMES_MS[0] < found < _TIMES_MS[1]:
-            raise VenueAnswerUnknown("serverTime is no time of this age")
-        return float(found)
+        return time_ms(decimal(row(answer, "time"), "serverTime"))
 
-    def rights_call(self) -> Call | None:
+    def key_calls(self) -> tuple[Call, ...]:
         """GET apiRestrictions."""
-        return calls.rights_call()
+        return (calls.rights_call(),)
 
-    def beyond(self, answer: Answer) -> tuple[str, ...]:
-        """Parts that the key may trade and this profile does not read."""
+    def key_facts(self, call: Call, answer: Answer) -> KeyFacts:
+        """Rights, and the parts that the key may trade."""
         rights = row(answer, "rights")
-        return tuple(name for right, name in _BEYOND if rights.get(right) is True)
+        trades = [rights.get(name) is True for name in ("enableSpotAndMarginTrading", "enableFutures")]
+        return KeyFacts(
+            may_trade=any(trades),
+            may_withdraw=_said(rights, "enableWithdrawals"),
+            bound_to_addresses=_said(rights, "ipRestrict"),
+            opens=tuple(name for right, name in _BEYOND if rights.get(right) is True),
+        )
 
 
 #: Headers that tell how much of the minute is gone.
 _USED_BY_ADDRESS: Final = "x-mbx-used-weight-1m"
 _USED: Final = {"sapi": "x-sapi-used-ip-weight-1m"}
+
+
+def _said(rights: Row, name: str) -> bool | None:
+    value = rights.get(name)
+    return value if isinstance(value, bool) else None
 
 
 def _number(text: str) -> bool:

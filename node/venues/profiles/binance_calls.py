@@ -17,7 +17,8 @@ from node.venues.call import Call
 from node.venues.lane import Budget, Charge
 from node.venues.layout import Slice, SliceReads
 from node.venues.profiles import binance_margin as margin
-from node.venues.profiles.binance_params import identity, plain, pricing
+from node.venues.profiles.binance_params import identity, pricing
+from node.venues.profiles.plain import plain
 
 #: REQUEST_WEIGHT per address and minute; orders per key. exchangeInfo's rateLimits, the stricter where pages differ.
 BUDGETS: Final = {

@@ -14,7 +14,7 @@ from node.errors import VenueAnswerUnknown
 from node.venues.call import Answer, Call, Judgement
 from node.venues.conversion import Offer
 from node.venues.lane import Charge
-from node.venues.profiles.binance_params import plain
+from node.venues.profiles.plain import plain
 from node.venues.strict import decimal, row, text
 
 _DONE: Final = Judgement(outcome=Outcome.DONE)

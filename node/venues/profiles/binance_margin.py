@@ -14,7 +14,8 @@ from node.domain.steps import BuyToRepay, CancelOrders, CancelSymbol, RepayDebt,
 from node.venues.call import Call
 from node.venues.lane import Charge
 from node.venues.layout import SliceReads
-from node.venues.profiles.binance_params import identity, plain, pricing
+from node.venues.profiles.binance_params import identity, pricing
+from node.venues.profiles.plain import plain
 
 _CROSS: Final = {"isIsolated": "FALSE"}
 #: Pages differ on what a repayment weighs (1500, 3000): the more cautious one.

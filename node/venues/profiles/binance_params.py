@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from node.venues.profiles.plain import plain
+
 
 def pricing(limit_price: Decimal | None) -> dict[str, str]:
     """At market, or at a price at once and never resting."""
@@ -15,8 +17,3 @@ def pricing(limit_price: Decimal | None) -> dict[str, str]:
 def identity(client_order_id: str) -> dict[str, str]:
     """By what the order can be asked after. RESULT answers after matching: the next read sees what it did."""
     return {"newClientOrderId": client_order_id, "newOrderRespType": "RESULT"}
-
-
-def plain(value: Decimal) -> str:
-    """The number's own digits, without an exponent."""
-    return format(value, "f")
