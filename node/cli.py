@@ -94,6 +94,8 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add(commands, "run", "carry out commands until SIGTERM", _run)
     _add_demo(commands)
     _add(commands, "check", "say everything that is wrong with a configuration", _check)
+    doctor = _add(commands, "doctor", "ask each venue whether its account could be closed right now", _doctor)
+    doctor.add_argument("accounts", nargs="*", metavar="ACCOUNT", help="ids or names; none means all")
     _add_send(commands)
     _add_status(commands)
     _add_operator_commands(commands)
@@ -228,6 +230,14 @@ def _check(options: Options, output: Output) -> int:
     from node.commands.check import check
 
     return check(config_path(options.config), output)
+
+
+def _doctor(options: Options, output: Output) -> int:
+    from node.commands.doctor import doctor
+    from node.observe.logging import configure_logging
+
+    configure_logging()
+    return doctor(config_path(options.config), options.accounts, output)
 
 
 def _send(options: Options, output: Output) -> int:

@@ -236,6 +236,8 @@ class AccountSettings(_Section):
     ca_file: Path | None = None
     local_address: Annotated[str, AfterValidator(ip_text)] | None = None
     sandbox: StrictBool = False
+    #: What is done about a key that may withdraw: a loud warning, or the account is degraded until it may not.
+    withdrawal_right: Literal["warn", "refuse"] = "warn"
     #: Handed to the ccxt class as they are.
     options: Annotated[dict[str, Any], AfterValidator(without_secrets)] = Field(default_factory=dict)
     flatten: FlattenSettings = FlattenSettings()

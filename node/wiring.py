@@ -142,6 +142,7 @@ def venue_options(account: AccountSettings, settings: Settings, credentials: dic
         local_address=account.local_address,
         sandbox=account.sandbox,
         options=account.options,
+        refuse_withdrawal=account.withdrawal_right == "refuse",
         market_cache_dir=settings.node.state_dir / "markets",
     )
 
@@ -152,21 +153,10 @@ def revealed_options(account: AccountSettings, settings: Settings, secrets: Secr
     return venue_options(account, settings, revealed)
 
 
-def actor(
-    account: AccountSettings,
-    settings: Settings,
-    venue: Venue,
-    *,
-    scribe: Scribe,
-    clock: Clock,
-    ledger: LockLedger,
-    journal: Journal,
-    telemetry: Telemetry,
-    on_guard: Callable[[AccountTerms, Document], None],
-) -> AccountActor:
-    """One account's actor with its terms."""
+def account_terms(account: AccountSettings, settings: Settings) -> AccountTerms:
+    """What the engine must know of an account."""
     execution = account.execution_with(settings.execution)
-    terms = AccountTerms(
+    return AccountTerms(
         account_id=account.id,
         name=account.name,
         owner=account.owner,
@@ -187,6 +177,22 @@ def actor(
             max_slippage=execution.max_slippage,
         ),
     )
+
+
+def actor(
+    account: AccountSettings,
+    settings: Settings,
+    venue: Venue,
+    *,
+    scribe: Scribe,
+    clock: Clock,
+    ledger: LockLedger,
+    journal: Journal,
+    telemetry: Telemetry,
+    on_guard: Callable[[AccountTerms, Document], None],
+) -> AccountActor:
+    """One account's actor with its terms."""
+    terms = account_terms(account, settings)
     context = AccountContext(
         terms=terms,
         venue=venue,

@@ -10,6 +10,7 @@ from uuid import UUID
 from node.domain.command import Command, CommandState, RejectCode, ReplyTo, Request
 from node.domain.flatten import Quote
 from node.domain.guard_mode import GuardMode
+from node.domain.key_facts import KeyFacts
 from node.domain.latency import Stopwatch
 from node.domain.lock import AccountLock
 from node.domain.result import Document
@@ -341,6 +342,24 @@ class Venue(Protocol):
 
     async def close(self) -> None:
         """Release connections."""
+
+
+class ExaminedVenue(Venue, Protocol):
+    """What a doctor asks besides."""
+
+    @property
+    def profiled(self) -> bool:
+        """Whether what is asked and understood was made for this venue."""
+
+    @property
+    def key_facts(self) -> KeyFacts | None:
+        """What the venue has said of the key; None while it has not."""
+
+    def warm_sockets(self) -> Mapping[str, int]:
+        """Per host, how many open connections wait for a request."""
+
+    def budget_left(self) -> Mapping[str, float]:
+        """What is left of each request budget, as a part of 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -166,6 +166,10 @@ class CcxtClient:
         """How long until the whole budget bears these calls once more."""
         return self._lane.respite_s((charge for call in calls for charge in call.charges), key=self._key)
 
+    def budget_left(self) -> dict[str, float]:
+        """What is left of each request budget, as a part of 1."""
+        return self._lane.left()
+
     def round_trip_ms(self) -> float | None:
         """Median of the last requests."""
         return statistics.median(self._round_trips_ms) if self._round_trips_ms else None

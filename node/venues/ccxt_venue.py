@@ -16,10 +16,10 @@ import structlog
 
 from node.clock import Clock, SystemClock
 from node.domain.flatten import Quote
+from node.domain.key_facts import KeyFacts
 from node.domain.snapshot import MarketKind, MarketRules, SliceSnapshot
 from node.domain.steps import Outcome, Refusal, SpotOrder, Step, StepResult
 from node.errors import VenueDenied, VenueError, VenueUnavailable
-from node.venues.call import KeyFacts
 from node.venues.ccxt_client import CcxtClient
 from node.venues.lane import background
 from node.venues.layout import Slice
@@ -55,6 +55,7 @@ class CcxtVenue:
         streams = profile.streams(self._layout, sandbox=options.sandbox)
         self._streams = Streams(self._client, pools.pool(options).session, streams)
         self._rules: tuple[int, dict[str, dict[str, MarketRules]]] = (-1, {})
+        self._pool = pools.pool(options)
         #: What the venue has said of the key, once it was asked.
         self.key_facts: KeyFacts | None = None
 
@@ -207,6 +208,19 @@ class CcxtVenue:
         """Median of the last requests."""
         return self._client.round_trip_ms()
 
+    @property
+    def profiled(self) -> bool:
+        """Whether what is asked and understood was made for this venue."""
+        return self._profile.made_for_it
+
+    def warm_sockets(self) -> Mapping[str, int]:
+        """Per host, how many open connections wait for a request."""
+        return self._pool.idle_sockets()
+
+    def budget_left(self) -> Mapping[str, float]:
+        """What is left of each request budget, as a part of 1."""
+        return self._client.budget_left()
+
     def clock_offset_ms(self) -> float | None:
         """Venue's clock less ours."""
         return self._client.offset_ms
@@ -229,7 +243,8 @@ class CcxtVenue:
         of a venue has it.
 
         Raises:
-            VenueError: the account's kind is another, or (where there are several) could not be learnt.
+            VenueError: the account's kind is another, or (where there are several) could not be learnt; or the key may
+                withdraw, and configuration says that it must not.
         """
         expected = self._profile.account
         try:
@@ -239,6 +254,10 @@ class CcxtVenue:
             if expected is not None:
                 raise
             return
+        if self.key_facts.may_withdraw:
+            log.error("key_may_withdraw", exchange=self._options.exchange)
+            if self._options.refuse_withdrawal:
+                raise VenueDenied("the key may withdraw, and configuration refuses such keys: take the right from it")
         found = self.key_facts.account
         if expected is not None and found != expected:
             raise VenueDenied(

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from node.clock import Clock
-from node.engine.ports import Venue
 from node.errors import ConfigError
 from node.venues.options import VenueOptions
 from node.venues.profile import Profile
 from node.venues.profiles.binance import BinanceProfile
 
 if TYPE_CHECKING:
+    from node.venues.ccxt_venue import CcxtVenue
     from node.venues.pool import Pools
 
 #: A venue is one line here.
@@ -39,7 +39,7 @@ def check(options: VenueOptions) -> list[str]:
     return faults
 
 
-def build(options: VenueOptions, pools: Pools, *, clock: Clock | None = None) -> Venue:
+def build(options: VenueOptions, pools: Pools, *, clock: Clock | None = None) -> CcxtVenue:
     """The venue of one account, not yet armed. Call it inside the running event loop.
 
     Raises:

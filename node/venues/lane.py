@@ -166,6 +166,9 @@ class _Account:
     closed_until_ns: int = 0
     #: Background only.
     paused_until_ns: int = 0
+    #: What the venue has last said to be used, and when.
+    told_used: int = 0
+    told_ns: int = 0
     #: Background requests that have not been sent, the oldest first.
     queue: list[_Turn] = field(default_factory=list)
 
@@ -273,12 +276,24 @@ class Lane:
         account = self._accounts.get(bucket)
         if account is None:
             return
+        account.told_used, account.told_ns = used, self.clock_ns()
         # Whatever part of the interval is over, one whole interval is long enough.
         until_ns = self.clock_ns() + int(account.budget.interval_s * 1e9)
         if used >= account.budget.units * STAND_BACK_AT:
             account.paused_until_ns = max(account.paused_until_ns, until_ns)
         if used >= account.budget.units * NEARLY_SPENT_AT:
             account.spent_until_ns = max(account.spent_until_ns, until_ns)
+
+    def left(self) -> dict[str, float]:
+        """What is left of each budget that was used, as a part of 1: the less of our own count and the venue's."""
+        now_ns, least = self.clock_ns(), dict[str, float]()
+        for name, account in self._accounts.items():
+            ours = account.whole.tokens(now_ns) / account.budget.units
+            fresh = now_ns < account.told_ns + int(account.budget.interval_s * 1e9)
+            told = 1 - account.told_used / account.budget.units if fresh and account.told_used else 1.0
+            bucket = name.partition("#")[0]
+            least[bucket] = max(0.0, min(ours, told, least.get(bucket, 1.0)))
+        return least
 
     def closed_for_s(self, bucket: str) -> float:
         """How long the venue wants nothing from this address; 0 if it is open."""

@@ -34,6 +34,8 @@ class VenueOptions:
     sandbox: bool = False
     #: Handed to the ccxt class, except for ``ACCOUNT``.
     options: Mapping[str, Any] = field(default_factory=dict)
+    #: An account whose key may withdraw is degraded. (Commands are carried out all the same: they make risk smaller.)
+    refuse_withdrawal: bool = False
     #: Where the venue's markets are kept between starts; None: nowhere.
     market_cache_dir: Path | None = None
     #: From handing a request to its connection to the last byte of the answer.

@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from node.domain.flatten import Quote
+from node.domain.key_facts import KeyFacts
 from node.domain.permission import Effect
 from node.domain.snapshot import Balance, MarketKind, MarketRules, OpenOrder, Position
 from node.domain.steps import ConvertAsset, SpotOrder, Step
-from node.venues.call import Answer, Call, Ccxt, Judgement, KeyFacts, Reply, Request
+from node.venues.call import Answer, Call, Ccxt, Judgement, Reply, Request
 from node.venues.conversion import Offer
 from node.venues.lane import Budget
 from node.venues.layout import Layout, Slice, SliceReads
@@ -24,6 +25,10 @@ class Profile(Protocol):
     @property
     def credentials(self) -> tuple[str, ...]:
         """What a key consists of, in ccxt's words."""
+
+    @property
+    def made_for_it(self) -> bool:
+        """Whether the profile knows its venue, or relies on what ccxt has in common for all."""
 
     @property
     def budgets(self) -> Mapping[str, Budget]:

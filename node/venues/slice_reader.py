@@ -10,9 +10,10 @@ from typing import Any, Final, TypeVar
 from node.clock import Clock
 from node.concurrency import together
 from node.domain.flatten import Quote
+from node.domain.key_facts import KeyFacts
 from node.domain.snapshot import MarketKind, MarketRules, OpenOrder, Position, SliceSnapshot
 from node.errors import VenueAnswerUnknown, VenueError
-from node.venues.call import Answer, Call, KeyFacts
+from node.venues.call import Answer, Call
 from node.venues.ccxt_client import CcxtClient
 from node.venues.layout import Slice
 from node.venues.markets import MarketBook, MarketShelf

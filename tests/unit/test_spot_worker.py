@@ -400,6 +400,12 @@ def verdicts(worker: SpotWorker) -> dict[str, bool]:
     return {each.balance.asset: each.balance.asset in state.refused_assets for each in state.holdings}
 
 
+def waited_for(venue: TimedVenue) -> bool:
+    """Whether bitcoin was sold, and the wallet read, before what brings bitcoin was."""
+    sold, brought = venue.log.index("SellSpot BTC/USDT ended"), venue.log.index("SellSpot WAN/BTC")
+    return "read" in venue.log[sold:brought]
+
+
 class TestRepayments:
     def owing(self) -> TimedVenue:
         """Two ether are owed and held."""
@@ -436,6 +442,7 @@ class TestRepayments:
         async with flattening(venue) as worker:
             await until(lambda: len(venue.steps) == 2)
             assert asyncio.get_running_loop().time() - began_s >= LATE_NS / 1e9
+            assert venue.log.count("read") <= 16, "with pauses between them"
             await until(lambda: settled(worker))
         assert venue.balances == []
 
@@ -627,6 +634,14 @@ class TestLockedBalances:
         assert venue.log == ["read", "read"] * (spot_worker.LOCKED_LOOKS_MAX + 1)
 
     @in_no_time
+    async def test_are_the_only_ones_that_are_looked_at_again(self) -> None:
+        """Dust stays what it is."""
+        venue = timed(spot_venue(*wallet(ETH="0.00001")))
+        async with flattening(venue) as worker:
+            await until(lambda: settled(worker))
+        assert venue.log == ["read", "read"]
+
+    @in_no_time
     async def test_that_an_order_holds_are_no_looks_wasted_on(self) -> None:
         """It is cancelled first, however often the venue is too busy for that; the delay comes after it."""
         venue = timed(spot_venue(*self.held()))
@@ -703,17 +718,22 @@ class TestHindrances:
             await until(lambda: settled(worker))
             assert verdicts(worker) == {}
 
-    @in_no_time
-    async def test_are_over_when_an_order_is_taken(self) -> None:
+    @pytest.mark.parametrize("refusal", [Refusal.OTHER, Refusal.MARKET_CLOSED])
+    def test_are_over_when_an_order_is_taken(self, refusal: Refusal) -> None:
         """What brings the coin waits for its sale again."""
-        venue = self.refusing(Refusal.OTHER, "BTC", times=1)
-        async with flattening(venue) as worker:
-            await until(lambda: settled(worker))
-            venue.balances = wallet(BTC="0.5", WAN="500", USDT="1")
-            done = len(orders(venue))
-            worker.recheck()
-            await until(lambda: len(orders(venue)) > done and settled(worker))
-        assert [asset for asset, _ in orders(venue)][done:] == ["BTC", "WAN", "BTC"]
+
+        @in_no_time
+        async def sell() -> None:
+            venue = self.refusing(refusal, "BTC", times=1)
+            async with flattening(venue) as worker:
+                await until(lambda: settled(worker))
+                venue.balances = wallet(BTC="0.4", WAN="400", USDT="1")
+                venue.log.clear()
+                worker.recheck()
+                await until(lambda: "SellSpot WAN/BTC" in venue.log)
+            assert waited_for(venue)
+
+        sell()
 
     @in_no_time
     async def test_of_a_repayment_say_nothing_about_a_sale(self) -> None:
@@ -725,8 +745,29 @@ class TestHindrances:
             assert verdicts(worker) == {"BTC": True}
             venue.balances = [Balance(slice=SPOT, asset="BTC", free=Decimal(2), debt=Decimal(1)), *wallet(WAN="500")]
             worker.recheck()
-            await until(lambda: len(orders(venue)) >= 3)
-        assert [asset for asset, _ in orders(venue)] == ["BTC", "WAN", "BTC"]
+            await until(lambda: "SellSpot WAN/BTC" in venue.log)
+        assert waited_for(venue)
+
+    @in_no_time
+    async def test_of_a_sale_do_not_keep_a_residue_waiting_for_what_it_would_bring(self) -> None:
+        """That may never come: the venue converts what there is."""
+        venue = self.refusing(Refusal.MARKET_CLOSED, "WAN")
+        venue.balances, venue.converting = wallet(BTC="0.00005", WAN="500"), True
+        async with flattening(venue):
+            await until(lambda: "ConvertAsset BTC ended" in venue.log)
+        assert "SellSpot WAN/BTC" in venue.log
+
+
+class TestConversions:
+    @in_no_time
+    async def test_wait_for_what_is_still_to_come_of_the_coin(self) -> None:
+        """Only once is it asked for; with more of it an order may do."""
+        venue = timed(spot_venue(*wallet(BTC="0.00005", WAN="500")))
+        venue.converting = True
+        async with flattening(venue) as worker:
+            await until(lambda: settled(worker))
+        assert orders(venue) == [("WAN", Decimal(500)), ("BTC", Decimal("0.00505"))]
+        assert venue.calls["ConvertAsset"] == 0
 
 
 class TestBudget:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from node.domain.flatten import Quote
+from node.domain.key_facts import KeyFacts
 from node.domain.permission import Effect
 from node.domain.snapshot import Balance, MarketKind, MarketRules, OpenOrder, Position
 from node.domain.steps import (
@@ -18,7 +19,7 @@ from node.domain.steps import (
     SpotOrder,
     Step,
 )
-from node.venues.call import Answer, Call, Ccxt, Judgement, KeyFacts, Reply, Request
+from node.venues.call import Answer, Call, Ccxt, Judgement, Reply, Request
 from node.venues.conversion import Offer
 from node.venues.layout import Layout, Slice, SliceReads
 from node.venues.markets import MarketBook

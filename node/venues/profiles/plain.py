@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
+from node.domain.key_facts import KeyFacts
 from node.domain.permission import Effect
 from node.domain.snapshot import MarketKind, MarketRules, OpenOrder, Position, PositionSide
 from node.domain.steps import (
@@ -19,7 +20,7 @@ from node.domain.steps import (
     Step,
 )
 from node.errors import VenueAnswerUnknown
-from node.venues.call import Answer, Call, Ccxt, Judgement, KeyFacts, Reply, Request
+from node.venues.call import Answer, Call, Ccxt, Judgement, Reply, Request
 from node.venues.conversion import Offer
 from node.venues.lane import Budget
 from node.venues.layout import Layout, Slice, resolve
@@ -59,6 +60,7 @@ class PlainProfile:
     accounts: ClassVar[tuple[str, ...]] = ()
     #: Whether there is a test environment that ccxt knows.
     sandboxes: ClassVar[bool] = True
+    made_for_it: bool = True
     budgets: Mapping[str, Budget] = {}
     unverified: tuple[str, ...] = ()
     #: The id of an order that cannot exist.
