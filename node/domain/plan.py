@@ -128,8 +128,10 @@ def plan_slice(
         chains.append((in_the_way, closes) if in_the_way else (closes,))
     for symbol, resting in sorted(by_symbol.items()):
         steps: Stage
-        if fresh and _spot(rules.get(symbol)) and not any(each.symbol == symbol for each in held):
-            steps = tuple(_sweep(resting))  # nothing there can protect anything
+        market = rules.get(symbol)
+        if fresh and _spot(market) and not any(each.symbol == symbol for each in held):
+            # Nothing there can protect anything.
+            steps = tuple(_sweep(resting) if market is None or market.sweeps else cancels(resting))
         else:
             certain = fresh and not snapshot.positions_doubtful
             # What cannot be closed is still held, and keeps its protection.

@@ -62,6 +62,8 @@ class MarketRules:
     trading: bool = True
     #: False: there are no market orders, and every order names a price.
     market_orders: bool = True
+    #: False: the venue cannot cancel all orders of a market in one request, and each is named.
+    sweeps: bool = True
 
 
 class PositionKey(NamedTuple):

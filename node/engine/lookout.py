@@ -72,7 +72,6 @@ class Lookout:
             self._failures += 1
             self._view.note_failure(self.name, error)
             return seen  # without orders and balances: nobody may take it for a whole read
-        self._hint.clear()
         self._failures = 0
         now_ns = self._clock.monotonic_ns()
         self.measured_s, self._since_ns = round((now_ns - self._since_ns) / 1e9, 1), now_ns
@@ -90,7 +89,7 @@ class Lookout:
 
     async def _patiently(self) -> SliceSnapshot:
         if self._may_hurry():
-            return await self._venue.read_slice(self.name)
+            return await self._at_once()
         with self._view.background():
             read = asyncio.create_task(self._venue.read_slice(self.name), name=f"guard-look:{self.name}")
         hint = asyncio.create_task(self._hint.wait(), name=f"guard-hint:{self.name}")
@@ -102,7 +101,16 @@ class Lookout:
             for task in (read, hint):
                 task.cancel()
             await asyncio.gather(read, hint, return_exceptions=True)
-        return await self._venue.read_slice(self.name)
+        return await self._at_once()
+
+    async def _at_once(self) -> SliceSnapshot:
+        """What is told from now on is for the next look; what was told stays told if this one fails."""
+        self._hint.clear()
+        try:
+            return await self._venue.read_slice(self.name)
+        except BaseException:
+            self._hint.set()
+            raise
 
     def _may_hurry(self) -> bool:
         return self._hint.is_set() and self._venue.respite_s(self.name) == 0

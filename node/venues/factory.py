@@ -54,6 +54,13 @@ def build(options: VenueOptions, pools: Pools, *, clock: Clock | None = None) ->
 
 
 def _profile(options: VenueOptions) -> Profile:
-    if options.exchange not in _PROFILES:
-        raise ConfigError([f"exchange: {options.exchange!r} has no profile; there are {', '.join(supported())}"])
-    return _PROFILES[options.exchange](options)
+    if options.exchange in _PROFILES:
+        return _PROFILES[options.exchange](options)
+    from node.venues.profiles import generic
+
+    if not generic.known(options.exchange):
+        others = "any other id of ccxt's is read by what ccxt has in common for all"
+        raise ConfigError(
+            [f"exchange: there is no {options.exchange!r}; with a profile: {', '.join(supported())}; {others}"]
+        )
+    return generic.GenericProfile(options)

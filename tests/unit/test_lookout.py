@@ -233,7 +233,6 @@ class TestHints:
         await watch.lookout.read()
         assert watch.venue.patient == [False, False]
 
-    @pytest.mark.xfail(strict=True, reason="whatever was told before a look has ended counts as seen")
     @in_no_time
     async def test_that_comes_during_a_hurried_look_is_not_answered_by_it(self) -> None:
         """The venue may have answered before it happened: the next one hurries, too."""
@@ -246,7 +245,6 @@ class TestHints:
         await watch.lookout.read()
         assert watch.venue.patient == [False, False, True]
 
-    @pytest.mark.xfail(strict=True, reason="whatever was told before a look has ended counts as seen")
     @in_no_time
     async def test_that_comes_during_a_look_that_goes_on_is_not_answered_by_it(self) -> None:
         """As soon as the budget bears it there is another, which waits for nothing."""

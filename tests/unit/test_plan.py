@@ -313,6 +313,13 @@ class TestPrices:
         (close,) = closes(plan(position(BTC, "1"), markets=book))
         assert close.limit_price == Decimal("95.00")
 
+    def test_where_nothing_can_be_swept_orders_are_named(self) -> None:
+        """On spot, where a whole market would be swept otherwise."""
+        resting = (order("SOL/USDT", "a"), order("SOL/USDT", "b"))
+        listed = rules("SOL/USDT")
+        assert swept(plan(*resting)) == {("SOL/USDT", False)}
+        assert cancelled(plan(*resting, markets={"SOL/USDT": replace(listed, sweeps=False)})) == {"a", "b"}
+
     def test_a_cross_and_an_isolated_position_of_one_market_are_two_legs(self) -> None:
         """Each with its own memory and its own order ids."""
         both = (position(BTC, "1"), position(BTC, "2", isolated=True))

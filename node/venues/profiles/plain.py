@@ -272,7 +272,7 @@ def listed_rules(market: Mapping[str, Any], kind: MarketKind, **own: Any) -> Mar
         VenueAnswerUnknown: it is no such market.
     """
     limits, precision = market.get("limits") or {}, market.get("precision") or {}
-    amount, cost = limits.get("amount") or {}, limits.get("cost") or {}
+    amount, cost, at_market = (limits.get(name) or {} for name in ("amount", "cost", "market"))
     if not all(isinstance(market.get(name), str) for name in ("symbol", "id", "base", "quote")):
         raise VenueAnswerUnknown("a market without a name")
     values: dict[str, Any] = {
@@ -285,7 +285,7 @@ def listed_rules(market: Mapping[str, Any], kind: MarketKind, **own: Any) -> Mar
         "contract_size": _number(market.get("contractSize")) or Decimal(1),
         "quantity_step": _number(precision.get("amount")),
         "quantity_min": _number(amount.get("min")),
-        "market_quantity_max": _number(amount.get("max")),
+        "market_quantity_max": _number(at_market.get("max")) or _number(amount.get("max")),
         "limit_quantity_max": _number(amount.get("max")),
         "notional_min": _number(cost.get("min")),
         "notional_max": _number(cost.get("max")),
