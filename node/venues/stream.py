@@ -18,6 +18,8 @@ class Heard:
     confirmed: bool = False
     #: Messages to send because of it.
     reply: tuple[str, ...] = ()
+    #: Messages to send because of it that need the account's key: a login by challenge.
+    signed: Callable[[Ccxt], tuple[str, ...]] | None = None
     #: Nothing more will come, and why: open the stream anew.
     over: str | None = None
 

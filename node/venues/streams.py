@@ -186,7 +186,8 @@ class _Conversation:
             heard = self._understood(message) if message is not None else Heard()
             self._confirmed = self._confirmed or heard.confirmed
             yield heard
-            for text in heard.reply:
+            signed = heard.signed(self._client.ccxt) if heard.signed is not None else ()
+            for text in (*heard.reply, *signed):
                 await self._socket.send_str(text)
             if heard.over is not None:
                 raise StreamOver(heard.over)

@@ -227,6 +227,18 @@ class TestLoop:
             assert venue.said == ["hello"]
         assert not streams.telling("one")
 
+    async def test_a_challenge_is_answered_with_the_accounts_key(self) -> None:
+        """What a message says is a matter of the message alone; the key is the client's."""
+
+        def challenged(message: Any) -> Heard:
+            return Heard(reply=("first",), signed=lambda exchange: (f"{message['challenge']} {exchange.apiKey}",))
+
+        async with streaming(says({"challenge": "42"}), hear=challenged) as (_, venue, _listener):
+            async with asyncio.timeout(PATIENCE_S):
+                while len(venue.said) < 3:
+                    await asyncio.sleep(0.005)
+            assert venue.said == ["hello", "first", f"42 {CREDENTIALS['apiKey']}"]
+
     async def test_a_change_is_named_and_a_burst_of_them_once(self) -> None:
         """Whoever looks late looks once."""
         async with streaming(says(CONFIRMED, *[{"changed": ["two"]}] * 50, {"changed": ["one"]})) as (_, _, listener):
