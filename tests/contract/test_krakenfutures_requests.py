@@ -80,7 +80,7 @@ STEPS: dict[str, tuple[Step, str, dict[str, str]]] = {
 
 
 def authent(sent: Sent, path: str) -> str:
-    """As documented in guides/futures-rest: post data and endpoint path, hashed, then signed with the decoded secret."""
+    """By guides/futures-rest: post data and endpoint path, hashed, then signed with the decoded secret."""
     hashed = hashlib.sha256((sent.raw + path).encode()).digest()
     return base64.b64encode(hmac.new(base64.b64decode(CREDENTIALS["secret"]), hashed, hashlib.sha512).digest()).decode()
 

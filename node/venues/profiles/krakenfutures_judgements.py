@@ -69,7 +69,8 @@ def accepted(step: Step, answer: Answer) -> Judgement:
     """What an answer without an error says."""
     document = row(answer, "answer")
     if document.get("result") != "success":
-        return NOT_UNDERSTOOD
+        # ccxt overlooks errors that are named in the list of them alone.
+        return refused(reply(200, document)) or NOT_UNDERSTOOD
     if isinstance(step, ClosePosition):
         return _of_order(row(document.get("sendStatus"), "sendStatus"))
     if isinstance(step, CancelSymbol):
