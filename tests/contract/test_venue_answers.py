@@ -349,3 +349,12 @@ async def test_a_refused_timestamp_has_the_clock_measured_on_that_host() -> None
             await venue.read_positions("inverse")
         assert fetch.lines[-1] == ("GET", "dapi.binance.com", "/dapi/v1/time")
         assert venue.clock_offset_ms() is not None
+
+
+async def test_a_refusal_is_the_venues_word_whatever_the_status_line_says() -> None:
+    """Some venues answer everything with 200: that they have refused is understood."""
+    async with recorded_venue() as (venue, fetch):
+        fetch.default = error(-1121, "Invalid symbol.", 200)
+        with pytest.raises(VenueError) as raised:
+            await venue.read_positions("linear")
+        assert type(raised.value) is VenueError
