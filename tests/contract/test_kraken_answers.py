@@ -368,7 +368,8 @@ class TestMarkets:
         names = {"XXBTZUSD": "XBTUSD", "XETHXXBT": "ETHXBT", "USDTZUSD": "USDTUSD", "XBTUSDT": "XBTUSDT"}
         for name, other in names.items():
             assert rules_of(book, name) is rules_of(book, other) is book.by_id[name]
-        assert rules_of(book, "XBTEUR") is rules_of(book, "") is None
+        for stranger in ("XBTEUR", "BTUSDT", ""):
+            assert rules_of(book, stranger) is None
         both = MarketBook([*book.by_id.values(), rules("B/U", "XBTUSD", MarketKind.SPOT)])
         assert rules_of(both, "XBTUSD") is both.by_id["XBTUSD"]
 
@@ -757,6 +758,7 @@ class TestStream:
         assert hear({**confirmed, "result": {"channel": "balances"}}) == Heard()
         refused = hear({"method": "subscribe", "success": False, "error": "EGeneral:Permission denied"})
         assert "Permission denied" in (refused.over or "")
+        assert hear({"method": "subscribe"}).over is not None
         for channel in ("executions", "balances"):
             assert hear({"channel": channel, "type": "update", "data": [{}]}) == Heard(changed=("spot",))
             assert hear({"channel": channel, "type": "snapshot", "data": []}) == Heard()

@@ -243,10 +243,13 @@ class TestWallets:
     async def test_wallets_of_one_coin(self) -> None:
         """Contracts in them are no coins."""
         found = accounts(
-            fi_xbtusd=margin_wallet("xbt", af=100.5, FI_XBTUSD_171215="0", xbt="141.25", xrp="3"),
+            fi_xbtusd=margin_wallet("xbt", af=100.5, FI_XBTUSD_171215="0", xbt="141.25", xrp="300"),
             fi_ethusd=margin_wallet("eth", af=0, eth="0.0"),
         )
-        assert await balances_of("inverse", found) == {"BTC": (Decimal("100.5"), Decimal("40.75"), 0), "XRP": (3, 0, 0)}
+        assert await balances_of("inverse", found) == {
+            "BTC": (Decimal("100.5"), Decimal("40.75"), 0),
+            "XRP": (300, 0, 0),
+        }
         assert await balances_of("linear", found) == {}
 
     @pytest.mark.parametrize(
