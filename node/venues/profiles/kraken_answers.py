@@ -27,9 +27,14 @@ _IN_THE_BOOK: Final = ("limit", "market", "iceberg", "settle-position")
 _SPENDABLE: Final = ".F"
 #: In which a limit order may be executed at once.
 _TRADING: Final = ("online", "limit_only")
-#: How old names begin: X for coins, Z for money. XXBT is XBT, ZUSD is USD.
-_PREFIXES: Final = ("X", "Z")
-_OLD_NAME: Final = 4
+#: Coins and moneys of the first years have names with an X or a Z before them, in names of pairs too; newer ones do not
+#: (https://support.kraken.com/hc/en-us/articles/360001206766, and ccxt's table).
+_OLD_NAMES: Final = frozenset(
+    (
+        *("XETC", "XETH", "XICN", "XLTC", "XMLN", "XREP", "XXBT", "XXDG", "XXLM", "XXMR", "XXRP", "XZEC"),
+        *("ZAUD", "ZCAD", "ZEUR", "ZGBP", "ZJPY", "ZUSD"),
+    )
+)
 
 
 def result(answer: Answer, what: str) -> Row:
@@ -195,10 +200,10 @@ def rules_of(book: MarketBook, name: str) -> MarketRules | None:
 
 @lru_cache(maxsize=8192)
 def other_names(market_id: str) -> frozenset[str]:
-    """What a pair may be called besides: its coins' names without the X or Z that old ones begin with."""
+    """What a pair is called besides: its coins' names without the X or Z that old ones begin with."""
     halves = ((market_id[:at], market_id[at:]) for at in range(2, len(market_id) - 1))
     return frozenset(_short(base) + _short(quote) for base, quote in halves) - {market_id}
 
 
 def _short(coin: str) -> str:
-    return coin[1:] if len(coin) == _OLD_NAME and coin.startswith(_PREFIXES) else coin
+    return coin[1:] if coin in _OLD_NAMES else coin
