@@ -1,8 +1,8 @@
 """What an account holds, in Hyperliquid's JSON.
 
-Sources: "Perpetuals" and "Spot" of the info endpoint's documentation; recorded answers of hyperliquid-python-sdk's tests.
-Every dex has a state of its own. The dexs here share their collateral (the account's "dex abstraction" is on), so that a
-builder's dex holds just what its positions need.
+Sources: "Perpetuals" and "Spot" of the info endpoint's documentation; recorded answers of hyperliquid-python-sdk's
+tests. Every dex has a state of its own. The dexs here share their collateral (the account's "dex abstraction" is on),
+so that a builder's dex holds just what its positions need.
 """
 
 from __future__ import annotations
@@ -29,21 +29,16 @@ def clearinghouse_state(
     positions = [] if account is None else _positions(state, account, dex, hidden)
     used = sum((_margin(state, account, position) for position in positions), ZERO) if account is not None else ZERO
     profit = sum((_profit(state, position) for position in positions), ZERO)
-    value = sum((abs(_value(state, position)) for position in positions), ZERO)
     total, free = used, ZERO
     collateral = next(each.collateral for each in DEXS if each.name == dex)
     if account is not None and not dex:
         total = account.balance(Product.LINEAR, collateral).total + profit
         free = max(ZERO, available_margin(account, Product.LINEAR, collateral, state.core.listing))
-    summary = {
-        "accountValue": number(total, SIX_PLACES),
-        "totalNtlPos": number(value, SIX_PLACES),
-        "totalRawUsd": number(total - sum((_value(state, p) for p in positions), ZERO), SIX_PLACES),
-        "totalMarginUsed": number(used, SIX_PLACES),
-    }
+    cross = [each for each in positions if account is not None and not account.position_settings(each.market).isolated]
+    apart = used - (sum((_margin(state, account, each) for each in cross), ZERO) if account is not None else ZERO)
     return {
-        "marginSummary": summary,
-        "crossMarginSummary": summary,
+        "marginSummary": _summary(state, positions, total, used),
+        "crossMarginSummary": _summary(state, cross, total - apart, used - apart),
         "crossMaintenanceMarginUsed": number(used / 2, SIX_PLACES),
         "withdrawable": number(free, SIX_PLACES),
         "assetPositions": [_position(state, account, position) for position in positions] if account else [],
@@ -66,6 +61,16 @@ def spot_state(account: Account | None, *, hidden: bool = False) -> dict[str, An
             for asset, balance in wallet.items()
             if balance.total
         ]
+    }
+
+
+def _summary(state: VenueState, positions: list[Position], total: Decimal, used: Decimal) -> dict[str, str]:
+    values = [_value(state, position) for position in positions]
+    return {
+        "accountValue": number(total, SIX_PLACES),
+        "totalNtlPos": number(sum((abs(value) for value in values), ZERO), SIX_PLACES),
+        "totalRawUsd": number(total - sum(values, ZERO), SIX_PLACES),
+        "totalMarginUsed": number(used, SIX_PLACES),
     }
 
 

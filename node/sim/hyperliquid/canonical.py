@@ -66,6 +66,6 @@ def _in_order(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, An
     return {name: values[name] for name in names if name in values}
 
 
-def _number(text: Any) -> Any:
+def _number(text: object) -> object:
     value = decimal(text)
     return text if value is None else plain(value)

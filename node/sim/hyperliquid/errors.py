@@ -1,11 +1,11 @@
 """Hyperliquid's words for trouble.
 
-A refused action is HTTP 200 with ``{"status":"err","response":text}``; what is wrong with one order or cancel of a batch
-stands in that one's place among the ``statuses`` of an answer that says ``ok``, with the asset's number behind it. What
-cannot be read at all is HTTP 422 and plain text; an overloaded server answers 5xx.
+A refused action is HTTP 200 with ``{"status":"err","response":text}``; what is wrong with one order or cancel of a
+batch stands in that one's place among the ``statuses`` of an answer that says ``ok``, with the asset's number behind
+it. What cannot be read at all is HTTP 422 and plain text; an overloaded server answers 5xx.
 
-Sources: "Error responses" and "Rate limits and user limits" of the documentation; the error table of ccxt 4.5.90; for the
-exact texts of nonces, budgets and batches, published transcripts of the test network (MarcosACH/tickwright,
+Sources: "Error responses" and "Rate limits and user limits" of the documentation; the error table of ccxt 4.5.90; for
+the exact texts of nonces, budgets and batches, published transcripts of the test network (MarcosACH/tickwright,
 ``docs/research``). Where no transcript was found the text is marked as assumed.
 """
 

@@ -156,8 +156,8 @@ class HyperliquidFrontEnd:
             return _refused(HyperliquidError(self.state.budgets[account].exhausted), reason.value)
         return self._refused_batch(request.signed, reason)
 
-    def rate_limited(self, request: WireRequest, retry_after_s: float) -> WireAnswer:
-        """429, with ``null``."""
+    def rate_limited(self, _request: WireRequest, _retry_after_s: float) -> WireAnswer:
+        """429, with ``null``; how long to wait is not said."""
         return WireAnswer(status=429, body=b"null", code=429)
 
     def ban(self, retry_after_s: float) -> WireAnswer:
@@ -172,7 +172,7 @@ class HyperliquidFrontEnd:
         for budget in self.state.budgets.values():
             budget.used = min(budget.used, budget.cap // 2)
 
-    def _carry_out(self, request: HyperliquidRequest, effects: Effects, order_ids: list[int]) -> Any:
+    def _carry_out(self, request: HyperliquidRequest, effects: Effects, order_ids: list[int]) -> object:
         if request.fault is not None:
             raise request.fault
         if request.document is None:
@@ -184,7 +184,7 @@ class HyperliquidFrontEnd:
         response = exchange.carry_out(self.state, request.signed, effects, order_ids)
         return {"status": "ok", "response": response}
 
-    def _post(self, kind: str, payload: Mapping[str, Any]) -> Any:
+    def _post(self, kind: str, payload: Mapping[str, Any]) -> object:
         """A request that came over the stream."""
         self.state.cancel_due()
         if kind == "info":
@@ -241,7 +241,7 @@ class HyperliquidFrontEnd:
                 statuses.append({"error": f"{NOT_FOUND_OR_ENDED} asset={asset}"})
             elif market is not None:
                 listing = self.state.core.listing(market)
-                error = of_order(reason, int(asset), bid=str(listing.bid), ask=str(listing.ask))
+                error = of_order(reason, self.state.asset(market), bid=str(listing.bid), ask=str(listing.ask))
                 statuses.append({"error": error.message})
         if not statuses:
             return _refused(HyperliquidError(f"Action refused: {reason.value}"), reason.value)
@@ -281,7 +281,7 @@ def _wires(action: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [wire for wire in wires if isinstance(wire, dict)]
 
 
-def _asset(wire: Mapping[str, Any]) -> Any:
+def _asset(wire: Mapping[str, Any]) -> object:
     return wire.get("a", wire.get("asset"))
 
 
@@ -291,7 +291,7 @@ def _symbols(markets: Iterable[Market]) -> tuple[Product | None, frozenset[str]]
     return next(iter(products)) if len(products) == 1 else None, frozenset(market.symbol for market in found)
 
 
-def _ok(document: Any) -> WireAnswer:
+def _ok(document: object) -> WireAnswer:
     return WireAnswer(status=200, body=json.dumps(document, separators=(",", ":")).encode())
 
 

@@ -97,10 +97,7 @@ class Gateway:
             order = self.find(named) if isinstance(named, str) else self.account.orders.get(_number(named))
             try:
                 terms = order_terms(self.state, replacement, "na", self.origin)
-                if order is None or not order.is_open:
-                    raise OrderError(ENDED, Reason.UNKNOWN_ORDER)
-                self._cancel(order, order.terms.market, None)
-                statuses.append(placed(self._place(terms)))
+                statuses.append(self._replace(order, terms))
             except OrderError as error:
                 statuses.append({"error": error.message})
         return statuses
@@ -112,6 +109,12 @@ class Gateway:
         orders = [order for order in orders if market is None or order.terms.market is market]
         return orders[-1] if orders else None
 
+    def _replace(self, order: Order | None, terms: OrderTerms) -> Status:
+        if order is None or not order.is_open:
+            raise OrderError(ENDED, Reason.UNKNOWN_ORDER)
+        self._cancel(order, order.terms.market, None)
+        return placed(self._place(terms))
+
     def _place(self, terms: OrderTerms) -> Order:
         try:
             self._admit(terms)
@@ -120,10 +123,10 @@ class Gateway:
             listing = self.state.core.listing(terms.market)
             bid, ask = number(listing.bid), number(listing.ask)
             refused = of_order(error.reason, self.state.asset(terms.market), bid=bid, ask=ask)
-            self.state.reject(self.account, terms, refused, REJECTED_STATUS.get(error.reason))
+            self.state.reject(self.account, terms, REJECTED_STATUS.get(error.reason))
             raise refused from error
         except OrderError as error:
-            self.state.reject(self.account, terms, error, REJECTED_STATUS.get(error.reason))
+            self.state.reject(self.account, terms, REJECTED_STATUS.get(error.reason))
             self._count_refusal()
             raise
         self.order_ids.append(order.order_id)
@@ -133,9 +136,9 @@ class Gateway:
         """The checks that the core does not make, or makes after it has taken the order."""
         listing = self.state.core.listing(terms.market)
         at_once = terms.time_in_force is TimeInForce.IOC and terms.trigger is None
-        if terms.only_reduces or terms.trigger is not None:
-            if len(self.account.open_orders) >= OPEN_ORDERS_MAX:
-                raise OrderError(TOO_MANY_OPEN, CROWDED)
+        guarded = terms.only_reduces or terms.trigger is not None
+        if guarded and len(self.account.open_orders) >= OPEN_ORDERS_MAX:
+            raise OrderError(TOO_MANY_OPEN, CROWDED)
         held = self.account.quantity(terms.market)
         small = too_small(self.state, terms, held)
         if small is not None and not (terms.reduce_only and held * terms.signed >= 0):  # that one has another fault

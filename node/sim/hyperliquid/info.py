@@ -1,6 +1,7 @@
 """``POST /info``: everything that can be read. Nobody signs for it; an account is named by its address.
 
-Sources: "Info endpoint", "Perpetuals" and "Spot" of the documentation; recorded answers of hyperliquid-python-sdk's tests.
+Sources: "Info endpoint", "Perpetuals" and "Spot" of the documentation; recorded answers of hyperliquid-python-sdk's
+tests.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Read:
         return self.state.setup.provocations.hidden_from(product)
 
 
-Handler = Callable[[Read], Any]
+Handler = Callable[[Read], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +223,7 @@ TYPES: Final[Mapping[str, InfoType]] = {
 }
 
 
-def answer(state: VenueState, document: Document) -> Any:
+def answer(state: VenueState, document: Document) -> object:
     """What a read answers with.
 
     Raises:

@@ -67,7 +67,7 @@ def address_of(public_key: coincurve.PublicKey) -> str:
     return "0x" + keccak(public_key.format(compressed=False)[1:])[-20:].hex()
 
 
-def action_hash(action: Any, nonce: int, vault: str | None = None, expires_after: int | None = None) -> bytes:
+def action_hash(action: object, nonce: int, vault: str | None = None, expires_after: int | None = None) -> bytes:
     """What a phantom agent is named after. *action* is packed in the order of its keys.
 
     Raises:
@@ -139,12 +139,14 @@ def _digest(domain: str, chain_id: int, kind: str, fields: Fields, message: Mapp
     return keccak(b"\x19\x01" + separator + keccak(keccak(f"{kind}({signature})".encode()) + body))
 
 
-def _word(kind: str, value: Any) -> bytes:
+def _word(kind: str, value: object) -> bytes:
     """One field of typed data, 32 bytes long."""
     if kind == "string":
         return keccak(str(value).encode())
     if kind == "bytes32":
-        return bytes(value)
+        return bytes(value) if isinstance(value, bytes) else b""
     if kind == "address":
         return bytes(12) + bytes.fromhex(str(value).removeprefix("0x"))
-    return int(value).to_bytes(32, "big")
+    if not isinstance(value, int):
+        raise TypeError(f"{value!r} is no {kind}")
+    return value.to_bytes(32, "big")

@@ -25,13 +25,14 @@ from node.sim.orders import Fill, Order
 from node.sim.streams import Connection
 
 #: Answers a request that came over the stream: its kind and payload, the answer's payload.
-Post = Callable[[str, Mapping[str, Any]], Any]
+Post = Callable[[str, Mapping[str, Any]], object]
 PRODUCTS_OF = {
     "orderUpdates": (Product.LINEAR, Product.SPOT),
     "userFills": (Product.LINEAR, Product.SPOT),
     "clearinghouseState": (Product.LINEAR,),
     "spotState": (Product.SPOT,),
 }
+UNREADABLE = "Error parsing JSON into valid websocket request"
 PUBLIC = frozenset({"allMids", "l2Book"})
 
 
@@ -154,7 +155,7 @@ class HyperliquidStreams:
         elif subscription.kind == "spotState":
             self._push(subscription, None, {"user": user, "spotState": spot_state(account)})
 
-    def _push(self, subscription: Subscription, market: Market | None, data: Any) -> None:
+    def _push(self, subscription: Subscription, market: Market | None, data: object) -> None:
         products = (market.product,) if market is not None else PRODUCTS_OF[subscription.kind]
         name = subscription.account.name if subscription.account is not None else ""
         if not any(self._state.setup.streams.silences(product, name) for product in products):
@@ -183,11 +184,11 @@ class StreamConnection:
             elif method == "post":
                 self._answer(message["id"], message["request"])
             else:
-                raise HyperliquidError(f"Error parsing JSON into valid websocket request: {text}")
+                _send(self._connection, "error", f"{UNREADABLE}: {text}")
         except HyperliquidError as error:
             _send(self._connection, "error", error.message)
         except (ValueError, KeyError, TypeError, AttributeError):
-            _send(self._connection, "error", f"Error parsing JSON into valid websocket request: {text}")
+            _send(self._connection, "error", f"{UNREADABLE}: {text}")
 
     def closed(self) -> None:
         """Forget its subscriptions."""
@@ -207,5 +208,5 @@ def _cloid(order: Order) -> str | None:
     return word if word.startswith("0x") else None
 
 
-def _send(connection: Connection, channel: str, data: Any) -> None:
+def _send(connection: Connection, channel: str, data: object) -> None:
     connection.send(json.dumps({"channel": channel, "data": data}))

@@ -8,14 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 from node.sim.accounts import Account
-from node.sim.hyperliquid.errors import OrderError
 from node.sim.hyperliquid.limits import AddressWeight, Budget, Nonces
 from node.sim.hyperliquid.markets import asset_numbers, dex_of
 from node.sim.hyperliquid.order_views import Rejected, fill_view
 from node.sim.hyperliquid.wallets import master_address
 from node.sim.market import Listing, Market, MarketStatus
 from node.sim.matching import MatchingCore
-from node.sim.orders import Fill, Order, OrderTerms, Side
+from node.sim.orders import Fill, Order, OrderTerms, Origin, Side
 from node.sim.venue import VenueSetup
 
 FIRST_REJECTED_ID = 8_999_000_000_000_001  # apart from the core's own numbers
@@ -48,6 +47,7 @@ class VenueState:
         self._oids = itertools.count(FIRST_REJECTED_ID)
         self._own_ids = itertools.count(1)
         setup.core.order_changed.append(self._on_order)
+        setup.core.position_closed.append(self._on_position_closed)
 
     @property
     def core(self) -> MatchingCore:
@@ -96,7 +96,7 @@ class VenueState:
         """A client id for an order that came without one."""
         return f"none-{next(self._own_ids)}"
 
-    def reject(self, account: Account, terms: OrderTerms, error: OrderError, status: str | None) -> None:
+    def reject(self, account: Account, terms: OrderTerms, status: str | None) -> None:
         """Enter a refused order into the history, if the venue keeps such."""
         if status is not None:
             record = Rejected(oid=next(self._oids), terms=terms, status=status, at_ms=self.now_ms)
@@ -111,6 +111,14 @@ class VenueState:
                 for order in list(account.open_orders.values()):
                     if order.is_open:
                         self.core.cancel(account, order)
+
+    def _on_position_closed(self, account: Account, market: Market) -> None:
+        """Conditional orders of the whole position go with it; those of a fixed size stay ("TP/SL orders")."""
+        if account.quantity(market):
+            return  # somebody has opened it again
+        for order in account.resting(market.product, market.symbol):
+            if order.terms.close_position and order.waits_for_trigger:
+                self.core.cancel(account, order, by=Origin.SEED)
 
     def _on_order(self, account: Account, order: Order, fill: Fill | None) -> None:
         if fill is None:

@@ -1,4 +1,4 @@
-"""The wallets of simulated accounts: a master wallet, which owns the account, and agent wallets, which may trade for it.
+"""The wallets of simulated accounts: a master wallet owns the account, agent wallets may trade for it.
 
 A client gets the master's address and an agent's private key: the way the venue advises, and the one in which a key
 cannot withdraw. Each key of the ring is one agent. The master's private key follows from the account's name alone; it
