@@ -46,7 +46,7 @@ def sizes(simulator: Simulator) -> dict[str, str]:
     return {position["symbol"]: position["quantity"] for position in account["positions"]}
 
 
-async def statuses(client: Any, *orders: dict[str, Any], grouping: str = "na") -> list[Any]:
+async def statuses(client: Any, *orders: dict[str, Any], grouping: str = "na") -> Any:
     """Place orders as they are on the wire; what became of each, whether ccxt would raise or not."""
     action = {"type": "order", "orders": list(orders), "grouping": grouping}
     return await acted(client, action)
@@ -116,7 +116,7 @@ class TestCloseEverything:
         await client.create_order("BTC/USDC", "market", "sell", 0.8, 64000)
         assert simulator.account.balance("spot", "BTC").total == 0
         assert simulator.account.balance("spot", "USDC").free > 75_000
-        with pytest.raises(ccxt.ExchangeError, match="Order must have minimum value of 10 USDC. asset=10000"):
+        with pytest.raises(ccxt.ExchangeError, match="minimum value of 10 USDC"):
             await client.create_order("PURR/USDC", "market", "sell", 3, 0.2)
         with pytest.raises(ccxt.ExchangeError, match="Insufficient spot balance asset=10004"):
             await client.create_order("SOL/USDC", "market", "sell", 81, 150)
@@ -240,9 +240,9 @@ class TestRefusals:
     async def test_nothing_and_too_much(self, client: Any) -> None:
         """An empty batch, more than two hundred entries, an unknown asset."""
         assert await statuses(client) == [{"error": "Orders are empty."}]
-        action = {"type": "cancel", "cancels": [{"a": 0, "o": number} for number in range(201)]}
+        action: dict[str, Any] = {"type": "cancel", "cancels": [{"a": 0, "o": number} for number in range(201)]}
         assert await acted(client, action) == "Signed action over weight limit of 200."
-        assert len(await acted(client, action | {"cancels": action["cancels"][:200]})) == 200  # type: ignore[index]
+        assert len(await acted(client, action | {"cancels": action["cancels"][:200]})) == 200
         assert await statuses(client, order(999, "buy", "1", "1")) == "Invalid perp"
 
     async def test_a_crowd_of_open_orders(self, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,7 +262,7 @@ class TestRefusals:
         assert first["resting"]["cloid"] == cloid(7)
         assert "error" in (await statuses(client, wire))[0]
         client.handle_errors = type(client).handle_errors.__get__(client)
-        with pytest.raises(ccxt.ExchangeError, match="422 .* Failed to deserialize"):
+        with pytest.raises(ccxt.ExchangeError, match=r"422 .* Failed to deserialize"):
             await client.create_order(BTC, "limit", "buy", 0.1, 60000, {"clientOrderId": "sn-1"})
 
 
@@ -283,7 +283,7 @@ class TestCancel:
         placed = await client.create_order(BTC, "limit", "buy", 0.01, 62000, {"clientOrderId": cloid(2)})
         await client.cancel_order(None, BTC, {"clientOrderId": cloid(2)})
         assert (await client.fetch_order(placed["id"], BTC))["status"] == "canceled"
-        with pytest.raises(ccxt.OrderNotFound, match="never placed, already canceled, or filled. asset=0"):
+        with pytest.raises(ccxt.OrderNotFound, match="never placed, already canceled, or filled"):
             await client.cancel_order(None, BTC, {"clientOrderId": cloid(2)})
         with pytest.raises(ccxt.OrderNotFound, match="unknownOid"):
             await client.fetch_order("123", BTC)
