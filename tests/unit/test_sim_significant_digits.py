@@ -29,7 +29,7 @@ def test_orders_and_quotes() -> None:
     """The book stands one such step either side, and finer prices are refused."""
     _, account = core_with_account()
     core = MatchingCore([Listing(market=FIVE, mark=Decimal(64000))], now_ms=lambda: 1)
-    assert (core.listing(FIVE).bid, core.listing(FIVE).ask) == (63999, 64001)
+    assert [core.listing(FIVE).bid, core.listing(FIVE).ask] == [Decimal(63999), Decimal(64001)]
     with pytest.raises(RefusalError) as refused:
         core.place(account, terms("buy", "0.1", market=FIVE, price="63000.5"))
     assert refused.value.reason is Reason.PRICE_PRECISION

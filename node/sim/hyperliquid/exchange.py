@@ -82,7 +82,7 @@ def identify(state: VenueState, document: Document) -> Signed:
         else:
             digest = agent_digest(action_hash(canonical(action), nonce, vault, deadline))
         signer = recover(digest, signature)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise unreadable() from error
     account = state.account(signer)
     if account is not None:
@@ -149,7 +149,9 @@ def _check_builder(state: VenueState, action: Document, account: Account) -> Non
     builder = action.get("builder")
     if builder is None:
         return
-    if state.builders.get((account.name, str(builder["b"]).lower()), -1) < int(builder["f"]):
+    if not isinstance(builder.get("f"), int):
+        raise unreadable()
+    if state.builders.get((account.name, str(builder["b"]).lower()), -1) < builder["f"]:
         raise HyperliquidError("Builder fee has not been approved.")
 
 
@@ -169,6 +171,8 @@ def _owners_deed(state: VenueState, signed: Signed, account: Account) -> dict[st
 
 def _schedule(state: VenueState, action: Document, account: Account) -> dict[str, Any]:
     traded, due_ms = state.budgets[account.name].traded, action.get("time")
+    if due_ms is not None and not isinstance(due_ms, int):
+        raise unreadable()
     if due_ms is None:
         state.schedules.pop(account.name, None)
         return dict(DONE)
@@ -177,9 +181,9 @@ def _schedule(state: VenueState, action: Document, account: Account) -> dict[str
             f"Cannot set scheduled cancel time until enough volume traded. Required: ${SCHEDULE_VOLUME}. "
             f"Traded: ${traded:.2f}."
         )
-    if int(due_ms) < state.now_ms + SCHEDULE_AHEAD_MS:
+    if due_ms < state.now_ms + SCHEDULE_AHEAD_MS:
         raise HyperliquidError("Scheduled cancel time too early, must be at least 5 seconds from now.")  # assumed
-    state.schedules[account.name] = int(due_ms)
+    state.schedules[account.name] = due_ms
     return dict(DONE)
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Final
 
-from node.sim.fault_plan import Traits
 from node.sim.faults import Intent
 from node.sim.hyperliquid import exchange, info
 from node.sim.hyperliquid.errors import (
@@ -20,38 +18,22 @@ from node.sim.hyperliquid.errors import (
 from node.sim.hyperliquid.exchange import Signed
 from node.sim.hyperliquid.limits import DAY_MS, INFO_WEIGHT, INFO_WEIGHTS
 from node.sim.hyperliquid.markets import listings, trigger_words
+from node.sim.hyperliquid.requests import EXCHANGE, INFO, INTENTS, HyperliquidRequest, asset_of, read_request, wires
 from node.sim.hyperliquid.seeds import adapt
 from node.sim.hyperliquid.streams import HyperliquidStreams, StreamConnection
 from node.sim.hyperliquid.venue_state import VenueState
 from node.sim.hyperliquid.wallets import credentials
-from node.sim.market import Market, Product
+from node.sim.market import Product
 from node.sim.refusals import Reason
 from node.sim.simulator import VenueKind
 from node.sim.streams import Connection, StreamSession
 from node.sim.venue import NO_EFFECTS, Effects, VenueSetup, WireAnswer, WireRequest
 
 HOSTS: Final = ("api.hyperliquid.xyz",)
-INFO, EXCHANGE, STREAM = "/info", "/exchange", "/ws"
+STREAM = "/ws"
 STREAM_PRODUCTS: Final = frozenset({Product.LINEAR, Product.SPOT})
 PLAIN: Final = {"Content-Type": "text/plain; charset=utf-8"}
-INTENTS: Final = {
-    "order": Intent.PLACE,
-    "modify": Intent.PLACE,
-    "batchModify": Intent.PLACE,
-    "cancel": Intent.CANCEL,
-    "cancelByCloid": Intent.CANCEL,
-    "scheduleCancel": Intent.CANCEL,
-}
 _KEYLESS: Final = frozenset({Reason.STATUS_UNKNOWN, Reason.OVERLOADED})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HyperliquidRequest(WireRequest):
-    """A request with what its body says. *signed* is none if it is no action, or cannot be read."""
-
-    document: Mapping[str, Any] | None = None
-    signed: Signed | None = None
-    fault: HyperliquidError | None = None
 
 
 class HyperliquidFrontEnd:
@@ -65,40 +47,7 @@ class HyperliquidFrontEnd:
 
     def parse(self, method: str, host: str, target: str, headers: Mapping[str, str], body: bytes) -> WireRequest:
         """Read a request: all of it is in the body."""
-        path, _, query = target.partition("?")
-        document = _document(body)
-        signed, fault = None, None
-        if path == EXCHANGE and document is not None:
-            try:
-                signed = exchange.identify(self.state, document)
-            except HyperliquidError as error:
-                fault = error
-        account = signed.account if signed is not None else self.state.account(str((document or {}).get("user", "")))
-        intent, product, symbols, sides = self._purpose(path, document or {}, headers)
-        return HyperliquidRequest(
-            method=method,
-            host=host,
-            path=path,
-            query=query,
-            body=body.decode("utf-8", "replace"),
-            headers=headers,
-            params=_params(document or {}),
-            signature=str((document or {}).get("signature", "")),
-            key=signed.key if signed is not None else None,
-            traits=Traits(
-                method=method,
-                host=host,
-                path=path,
-                intent=intent,
-                product=product,
-                account=account.name if account is not None else None,
-                symbols=symbols,
-                sides=sides,
-            ),
-            document=document,
-            signed=signed,
-            fault=fault,
-        )
+        return read_request(self.state, method, host, target, headers, body)
 
     def answer(self, request: WireRequest, effects: Effects) -> WireAnswer:
         """Carry out a request."""
@@ -210,32 +159,11 @@ class HyperliquidFrontEnd:
             weight = 1 + len(batch) // 40 if isinstance(batch, list) else 1
         return self.state.weight.spend(weight, now_ms, enforce=self.setup.enforce_limits)
 
-    def _purpose(
-        self, path: str, document: Mapping[str, Any], headers: Mapping[str, str]
-    ) -> tuple[Intent, Product | None, frozenset[str], frozenset[str]]:
-        nothing: frozenset[str] = frozenset()
-        if headers.get("Upgrade", "").lower() == "websocket":
-            return Intent.STREAM, None, nothing, nothing
-        if path == INFO:
-            found = info.TYPES.get(str(document.get("type")))
-            if found is None:
-                return Intent.OTHER, None, nothing, nothing
-            product = Product.LINEAR if found.intent is Intent.ORDERS and document.get("dex") else found.product
-            coin = document.get("coin")
-            return found.intent, product, frozenset({str(coin)} if coin else ()), nothing
-        action = document.get("action")
-        if not isinstance(action, dict):
-            return Intent.OTHER, None, nothing, nothing
-        wires = _wires(action)
-        markets = [market for market in (self.state.market(_asset(wire)) for wire in wires) if market is not None]
-        sides = frozenset("buy" if wire["b"] else "sell" for wire in wires if "b" in wire)
-        return INTENTS.get(str(action.get("type")), Intent.OTHER), *_symbols(markets), sides
-
     def _refused_batch(self, signed: Signed, reason: Reason) -> WireAnswer:
-        wires = _wires(signed.action)
+        action_wires = wires(signed.action)
         statuses = []
-        for wire in wires:
-            asset = _asset(wire)
+        for wire in action_wires:
+            asset = asset_of(wire)
             market = self.state.market(asset)
             if INTENTS.get(signed.kind) is Intent.CANCEL:
                 statuses.append({"error": f"{NOT_FOUND_OR_ENDED} asset={asset}"})
@@ -250,45 +178,6 @@ class HyperliquidFrontEnd:
         answer = _ok({"status": "ok", "response": response})
         answer.code = statuses[0]["error"]
         return answer
-
-
-def _document(body: bytes) -> Mapping[str, Any] | None:
-    try:
-        document = json.loads(body)
-    except ValueError:
-        return None
-    return document if isinstance(document, dict) else None
-
-
-def _params(document: Mapping[str, Any]) -> dict[str, str]:
-    """The body as the journal keeps it: an action's type and client ids beside the action itself."""
-    action = document.get("action")
-    if not isinstance(action, dict):
-        return {name: str(value) for name, value in document.items()}
-    params = {"type": str(action.get("type")), "nonce": str(document.get("nonce")), "action": json.dumps(action)}
-    if document.get("vaultAddress") is not None:
-        params["vaultAddress"] = str(document["vaultAddress"])
-    cloids = [str(wire.get("c") or wire.get("cloid")) for wire in _wires(action) if "c" in wire or "cloid" in wire]
-    return params | ({"cloid": ",".join(cloids)} if cloids else {})
-
-
-def _wires(action: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The orders or cancels that an action is about."""
-    entries = action.get(exchange.OF_BATCH.get(str(action.get("type")), ""))
-    if not isinstance(entries, list):
-        entries = [action]
-    wires = [entry.get("order", entry) for entry in entries if isinstance(entry, dict)]
-    return [wire for wire in wires if isinstance(wire, dict)]
-
-
-def _asset(wire: Mapping[str, Any]) -> object:
-    return wire.get("a", wire.get("asset"))
-
-
-def _symbols(markets: Iterable[Market]) -> tuple[Product | None, frozenset[str]]:
-    found = list(markets)
-    products = {market.product for market in found}
-    return next(iter(products)) if len(products) == 1 else None, frozenset(market.symbol for market in found)
 
 
 def _ok(document: object) -> WireAnswer:

@@ -40,9 +40,18 @@ class Read:
     def dex(self) -> str:
         """Whose contracts are asked for. Without a word: the venue's own."""
         name = self.document.get("dex") or ""
+        if not isinstance(name, str):
+            raise unreadable()
         if name not in {each.name for each in DEXS}:
             raise HyperliquidError("null", status=500)
-        return str(name)
+        return name
+
+    def time(self, name: str, default: int) -> int:
+        """A moment, in milliseconds."""
+        value = self.document.get(name, default)
+        if not isinstance(value, int):
+            raise unreadable()
+        return value
 
     @property
     def address(self) -> str:
@@ -149,7 +158,7 @@ def _historical_orders(read: Read) -> list[dict[str, Any]]:
 def _user_fills(read: Read) -> list[dict[str, Any]]:
     account = read.account
     fills = [] if account is None else read.state.fills[account.name]
-    since, until = read.document.get("startTime", 0), read.document.get("endTime", read.state.now_ms)
+    since, until = read.time("startTime", 0), read.time("endTime", read.state.now_ms)
     return [fill for fill in reversed(fills) if since <= fill["time"] <= until][:FILLS_MAX]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 
 EIGHT_PLACES = Decimal("0.00000001")
+LARGEST_EXPONENT = 15
 SIX_PLACES = Decimal("0.000001")
 
 
@@ -22,7 +23,7 @@ def decimal(value: object) -> Decimal | None:
         parsed = Decimal(value)
     except InvalidOperation:
         return None
-    return parsed if parsed.is_finite() else None
+    return parsed if parsed.is_finite() and abs(parsed.adjusted()) <= LARGEST_EXPONENT else None
 
 
 def plain(value: Decimal) -> str:

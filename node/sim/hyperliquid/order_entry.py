@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from node.sim.hyperliquid import errors
 from node.sim.hyperliquid.errors import HyperliquidError, OrderError, of_order, unreadable
-from node.sim.hyperliquid.markets import MIN_VALUE
+from node.sim.hyperliquid.markets import MIN_VALUE, SPOT_OFFSET
 from node.sim.hyperliquid.numbers import decimal
 from node.sim.hyperliquid.order_views import is_cloid
 from node.sim.hyperliquid.venue_state import VenueState
@@ -33,9 +33,12 @@ def order_terms(state: VenueState, wire: Mapping[str, Any], grouping: str, origi
         HyperliquidError: it cannot be read, or there is no such asset.
         OrderError: it fails a check that refuses the whole batch.
     """
-    market = state.market(wire.get("a"))
+    asset = wire.get("a")
+    if not isinstance(asset, int) or isinstance(asset, bool):
+        raise unreadable()
+    market = state.market(asset)
     if market is None:
-        raise HyperliquidError("Invalid spot" if int(wire.get("a", 0)) >= 10_000 else "Invalid perp")
+        raise HyperliquidError("Invalid spot" if asset >= SPOT_OFFSET else "Invalid perp")
     size, price, kind = decimal(wire.get("s")), decimal(wire.get("p")), wire.get("t")
     if size is None or price is None or not isinstance(kind, dict) or not isinstance(wire.get("b"), bool):
         raise unreadable()

@@ -33,14 +33,15 @@ Seed = TypeVar("Seed", PositionSeed, OrderSeed, TriggerSeed)
 
 def adapt(seed: AccountSeed) -> AccountSeed:
     """The account as it is here."""
+    positions = _first_of_each(_moved(seed.positions))
     account = replace(
         seed,
         hedge=False,
         balances=_balances(seed),
         debts=(),
-        positions=_first_of_each(_moved(seed.positions)),
+        positions=positions,
         orders=tuple(_moved(seed.orders)),
-        triggers=tuple(_moved(seed.triggers)),
+        triggers=tuple(each for each in _moved(seed.triggers) if not _guards_a_lost_leg(each, positions)),
     )
     return _with_builders_markets(account) if seed.name == "demo" else account
 
@@ -73,6 +74,13 @@ def _first_of_each(seeds: Iterable[PositionSeed]) -> tuple[PositionSeed, ...]:
         builders = "-" in seed.market.base  # margined by themselves
         found.setdefault(seed.market, replace(seed, isolated=seed.isolated or builders))
     return tuple(found.values())
+
+
+def _guards_a_lost_leg(trigger: TriggerSeed, positions: tuple[PositionSeed, ...]) -> bool:
+    """Whether it would close the leg that was left out, and so works the same way as the position that is there."""
+    closes = trigger.action is not TriggerAction.ENTRY
+    sign = trigger.sign if trigger.quantity is None else trigger.quantity
+    return closes and any(each.market == trigger.market and each.quantity * sign > 0 for each in positions)
 
 
 def _balances(seed: AccountSeed) -> tuple[tuple[Product, str, Decimal], ...]:
