@@ -36,7 +36,7 @@ READS = (
     {"type": "frontendOpenOrders", "user": ADDRESS, "dex": ""},
     {"type": "l2Book", "coin": "BTC"},
 )
-JUNK = (None, True, -1, 10**30, 1.5, "", "x", "0x", [], {}, [[]], "NaN", "1e400", {"limit": None})
+JUNK: tuple[Any, ...] = (None, True, -1, 10**30, 1.5, "", "x", "0x", [], {}, [[]], "NaN", "1e400", {"limit": None})
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -74,7 +74,7 @@ def signed(action: Any, nonce: int) -> dict[str, Any]:
 def test_garbage(seed: int) -> None:
     """HTTP 200, 422, or 500 for a name that nobody has."""
     simulator = Simulator(HYPERLIQUID, enforce_limits=False)
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 - the same at every run
     front_end, now_ms, statuses = simulator.handler.front_end, simulator.clock.now_ms(), set()
     for number in range(250):
         body = signed(spoiled(chance.choice(ACTIONS), chance), now_ms + number)
