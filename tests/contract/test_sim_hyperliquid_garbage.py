@@ -70,13 +70,13 @@ def signed(action: Any, nonce: int) -> dict[str, Any]:
     return {"action": action, "nonce": nonce, "signature": sign(digest, KEY)}
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_garbage(seed: int) -> None:
     """HTTP 200, 422, or 500 for a name that nobody has."""
     simulator = Simulator(HYPERLIQUID, enforce_limits=False)
     chance = random.Random(seed)  # noqa: S311 - the same at every run
     front_end, now_ms, statuses = simulator.handler.front_end, simulator.clock.now_ms(), set()
-    for number in range(250):
+    for number in range(200):
         body = signed(spoiled(chance.choice(ACTIONS), chance), now_ms + number)
         requests = [("/exchange", spoiled(body, chance) if number % 5 == 0 else body)]
         requests.append(("/info", spoiled(chance.choice(READS), chance)))
