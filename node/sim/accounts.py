@@ -78,6 +78,7 @@ class Counters:
     oversold: int = 0  # accepted sales of more than was free
     conversions: int = 0
     repayments: int = 0  # debts paid back by request; not those that an order paid
+    forbidden: int = 0  # requests that serve a third party (a referrer, a builder fee), taken or not
 
 
 @dataclass(slots=True, kw_only=True)

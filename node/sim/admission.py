@@ -144,7 +144,7 @@ def _check_price(terms: OrderTerms, listing: Listing) -> None:
     for price in (terms.price, terms.trigger.price if terms.trigger is not None else None):
         if price is not None and price <= 0:
             raise RefusalError(Reason.PRICE_ZERO)
-        if price is not None and price % market.tick:
+        if price is not None and price % market.tick_at(price):
             raise RefusalError(Reason.PRICE_PRECISION)
     if terms.price is None or terms.trigger is not None:
         return

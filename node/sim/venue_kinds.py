@@ -15,4 +15,10 @@ def _binance() -> VenueKind:
     return BINANCE
 
 
-VENUES: dict[str, Callable[[], VenueKind]] = {"binance": _binance}
+def _hyperliquid() -> VenueKind:
+    from node.sim.hyperliquid.front_end import HYPERLIQUID
+
+    return HYPERLIQUID
+
+
+VENUES: dict[str, Callable[[], VenueKind]] = {"binance": _binance, "hyperliquid": _hyperliquid}
