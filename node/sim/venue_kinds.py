@@ -15,4 +15,10 @@ def _binance() -> VenueKind:
     return BINANCE
 
 
-VENUES: dict[str, Callable[[], VenueKind]] = {"binance": _binance}
+def _okx() -> VenueKind:
+    from node.sim.okx.front_end import OKX
+
+    return OKX
+
+
+VENUES: dict[str, Callable[[], VenueKind]] = {"binance": _binance, "okx": _okx}
