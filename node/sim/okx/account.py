@@ -61,7 +61,7 @@ def balance(call: Call) -> Rows:
 
 
 def positions(call: Call) -> Rows:
-    """``GET /api/v5/account/positions``: open ones; with ``instId`` also those that were open once, with ``pos`` zero."""
+    """``GET /api/v5/account/positions``: open ones; with ``instId`` also past ones, with ``pos`` zero."""
     named = "instId" in call.params
     ids = call.params.words("posId")
     views = [

@@ -26,13 +26,13 @@ MAINTENANCE_RATE = Decimal("0.004")
 FIRST_POSITION_ID = 1_752_810_569_801_498_626
 _NO_GREEKS = tuple(f"{name}{kind}" for name in ("delta", "gamma", "theta", "vega") for kind in ("BS", "PA"))
 _NOT_OF_CONTRACTS = (
-    "baseBal", "baseBorrowed", "baseInterest", "bizRefId", "bizRefType", "clSpotInUseAmt", "hedgedPos", "liab", "liabCcy",
-    "maxSpotInUseAmt", "optVal", "pendingCloseOrdLiabVal", "posCcy", "quoteBal", "quoteBorrowed", "quoteInterest",
-    "spotInUseAmt", "spotInUseCcy", "nonSettleAvgPx", "settledPnl",
+    "baseBal", "baseBorrowed", "baseInterest", "bizRefId", "bizRefType", "clSpotInUseAmt", "hedgedPos", "liab",
+    "liabCcy", "maxSpotInUseAmt", "nonSettleAvgPx", "optVal", "pendingCloseOrdLiabVal", "posCcy", "quoteBal",
+    "quoteBorrowed", "quoteInterest", "settledPnl", "spotInUseAmt", "spotInUseCcy",
 )  # fmt: skip
 _EMPTY_DETAILS = (
-    "accAvgPx", "autoLendStatus", "clSpotInUseAmt", "imr", "maxSpotInUse", "mgnRatio", "mmr", "notionalLever", "openAvgPx",
-    "rewardBal", "spotBal", "spotInUseAmt", "spotUpl", "spotUplRatio", "totalPnl", "totalPnlRatio",
+    "accAvgPx", "autoLendStatus", "clSpotInUseAmt", "imr", "maxSpotInUse", "mgnRatio", "mmr", "notionalLever",
+    "openAvgPx", "rewardBal", "spotBal", "spotInUseAmt", "spotUpl", "spotUplRatio", "totalPnl", "totalPnlRatio",
 )  # fmt: skip
 
 

@@ -124,7 +124,7 @@ class OkxFrontEnd:
         """Private and business connections carry the whole account."""
         return ALL_PRODUCTS if request.path in PATHS else None
 
-    def stream_account(self, request: WireRequest) -> str | None:
+    def stream_account(self, request: WireRequest) -> str | None:  # noqa: ARG002 - the protocol's
         """The address names nobody: clients log in."""
         return None
 
@@ -132,7 +132,7 @@ class OkxFrontEnd:
         """Attach a connection."""
         return OkxSession(self, self._streams, connection, request.path)
 
-    def expire_streams(self, product: Product | None, account: str | None) -> None:
+    def expire_streams(self, product: Product | None, account: str | None) -> None:  # noqa: ARG002 - the protocol's
         """A service upgrade: connections are told to go, and then they break. Subscriptions alone never end here."""
         self._streams.expire(account)
 
@@ -151,11 +151,12 @@ class OkxFrontEnd:
         in_rows = endpoint is not None and endpoint.trades and request.path.startswith("/api/v5/trade/")
         if reason in OF_THE_REQUEST or not in_rows or endpoint is None:
             return _failed(error)
-        count = max(1, len(json_body(request.body))) if endpoint.listed else 1
+        document = json_body(request.body)
+        count = max(1, len(document)) if isinstance(document, list) else 1
         row = {"clOrdId": "", "ordId": "", "tag": "", "sCode": error.code, "sMsg": error.message}
         return self._answered(Answer([dict(row) for _ in range(count)], *ALL_FAILED), status)
 
-    def rate_limited(self, request: WireRequest, retry_after_s: float) -> WireAnswer:
+    def rate_limited(self, request: WireRequest, retry_after_s: float) -> WireAnswer:  # noqa: ARG002 - the protocol's
         """50011 with 429; OKX does not say for how long."""
         return _failed(too_many_requests())
 
@@ -174,14 +175,7 @@ class OkxFrontEnd:
             call.key = authenticate(request, self.setup.clock.now_ms(), trades=endpoint.trades)
             _ = call.account
         if request.method == "POST":
-            document = json_body(request.body)
-            if endpoint.listed != isinstance(document, list):
-                raise OkxError("50002", "JSON syntax error")
-            call.rows = [Params(row) for row in document if isinstance(row, dict)] if endpoint.listed else []
-            if isinstance(document, dict):
-                call.params = Params(document)
-            elif not call.rows:
-                raise OkxError("51000", "Parameter error")
+            _read_body(endpoint, call, json_body(request.body))
         return self.perform(endpoint, call)
 
     def _product(self, symbols: frozenset[str], params: Mapping[str, str]) -> Product | None:
@@ -209,6 +203,15 @@ class OkxFrontEnd:
 
     def _on_closed(self, account: Account, market: Market) -> None:
         end_with_position(self.setup.core, account, market)
+
+
+def _read_body(endpoint: Endpoint, call: Call, document: object) -> None:
+    if endpoint.listed and isinstance(document, list) and document:
+        call.rows = [Params(row if isinstance(row, dict) else {}) for row in document]
+    elif not endpoint.listed and isinstance(document, dict):
+        call.params = Params(document)
+    else:
+        raise OkxError("50002", "JSON syntax error")
 
 
 def _failed(error: OkxError) -> WireAnswer:

@@ -68,9 +68,8 @@ def convert_pair(call: Call) -> Rows:
     """``GET /api/v5/asset/convert/currency-pair``: the bounds of one pair."""
     source, target = call.params.required("fromCcy"), call.params.required("toCcy")
     desk = call.setup.conversions
-    (least, most), (other_least, other_most) = (
-        call.attempt(lambda n=name: desk.bounds(n)) for name in (source, target)
-    )
+    least, most = call.attempt(lambda: desk.bounds(source))
+    other_least, other_most = call.attempt(lambda: desk.bounds(target))
     return [
         {
             "baseCcy": source,

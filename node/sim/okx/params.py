@@ -68,7 +68,7 @@ class Params:
         return frozenset(self.text(name).split(",")) - {""}
 
 
-def json_body(text: str) -> Any:
+def json_body(text: str) -> object:
     """The body of a POST.
 
     Raises:
@@ -77,9 +77,10 @@ def json_body(text: str) -> Any:
     if not text:
         raise OkxError("50000", "Body for POST request cannot be empty.")
     try:
-        return json.loads(text)
+        document: object = json.loads(text)
     except ValueError:
         raise OkxError("50002", "JSON syntax error") from None
+    return document
 
 
 def flattened(text: str) -> dict[str, str]:

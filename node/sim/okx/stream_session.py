@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from node.sim.keys import ApiKey
 from node.sim.okx.calls import Answer, Call
-from node.sim.okx.errors import OkxError
+from node.sim.okx.errors import OkxError, no_permission
 from node.sim.okx.modes import AccountModes
 from node.sim.okx.params import Params
 from node.sim.okx.routes import Endpoint, Routes
@@ -146,15 +146,18 @@ class OkxSession:
         )
         reply: dict[str, Any] = {"id": "" if message_id is None else str(message_id), "op": operation}
         try:
-            if not may_trade(self._key):
-                raise OkxError("50120", "This API key doesn't have permission to use this function")
-            answer = self._desk.perform(endpoint, call)
+            answer = self._perform(endpoint, call)
         except OkxError as error:
             reply |= {"code": error.code, "msg": error.message, "data": []}
         else:
             reply |= {"code": answer.code, "msg": answer.message, "data": answer.data}
         now_us = str(self._desk.setup.clock.now_ms() * 1000)
         self._connection.send(json.dumps({**reply, "inTime": now_us, "outTime": now_us}))
+
+    def _perform(self, endpoint: Endpoint, call: Call) -> Answer:
+        if call.key is None or not may_trade(call.key):
+            raise no_permission()
+        return self._desk.perform(endpoint, call)
 
     def _error(self, error: OkxError, message_id: object) -> None:
         named = {"id": str(message_id)} if message_id is not None else {}
