@@ -164,7 +164,7 @@ def check_funds(call: Call, terms: OrderTerms, listing: Listing) -> None:
     if terms.kind is OrderKind.MARKET and base * listing.mark * quote_usd > MAX_ORDER_USD:
         raise refusal(Reason.NOTIONAL_ABOVE_MAXIMUM)
     asset, gives = (market.base, base) if terms.side is Side.SELL else (market.quote, base * price)
-    if gives > call.available(asset) and not terms.borrows:
+    if gives > call.available(asset) and not (terms.borrows or call.core.rules.auto_borrow):
         raise OkxError("51008", f"Order failed. Insufficient {asset} balance in account")
 
 
