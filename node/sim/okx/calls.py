@@ -143,7 +143,8 @@ class Call:
         except RefusalError as error:
             if error.reason is Reason.REDUCE_ONLY_REJECTED and terms is not None:
                 raise self._not_reduced(terms) from error
-            raise refusal(error.reason) from error
+            contract = terms is None or terms.market.is_contract
+            raise refusal(error.reason, contract=contract) from error
 
     def _not_reduced(self, terms: OrderTerms) -> OkxError:
         held = self.account.quantity(terms.market, terms.leg)

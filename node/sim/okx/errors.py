@@ -99,6 +99,11 @@ _REASONS: Mapping[Reason, tuple[str, str]] = {
     Reason.CLOCK: ("50102", "Timestamp request expired."),
 }
 
+_ON_SPOT: Mapping[Reason, tuple[str, str]] = {
+    Reason.PRICE_ABOVE_BAND: ("51137", "The highest price limit for buy orders is exceeded."),
+    Reason.PRICE_BELOW_BAND: ("51138", "The price is below the lowest price limit for sell orders."),
+}
+
 #: Troubles of a whole request, wherever it goes; all others fail a row where there are rows.
 OF_THE_REQUEST = frozenset({Reason.OVERLOADED, Reason.STATUS_UNKNOWN, Reason.KEY_DENIED, Reason.CLOCK})
 
@@ -117,9 +122,10 @@ class OkxError(Exception):
         return {"code": self.code, "data": [], "msg": self.message}
 
 
-def refusal(reason: Reason) -> OkxError:
-    """The core's refusal in OKX's words."""
-    return OkxError(*_REASONS.get(reason, ("50026", "System error. Try again later")))
+def refusal(reason: Reason, *, contract: bool = True) -> OkxError:
+    """The core's refusal in OKX's words, some of which differ on spot."""
+    found = _ON_SPOT.get(reason) if not contract else None
+    return OkxError(*(found or _REASONS.get(reason, ("50026", "System error. Try again later"))))
 
 
 def wrong(name: str) -> OkxError:
