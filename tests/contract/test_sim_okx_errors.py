@@ -71,9 +71,7 @@ SPOT = {"instId": "ETH-USDT", "tdMode": "cash", "side": "sell", "ordType": "mark
         ({**SPOT, "side": "buy", "ordType": "limit", "px": "3600"}, "51137", ccxt.InvalidOrder),
     ],
 )
-async def test_orders(
-    shared: tuple[Simulator, Any], order: dict[str, Any], code: str, error: type[Exception]
-) -> None:
+async def test_orders(shared: tuple[Simulator, Any], order: dict[str, Any], code: str, error: type[Exception]) -> None:
     """Each refusal is in its row with OKX's code, outside is 1, and ccxt has a class for it, or none of its own."""
     simulator, client = shared
     before = simulator.state()["accounts"]["demo"]["positions"]
@@ -218,7 +216,7 @@ async def test_bodies(shared: tuple[Simulator, Any]) -> None:
         (client.privatePostTradeBatchOrders, {**ORDER}),
         (client.privatePostTradeCancelBatchOrders, []),
     ):
-        with pytest.raises(ccxt.BadRequest, match="5000[02]"):
+        with pytest.raises(ccxt.BadRequest, match=r"5000[02]"):
             await attempt(body)
     with pytest.raises(ccxt.BaseError, match="404"):
         await client.privateGetAccountBills()

@@ -152,9 +152,7 @@ class TestCancel:
             await sell(client, clientOrderId="sn2")
             assert size(simulator) == left
 
-    async def test_the_countdown(
-        self, simulator: Simulator, client: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_the_countdown(self, simulator: Simulator, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """After it everything is cancelled but algo orders; zero ends it."""
         monkeypatch.setattr(trade, "SECOND_S", 0.001)
         simulator.set_faults(enforce_limits=False)
@@ -188,7 +186,9 @@ class TestReductions:
             close = {**REDUCE, "hedged": True}
             with pytest.raises(ccxt.ExchangeError, match="51169"):
                 await client.create_order("AVAX/USDT:USDT", "market", "sell", 300, None, close)
-            await client.create_order("AVAX/USDT:USDT", "market", "sell", 300, None, {**close, "marginMode": "isolated"})
+            await client.create_order(
+                "AVAX/USDT:USDT", "market", "sell", 300, None, {**close, "marginMode": "isolated"}
+            )
             assert "AVAX-USDT-SWAP" not in sizes(simulator)
 
     async def test_resting_reductions_end_with_the_position(self, client: Any) -> None:
@@ -299,7 +299,14 @@ class TestSpot:
         await client.create_order("ETH/USDT", "market", "sell", 1.25)
         assert float(simulator.account.balance("spot", "ETH").total) == 34.0
         await client.privatePostTradeOrder(
-            {"instId": "ETH-USDT", "tdMode": "cash", "side": "buy", "ordType": "market", "sz": "320.001", "clOrdId": "a1"}
+            {
+                "instId": "ETH-USDT",
+                "tdMode": "cash",
+                "side": "buy",
+                "ordType": "market",
+                "sz": "320.001",
+                "clOrdId": "a1",
+            }
         )
         assert float(simulator.account.balance("spot", "ETH").total) == pytest.approx(34.0999)
         order = await client.fetch_order(None, "ETH/USDT", {"clientOrderId": "a1"})
@@ -312,7 +319,9 @@ class TestSpot:
             await client.create_order("BTC/USDT", "market", "sell", 3.29)
         assert free < 3.29
         await client.create_order(COIN, "market", "sell", 250, None, REDUCE)
-        await client.cancel_orders_for_symbols([{"id": o["id"], "symbol": COIN} for o in await client.fetch_open_orders(COIN)])
+        await client.cancel_orders_for_symbols(
+            [{"id": o["id"], "symbol": COIN} for o in await client.fetch_open_orders(COIN)]
+        )
         await client.create_order("BTC/USDT", "market", "sell", 3.29)
 
     async def test_a_post_only_order_that_would_trade(self, client: Any) -> None:

@@ -105,7 +105,11 @@ class TestPositions:
         async with serve(venue="okx", scenario="hedge") as simulator, okx_client(simulator) as client:
             positions = await client.fetch_positions()
             legs = {p["side"]: p for p in positions if p["symbol"] == BTC}
-            assert (legs["long"]["contracts"], legs["short"]["contracts"], legs["short"]["info"]["pos"]) == (80, 30, "30")
+            assert (legs["long"]["contracts"], legs["short"]["contracts"], legs["short"]["info"]["pos"]) == (
+                80,
+                30,
+                "30",
+            )
             assert {p["hedged"] for p in positions} == {True}
             isolated = {p["symbol"] for p in positions if p["marginMode"] == "isolated"}
             assert isolated == {"AVAX/USDT:USDT", "DOT/USDT:USDT"}
@@ -131,7 +135,9 @@ class TestOrders:
         """Spot and contracts come together, without algo orders; a type may be asked for."""
         orders = await client.fetch_open_orders()
         assert (len(orders), {order["status"] for order in orders}) == (8, {"open"})
-        assert [o["symbol"] for o in await client.fetch_open_orders(None, None, None, {"instType": "SPOT"})] == ["SOL/USDT"]
+        assert [o["symbol"] for o in await client.fetch_open_orders(None, None, None, {"instType": "SPOT"})] == [
+            "SOL/USDT"
+        ]
         reducing = {o["symbol"] for o in orders if o["reduceOnly"]}
         assert reducing == {"SOL/USDT:USDT", "BNB/USDT:USDT"}
         assert {o["info"]["tdMode"] for o in orders} == {"cash", "cross"}

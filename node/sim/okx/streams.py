@@ -40,6 +40,11 @@ class Subscription:
         """Its name."""
         return self.argument.get("channel", "")
 
+    @property
+    def assets(self) -> frozenset[str]:
+        """The coins that its arguments ask for; empty for all."""
+        return frozenset({self.argument["ccy"]}) if self.argument.get("ccy") else frozenset()
+
     def covers(self, market: Market) -> bool:
         """Whether its arguments ask for the market."""
         fields = {"instType": instrument_type(market), "instFamily": family(market), "instId": market.symbol}
@@ -66,7 +71,7 @@ class OkxStreams:
         if account is None:
             return
         if subscription.channel == "account":
-            self._send(subscription, [self._balances(account)], account, event="snapshot")
+            self._send(subscription, [self._balances(account, subscription.assets)], account, event="snapshot")
         if subscription.channel == "positions":
             open_ones = [each for each in account.open_positions() if subscription.covers(each.market)]
             rows = [position_view(self.setup.core, account, position) for position in open_ones]
@@ -115,9 +120,9 @@ class OkxStreams:
         if self.setup.streams.silences(product, account.name):
             return
         for each in self._heard("account", account):
-            wanted = each.argument.get("ccy", "")
-            if not wanted or wanted in assets:
-                self._send(each, [self._balances(account, assets)], account, event="event_update")
+            told = assets & each.assets if each.assets else assets
+            if told:
+                self._send(each, [self._balances(account, told)], account, event="event_update")
 
     def _push(self, channel: str, account: Account, market: Market, row: dict[str, Any]) -> None:
         if self.setup.streams.silences(market.product, account.name):
@@ -135,7 +140,7 @@ class OkxStreams:
             message |= {"eventType": event, "curPage": 1, "lastPage": True}
         subscription.connection.send(json.dumps(message))
 
-    def _balances(self, account: Account, assets: frozenset[str] = frozenset()) -> dict[str, Any]:
+    def _balances(self, account: Account, assets: frozenset[str]) -> dict[str, Any]:
         return balance_document(self.setup.core, account, self._modes.of(account), assets)
 
     def _note_hearing(self, connection: Connection) -> None:
