@@ -13,6 +13,7 @@ import aiohttp
 import ccxt
 import pytest
 
+from node.sim.okx import stream_session
 from node.sim.okx.security import sign
 from node.sim.simulator import Simulator
 from tests.support.okx import BTC, COIN, REDUCE, algos, client, sell, simulator, size
@@ -216,6 +217,17 @@ class TestConnections:
             await asyncio.wait_for(task, PATIENCE_S)
         with pytest.raises(ccxt.BaseError):
             await asyncio.wait_for(client.watch_orders(), PATIENCE_S)
+
+    async def test_thirty_seconds_of_silence(self, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A connection that is told nothing breaks; a ping is answered, and keeps it."""
+        monkeypatch.setattr(stream_session, "IDLE_S", 0.4)
+        async with raw_socket(simulator) as kept, raw_socket(simulator) as lost:
+            await lost.log_in()
+            for _ in range(6):
+                assert await kept.ask("ping") == "pong"
+                await asyncio.sleep(0.09)
+            assert await lost.broken()
+            assert await kept.ask("ping") == "pong"
 
     async def test_a_service_upgrade(self, simulator: Simulator) -> None:
         """The venue says that it will close the connection, and closes it."""

@@ -105,7 +105,9 @@ _ON_SPOT: Mapping[Reason, tuple[str, str]] = {
 }
 
 #: Troubles of a whole request, wherever it goes; all others fail a row where there are rows.
-OF_THE_REQUEST = frozenset({Reason.OVERLOADED, Reason.STATUS_UNKNOWN, Reason.KEY_DENIED, Reason.CLOCK})
+OF_THE_REQUEST = frozenset(
+    {Reason.OVERLOADED, Reason.STATUS_UNKNOWN, Reason.KEY_DENIED, Reason.CLOCK, Reason.TOO_MANY_ORDERS}
+)
 
 
 class OkxError(Exception):

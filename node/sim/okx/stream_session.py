@@ -2,11 +2,13 @@
 
 ``/ws/v5/private`` has orders, positions and the account, and takes orders; ``/ws/v5/business`` has algo orders;
 ``/ws/v5/public`` takes subscriptions and is never fed. Orders over a WebSocket are those of HTTP, with the same limits;
-they do not show in the request journal. Silence does not end a connection here, as it does after thirty seconds there.
+they do not show in the request journal. A connection on which the venue has said nothing for thirty seconds breaks: the
+client's ``ping`` is answered, and keeps it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from typing import Any, Protocol
@@ -31,6 +33,7 @@ OPERATIONS = {
     "cancel-order": "/api/v5/trade/cancel-order",
     "batch-cancel-orders": "/api/v5/trade/cancel-batch-orders",
 }
+IDLE_S = 30.0
 _connection_ids = itertools.count(0xA4D3AE55)
 
 
@@ -55,11 +58,12 @@ class OkxSession:
         self._path = path
         self._id = f"{next(_connection_ids):08x}"
         self._key: ApiKey | None = None
+        self._end = asyncio.get_running_loop().call_later(IDLE_S, connection.cut)
 
     def received(self, text: str) -> None:
         """A message of the client's."""
         if text == "ping":
-            self._connection.send("pong")
+            self._push("pong")
             return
         try:
             message = json.loads(text)
@@ -75,6 +79,7 @@ class OkxSession:
 
     def closed(self) -> None:
         """Hear no more."""
+        self._end.cancel()
         self._streams.unsubscribe(self._connection, None)
 
     def _carry_out(self, message: dict[str, Any]) -> None:
@@ -113,7 +118,11 @@ class OkxSession:
         elif self._key is not None and self._path != PUBLIC:
             account = self._key.account
             subscription = Subscription(
-                connection=self._connection, account=account, connection_id=self._id, argument=argument
+                connection=self._connection,
+                send=self._push,
+                account=account,
+                connection_id=self._id,
+                argument=argument,
             )
             self._streams.subscribe(subscription)
             count = str(self._streams.count(account, channel))
@@ -152,7 +161,7 @@ class OkxSession:
         else:
             reply |= {"code": answer.code, "msg": answer.message, "data": answer.data}
         now_us = str(self._desk.setup.clock.now_ms() * 1000)
-        self._connection.send(json.dumps({**reply, "inTime": now_us, "outTime": now_us}))
+        self._push(json.dumps({**reply, "inTime": now_us, "outTime": now_us}))
 
     def _perform(self, endpoint: Endpoint, call: Call) -> Answer:
         if call.key is None or not may_trade(call.key):
@@ -164,4 +173,9 @@ class OkxSession:
         self._send({**named, "event": "error", "code": error.code, "msg": error.message})
 
     def _send(self, message: dict[str, Any]) -> None:
-        self._connection.send(json.dumps({**message, "connId": self._id}))
+        self._push(json.dumps({**message, "connId": self._id}))
+
+    def _push(self, text: str) -> None:
+        self._end.cancel()
+        self._end = asyncio.get_running_loop().call_later(IDLE_S, self._connection.cut)
+        self._connection.send(text)

@@ -7,7 +7,7 @@ private and business channels of the API v5 documentation.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -31,6 +31,7 @@ class Subscription:
     """One channel that a connection hears, with its arguments."""
 
     connection: Connection
+    send: Callable[[str], None]
     account: str
     connection_id: str
     argument: Mapping[str, str]
@@ -96,7 +97,7 @@ class OkxStreams:
         ending = {id(each.connection): each for each in self._subscriptions if account in (None, each.account)}
         for subscription in ending.values():
             notice = {"event": "notice", "code": UPGRADE[0], "msg": UPGRADE[1], "connId": subscription.connection_id}
-            subscription.connection.send(json.dumps(notice))
+            subscription.send(json.dumps(notice))
             self.unsubscribe(subscription.connection, None)
             subscription.connection.cut()
 
@@ -138,7 +139,7 @@ class OkxStreams:
         message: dict[str, Any] = {"arg": {**subscription.argument, "uid": self._modes.of(account).uid}, "data": rows}
         if event:
             message |= {"eventType": event, "curPage": 1, "lastPage": True}
-        subscription.connection.send(json.dumps(message))
+        subscription.send(json.dumps(message))
 
     def _balances(self, account: Account, assets: frozenset[str]) -> dict[str, Any]:
         return balance_document(self.setup.core, account, self._modes.of(account), assets)

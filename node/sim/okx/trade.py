@@ -87,8 +87,6 @@ def close_position(call: Call) -> Rows:
         raise OkxError("51115", "Cancel all pending close-orders before liquidation.")
     if abs(held) > market.max_market_quantity:
         raise OkxError("51108", "Positions exceed the limit for closing out with the market price.")
-    for order in in_the_way:
-        call.cancel(order)
     if call.effects.refuse_market_orders:
         raise refusal(Reason.COUNTERPARTY_PRICE)
     call.place(
@@ -105,6 +103,9 @@ def close_position(call: Call) -> Rows:
             extras={"tdMode": mode, "tag": params.text("tag")},
         )
     )
+    for order in in_the_way:
+        if order.is_open:  # reductions have ended with the position
+            call.cancel(order)
     return [{"clOrdId": shown(client_id), "instId": market.symbol, "posSide": leg.value, "tag": params.text("tag")}]
 
 
