@@ -23,6 +23,10 @@ class HouseRules:
     reduce_only_conflict_refused: bool = False
     #: Resting reduce-only orders end with their position.
     reduce_only_expires: bool = True
+    #: Refuse a reduction that is larger than its position; otherwise a net one is cut to it.
+    reduction_must_fit: bool = False
+    #: Post-only orders that would trade are taken, and end at once; so are fill-or-kill orders that cannot trade.
+    crossing_cancels: bool = False
     #: As in unified accounts: what a spot order lacks is borrowed without limit, and what it brings in repays.
     auto_borrow: bool = False
     #: What a conversion gives, as a fraction of the market's price.
@@ -56,7 +60,8 @@ def admit(account: Account, terms: OrderTerms, listing_of: ListingOf, rules: Hou
         _check_margin(account, terms, quantity, listing_of)
     if not terms.market.is_contract:
         _check_balance(account, terms, quantity, listing, rules)
-    _check_crossing(terms, listing)
+    if not rules.crossing_cancels:
+        _check_crossing(terms, listing)
     return quantity
 
 
@@ -141,7 +146,8 @@ def _check_quantity(terms: OrderTerms, quantity: Decimal) -> None:
 
 def _check_price(terms: OrderTerms, listing: Listing) -> None:
     market = terms.market
-    for price in (terms.price, terms.trigger.price if terms.trigger is not None else None):
+    triggers = (trigger.price for trigger in (terms.trigger, terms.other_trigger) if trigger is not None)
+    for price in (terms.price, *triggers):
         if price is not None and price <= 0:
             raise RefusalError(Reason.PRICE_ZERO)
         if price is not None and price % market.tick_at(price):
@@ -175,7 +181,8 @@ def _check_reduction(account: Account, terms: OrderTerms, quantity: Decimal, rul
     reducible = abs(held) if held * terms.signed < 0 else ZERO
     if terms.trigger is not None:
         return quantity  # judged when it fires
-    if not reducible or (terms.leg is not Leg.NET and quantity > reducible):
+    must_fit = terms.leg is not Leg.NET or rules.reduction_must_fit
+    if not reducible or (must_fit and quantity > reducible):
         raise RefusalError(Reason.REDUCE_ONLY_REJECTED)
     if rules.reduce_only_conflict_refused and _resting_reduction(account, terms) + quantity > reducible:
         raise RefusalError(Reason.REDUCE_ONLY_CONFLICT)
@@ -198,8 +205,9 @@ def _check_notional(terms: OrderTerms, quantity: Decimal, listing: Listing) -> N
 
 
 def _check_trigger(account: Account, terms: OrderTerms, listing: Listing) -> None:
-    trigger = terms.trigger
-    if trigger is not None and trigger.price is not None:
+    for trigger in (terms.trigger, terms.other_trigger):
+        if trigger is None or trigger.price is None:
+            continue
         reached = listing.mark >= trigger.price if trigger.fires_at_or_above else listing.mark <= trigger.price
         if reached:
             raise RefusalError(Reason.TRIGGERS_IMMEDIATELY)

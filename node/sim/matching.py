@@ -175,10 +175,15 @@ class MatchingCore:
         account.orders[order.order_id] = account.open_orders[order.order_id] = order
         account.by_client_id[terms.market.key, terms.book, terms.client_id] = order
         self._tell(account, order)
-        if not order.waits_for_trigger:
+        if terms.time_in_force is TimeInForce.POST_ONLY and not order.waits_for_trigger and self._crosses(terms):
+            self._end(account, order, OrderStatus.CANCELLED)  # where it is not refused instead
+        elif not order.waits_for_trigger:
             self._match(account, order, fill_fraction)
         self._hold(account, order)
         return order
+
+    def _crosses(self, terms: OrderTerms) -> bool:
+        return crosses(terms, self.listing(terms.market))
 
     def _match(self, account: Account, order: Order, fill_fraction: Decimal | None = None) -> None:
         terms, listing = order.terms, self.listing(order.terms.market)
@@ -273,6 +278,7 @@ class MatchingCore:
             terms,
             book=Book.ORDERS,
             trigger=None,
+            other_trigger=None,
             origin=Origin.TRIGGER,
             quantity=order.quantity,
             reduce_only=terms.reduce_only or (terms.close_position and terms.leg is Leg.NET),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -105,8 +106,10 @@ class OrderTerms:
     borrows: bool = False  # what is lacking is borrowed
     repays: bool = False  # what it brings in pays debts of that asset
     trigger: TriggerTerms | None = None
+    other_trigger: TriggerTerms | None = None  # of an order with two: whichever is reached first
     book: Book = Book.ORDERS
     origin: Origin = Origin.CLIENT
+    extras: Mapping[str, str] = field(default_factory=dict)  # the venue's own parameters, given back as they came
 
     @property
     def signed(self) -> int:

@@ -47,6 +47,8 @@ class VenueKind:
     adapt: Callable[[AccountSeed], AccountSeed] = _as_it_is
     #: A key under ccxt's names, where it is not a pair of words.
     credentials: Callable[[ApiKey], dict[str, str]] = _key_pair
+    rules: Callable[[], HouseRules] = HouseRules  # as they are without faults
+    passphrases: bool = False  # its keys have one
 
 
 def _call_later(delay_s: float, action: Callable[[], None]) -> None:
@@ -64,7 +66,7 @@ class Simulator:
         self, kind: VenueKind, *, scenario: str = "demo", seed: int | None = None, enforce_limits: bool = True
     ) -> None:
         self.kind = kind
-        self.keys = KeyRing(seed)
+        self.keys = KeyRing(seed, passphrases=kind.passphrases)
         self.clock = SimClock()
         self.faults = FaultPlan()
         self.journal = RequestJournal()
@@ -80,6 +82,7 @@ class Simulator:
         accounts = tuple(self.kind.adapt(account) for account in SCENARIOS[scenario])
         self.scenario = scenario
         self.core = build_world(self.kind.listings(), accounts, self.clock, self.kind.trigger_words)
+        self.core.rules = self.kind.rules()
         for account in accounts:
             self.keys.issue(account.name)
         self.provocations = Provocations(self.core, _call_later)
@@ -130,7 +133,7 @@ class Simulator:
         self.provocations.clear()
         self.streams.clear()
         self.keys.restore()
-        self.core.rules = HouseRules()
+        self.core.rules = self.kind.rules()
         self.clock.offset_ms = 0
         self.handler.front_end.forgive()
         self.handler.released.set()

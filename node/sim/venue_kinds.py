@@ -21,4 +21,10 @@ def _hyperliquid() -> VenueKind:
     return HYPERLIQUID
 
 
-VENUES: dict[str, Callable[[], VenueKind]] = {"binance": _binance, "hyperliquid": _hyperliquid}
+def _okx() -> VenueKind:
+    from node.sim.okx.front_end import OKX
+
+    return OKX
+
+
+VENUES: dict[str, Callable[[], VenueKind]] = {"binance": _binance, "hyperliquid": _hyperliquid, "okx": _okx}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from node.sim.accounts import Account, PositionSettings
@@ -53,6 +53,8 @@ def find_market(core: MatchingCore, name: MarketName) -> Market:
             continue
         if (market.expiry_ms is not None) == name.dated:
             return market
+    if name.product is Product.MARGIN:  # a unified account borrows on its spot pairs
+        return find_market(core, replace(name, product=Product.SPOT))
     raise LookupError(f"no market for {name}")
 
 
@@ -84,8 +86,9 @@ def _seed_account(core: MatchingCore, account: Account, seed: AccountSeed, trigg
     if seed.hedge:
         account.hedge_mode |= {Product.LINEAR, Product.INVERSE}
     wallets = {listing.market.product: listing.market.wallet for listing in core.listings.values()}
+    wallets.setdefault(Product.MARGIN, wallets[Product.SPOT])
     for product, asset, amount in seed.balances:
-        account.balance(wallets[product], asset).free = amount
+        account.balance(wallets[product], asset).free += amount  # one wallet may serve several products
     for debt in seed.debts:
         owing = account.balance(wallets[debt.product], debt.asset)
         owing.borrowed, owing.interest = debt.borrowed, debt.interest
