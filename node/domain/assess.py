@@ -209,8 +209,7 @@ def _position_verdict(aim: Aim, state: SliceState, key: PositionKey, held: Posit
             return Residue.FLAT
         return Residue.REFUSED if state.denied else Residue.UNKNOWN  # seen to be gone is not proven
     if is_residue(held, state.memory):
-        value = None if not held.mark_price or held.base_exposure is None else abs(held.base_exposure) * held.mark_price
-        return Residue.DUST if value is not None and value < aim.terms.min_value else Residue.UNSELLABLE
+        return Residue.DUST if held.value is not None and held.value < aim.terms.min_value else Residue.UNSELLABLE
     match state.memory.get(key, LegMemory()).last_refusal:
         case None:
             return Residue.UNKNOWN  # still being closed

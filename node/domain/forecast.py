@@ -179,8 +179,7 @@ def _of_position(position: Position, part: SliceForecast, scope: Scope, terms: F
     if rules is not None and not rules.trading:
         return Residue.MARKET_CLOSED
     if rules is not None and rules.quantity_min and position.contracts < rules.quantity_min:
-        worth = None if not position.mark_price or position.base_exposure is None else abs(position.base_exposure)
-        small = worth is not None and worth * (position.mark_price or 0) < terms.min_value
+        small = position.value is not None and position.value < terms.min_value
         return Residue.DUST if small else Residue.UNSELLABLE
     planned = any(step.key == position.key for step in part.closes)
     return None if planned else Residue.UNKNOWN
