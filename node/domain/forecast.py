@@ -200,16 +200,7 @@ def _balances(action: Action, part: SliceForecast, terms: FlattenTerms) -> Itera
         elif balance.asset in sales.closed:
             yield balance, Residue.MARKET_CLOSED
         elif holding.step is None:
-            yield balance, _of_balance(holding, terms)
-
-
-def _of_balance(holding: Holding, terms: FlattenTerms) -> Residue:
-    """What is owed weighs like what is held: both must be small, and known to be small."""
-    balance = holding.balance
-    worth = [holding.value] if balance.total and balance.asset != terms.base_currency else []
-    worth += [holding.debt_value] if balance.debt else []
-    known = [value for value in worth if value is not None]
-    return Residue.DUST if len(known) == len(worth) and sum(known) < terms.min_value else Residue.UNSELLABLE
+            yield balance, holding.residue(terms)
 
 
 def _limit_faults(part: SliceForecast, scope: Scope) -> Iterator[ErrorReport]:
