@@ -54,7 +54,7 @@ def admit(account: Account, terms: OrderTerms, listing_of: ListingOf, rules: Hou
         _check_trigger(account, terms, listing)
     elif terms.market.is_contract:
         _check_margin(account, terms, quantity, listing_of)
-    if not terms.market.is_contract:
+    if not terms.market.is_contract and (terms.holds or terms.trigger is None):
         _check_balance(account, terms, quantity, listing, rules)
     _check_crossing(terms, listing)
     return quantity
@@ -109,7 +109,7 @@ def crosses(terms: OrderTerms, listing: Listing) -> bool:
 
 def available_margin(account: Account, wallet: str, asset: str, listing_of: ListingOf) -> Decimal:
     """What of a wallet's asset is not bound by positions and entry orders."""
-    total = account.balance(wallet, asset).total
+    total = account.balance(wallet, asset).free
     for position in account.open_positions():
         market = position.market
         if market.wallet != wallet or market.settle != asset:
@@ -157,8 +157,7 @@ def _check_price(terms: OrderTerms, listing: Listing) -> None:
 def _check_leg(account: Account, terms: OrderTerms) -> None:
     if not terms.market.is_contract:
         return
-    hedge = terms.market.product in account.hedge_mode
-    if hedge == (terms.leg is Leg.NET):
+    if account.is_hedged(terms.market) == (terms.leg is Leg.NET):
         raise RefusalError(Reason.POSITION_SIDE_MISMATCH)
 
 

@@ -104,6 +104,7 @@ class OrderTerms:
     close_position: bool = False
     borrows: bool = False  # what is lacking is borrowed
     repays: bool = False  # what it brings in pays debts of that asset
+    holds: bool = True  # a spot order that waits for its trigger locks what it would spend
     trigger: TriggerTerms | None = None
     book: Book = Book.ORDERS
     origin: Origin = Origin.CLIENT
