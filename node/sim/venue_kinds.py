@@ -15,4 +15,10 @@ def _binance() -> VenueKind:
     return BINANCE
 
 
-VENUES: dict[str, Callable[[], VenueKind]] = {"binance": _binance}
+def _bybit() -> VenueKind:
+    from node.sim.bybit.front_end import BYBIT
+
+    return BYBIT
+
+
+VENUES: dict[str, Callable[[], VenueKind]] = {"binance": _binance, "bybit": _bybit}

@@ -42,7 +42,7 @@ def build_world(
 
 
 def find_market(core: MatchingCore, name: MarketName) -> Market:
-    """The venue's market for a venue-neutral name; where margin is no product of its own, the spot market stands for it.
+    """The venue's market for a venue-neutral name. Where margin is no product of its own, spot stands for it.
 
     Raises:
         LookupError: the venue does not list it.
@@ -86,8 +86,8 @@ def _seed_account(core: MatchingCore, account: Account, seed: AccountSeed, trigg
     if seed.hedge:
         account.hedge_mode |= {Product.LINEAR, Product.INVERSE}
     wallets = {listing.market.product: listing.market.wallet for listing in core.listings.values()}
-    for product, asset, amount in seed.balances:
-        account.balance(wallets.get(product, wallets[Product.SPOT]), asset).free += amount  # products may share a wallet
+    for product, asset, amount in seed.balances:  # products may share a wallet
+        account.balance(wallets.get(product, wallets[Product.SPOT]), asset).free += amount
     for debt in seed.debts:
         owing = account.balance(wallets.get(debt.product, wallets[Product.SPOT]), debt.asset)
         owing.borrowed, owing.interest = debt.borrowed, debt.interest
