@@ -1,7 +1,8 @@
 """Borrowed coins: manual loans and their repayment. Debts stay until somebody repays: nothing repays by itself.
 
 Sources: Manual Borrow, Manual Repay, Manual Repay Without Asset Conversion, Get Collateral Info, Get Status And
-Leverage and Get Available Amount to Repay of the V5 documentation. Loans have a floating rate here, and are repaid at once.
+Leverage and Get Available Amount to Repay of the V5 documentation. Loans have a floating rate here, and are repaid
+at once.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from node.sim.bybit.private_stream import read_message
 from node.sim.bybit.security import authenticate_stream, check_time
 from node.sim.keys import ApiKey
 from node.sim.streams import Connection
-from node.sim.venue import NO_EFFECTS, Effects, VenueFrontEnd, VenueSetup, WireAnswer, WireRequest
+from node.sim.venue import Effects, VenueFrontEnd, VenueSetup, WireAnswer, WireRequest
 
 PATHS: Final = {
     "order.create": "/v5/order/create",
@@ -59,12 +59,13 @@ class TradeSession:
             elif operation == "auth":
                 self._authenticate(message.get("args"))
             else:
-                answer |= self._trade(operation, message)
+                self._trade(operation, message, answer)
+                return
         except BybitError as error:
             answer |= {"retCode": error.code, "retMsg": error.message}
             if operation != "auth":
                 answer |= {"data": {}, "retExtInfo": {}}
-        self._connection.send(json.dumps({**answer, "connId": self._name}))
+        self._connection.send(self._text(answer))
 
     def closed(self) -> None:
         """Nothing to forget."""
@@ -75,7 +76,7 @@ class TradeSession:
         self._key = authenticate_stream(self._setup.keys, arguments, self._setup.clock.now_ms())
         self._connection.account = self._key.account
 
-    def _trade(self, operation: str, message: dict[str, Any]) -> dict[str, Any]:
+    def _trade(self, operation: str, message: dict[str, Any], answer: dict[str, Any]) -> None:
         if self._key is None or self._key.revoked:
             raise BybitError(10003, "API key is invalid.")
         if operation not in PATHS:
@@ -89,21 +90,29 @@ class TradeSession:
             raise BybitError(10001, "Request parameter error.")
         window = str(headers.get("X-BAPI-RECV-WINDOW", ""))
         check_time(str(headers.get("X-BAPI-TIMESTAMP", "")), window, self._setup.clock.now_ms())
-        request = self._front_end.parse(
-            "POST",
-            self._host,
-            PATHS[operation],
-            {"X-BAPI-API-KEY": self._key.public},
-            json.dumps(arguments[0]).encode(),
+        key, front_end = self._key, self._front_end
+        body = json.dumps(arguments[0]).encode()
+        request = front_end.parse("POST", self._host, PATHS[operation], {"X-BAPI-API-KEY": key.public}, body)
+        self._setup.messages.handle(
+            front_end,
+            request,
+            self._connection,
+            lambda effects: front_end.carry_out(request, effects, key=key),
+            lambda done: self._text({**answer, **_result(done)}),
         )
-        answer = self._front_end.carry_out(request, NO_EFFECTS, key=self._key)
-        if answer.status == 403:
-            raise BybitError(10403, "exceed IP rate limit")
-        document = json.loads(answer.body)
-        return {
-            "retCode": document["retCode"],
-            "retMsg": document["retMsg"],
-            "data": document["result"],
-            "retExtInfo": document["retExtInfo"],
-            "header": {**answer.headers, "Traceid": secrets.token_hex(16), "Timenow": str(document["time"])},
-        }
+
+    def _text(self, answer: dict[str, Any]) -> str:
+        return json.dumps({**answer, "connId": self._name})
+
+
+def _result(answer: WireAnswer) -> dict[str, Any]:
+    if answer.status == 403:
+        return {"retCode": 10403, "retMsg": "exceed IP rate limit", "data": {}, "retExtInfo": {}}
+    document = json.loads(answer.body)
+    return {
+        "retCode": document["retCode"],
+        "retMsg": document["retMsg"],
+        "data": document["result"],
+        "retExtInfo": document["retExtInfo"],
+        "header": {**answer.headers, "Traceid": secrets.token_hex(16), "Timenow": str(document["time"])},
+    }
