@@ -1,4 +1,4 @@
-"""Simulated venues on loopback and ccxt clients for them: Binance, and Bybit under its name; a file with another account has fixtures of its own."""
+"""Simulated venues on loopback, with ccxt clients for them. Fixtures without a venue in their name are Binance's."""
 
 from __future__ import annotations
 

@@ -72,10 +72,10 @@ class PrivateSession:
         if self._listener is None:
             raise BybitError(10003, "error:request not authorized")
         topics = [str(argument) for argument in arguments] if isinstance(arguments, list) else []
-        categorised = [topic for topic in topics if "." in topic]
+        categorised = {topic.partition(".")[0] for topic in topics if "." in topic}
         if not topics or not all(_known(topic) for topic in topics):
             raise BybitError(10001, "error:handler not found")
-        if categorised and len(categorised) < len(topics):
+        if categorised & set(topics):
             raise BybitError(10001, "error:all-in-one and categorised topics cannot be in the same request")
         listener = self._listener
         listener.topics = listener.topics | set(topics) if wanted else listener.topics - set(topics)
