@@ -90,6 +90,16 @@ class TestContracts:
         with pytest.raises(ccxt.InvalidOrder, match="110017"):
             await bybit.privatePostV5OrderCreate({**CLOSE, "symbol": "BTCUSDT", "qty": "0", "closeOnTrigger": True})
 
+    async def test_zero_on_a_trigger_is_whatever_there_is_then(self, bybit_sim: Simulator, bybit: Any) -> None:
+        """Not what there was when it was placed."""
+        stop = {**CLOSE, "symbol": "LINKUSDT", "qty": "0", "closeOnTrigger": True, "triggerPrice": "13"}
+        await bybit.privatePostV5OrderCreate({**stop, "triggerDirection": 2})
+        await bybit.create_order("LINK/USDT:USDT", "market", "sell", 300, None, REDUCE)
+        (order,) = await bybit.fetch_open_orders("LINK/USDT:USDT")
+        assert (order["amount"], order["info"]["stopOrderType"]) == (500, "Stop")
+        bybit_sim.set_faults(prices={"linear:LINK/USDT": "12.9"})
+        assert size(bybit_sim, "LINKUSDT") == 0
+
     async def test_protective_orders_end_with_their_position(self, bybit_sim: Simulator, bybit: Any) -> None:
         """Stops of the whole position and resting reductions; a conditional order of its own size stays."""
         await bybit.create_order(BTC, "market", "sell", 1.25, None, REDUCE)

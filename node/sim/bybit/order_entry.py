@@ -57,17 +57,21 @@ def _contract(call: Call, listing: Listing, params: Params) -> OrderTerms:
     if reduces and leg is not Leg.NET and not closes_leg and call.account.is_hedged(market):
         raise BybitError(110017, "reduce-only order has same side with current position")
     trigger = _contract_trigger(listing, params)
+    everything = _closes_everything(params)
     return OrderTerms(
         market=market,
         side=side,
         kind=kind,
         client_id=_link_id(params, market.product),
         venue_type="Stop" if trigger is not None else "",
-        quantity=_quantity(call, listing, params, side, leg, reduces=reduces or closes_leg),
+        quantity=None
+        if everything and trigger is not None
+        else _quantity(call, listing, params, side, leg, reduces=reduces or closes_leg),
         price=_price(params, kind, market.product),
         time_in_force=_time_in_force(params, kind, market.product),
         leg=leg,
         reduce_only=reduces,
+        close_position=everything and trigger is not None,
         trigger=trigger,
         origin=call.origin,
     )
@@ -81,11 +85,15 @@ def _quantity(call: Call, listing: Listing, params: Params, side: Side, leg: Leg
     held = call.account.quantity(listing.market, leg)
     reducible = abs(held) if held * side.sign < 0 else ZERO
     conditional = "triggerPrice" in params
-    if not wanted and params.flag("reduceOnly") and params.flag("closeOnTrigger"):
-        if not reducible and not conditional:
+    if _closes_everything(params):
+        if not reducible:
             raise refusal(Reason.REDUCE_ONLY_REJECTED, listing.market.product)
         return min(reducible, listing.market.max_market_quantity)
     return min(wanted, reducible) if reduces and reducible and not conditional else wanted
+
+
+def _closes_everything(params: Params) -> bool:
+    return params.decimal("qty") == 0 and params.flag("reduceOnly") and params.flag("closeOnTrigger")
 
 
 def _contract_trigger(listing: Listing, params: Params) -> TriggerTerms | None:
