@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from node.sim.accounts import Account
+from node.sim.catalogue import price_of
 from node.sim.market import ZERO, Listing, Market, MarketStatus
 from node.sim.orders import Book, Leg, OrderKind, OrderTerms, Origin, Side, TimeInForce
 from node.sim.refusals import Reason, RefusalError
@@ -125,6 +126,24 @@ def available_margin(account: Account, wallet: str, asset: str, listing_of: List
     return total
 
 
+def pooled_margin(account: Account, wallet: str, asset: str, listing_of: ListingOf) -> Decimal:
+    """What of a whole wallet is not bound, debts deducted, at catalogue prices and in units of *asset*."""
+    held = account.wallets.get(wallet, {})
+    coins = {*held, *(position.market.settle for position in account.open_positions())}
+    total = ZERO
+    for coin in coins:
+        owed = held[coin].owed if coin in held else ZERO
+        total += (available_margin(account, wallet, coin, listing_of) - owed) * _worth(coin)
+    return total / _worth(asset)
+
+
+def _worth(coin: str) -> Decimal:
+    try:
+        return price_of(coin)
+    except LookupError:
+        return ZERO  # nobody would take it
+
+
 def _check_quantity(terms: OrderTerms, quantity: Decimal) -> None:
     market = terms.market
     if quantity <= 0:
@@ -220,7 +239,9 @@ def _check_margin(account: Account, terms: OrderTerms, quantity: Decimal, listin
         raise RefusalError(Reason.POSITION_LIMIT)
     price = terms.price or listing_of(market).mark
     needed = market.value(added, price) / account.position_settings(market).leverage
-    if needed > available_margin(account, market.wallet, market.settle, listing_of):
+    pools = market.pools_margin and not account.position_settings(market).isolated
+    available = pooled_margin if pools else available_margin
+    if needed > available(account, market.wallet, market.settle, listing_of):
         raise RefusalError(Reason.INSUFFICIENT_MARGIN)
 
 

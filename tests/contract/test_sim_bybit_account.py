@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 
 import ccxt
@@ -78,6 +79,17 @@ class TestModes:
         with pytest.raises(ccxt.BadRequest, match="170036"):
             await bybit.create_order("ETH/USDT", "market", "sell", 40, None, {"isLeverage": 1})
 
+    async def test_margin_is_shared_in_cross_margin(self) -> None:
+        """Dollars carry a contract that settles in bitcoin, as far as they go; in isolated margin they do not."""
+        async with serve(venue="bybit", scenario="empty") as simulator, bybit_client(simulator) as client:
+            await client.load_markets()
+            await client.create_order("BTC/USD:BTC", "market", "buy", 150_000)
+            with pytest.raises(ccxt.InsufficientFunds, match="110007"):
+                await client.create_order("BTC/USD:BTC", "market", "buy", 60_000)
+            await client.set_margin_mode("isolated")
+            with pytest.raises(ccxt.InsufficientFunds, match="110007"):
+                await client.create_order("ETH/USD:ETH", "market", "buy", 100)
+
     async def test_leverage(self, bybit: Any) -> None:
         """Setting what is set already is an error."""
         await bybit.set_leverage(5, BTC)
@@ -129,6 +141,18 @@ class TestLoans:
         assert simulator.account.counters.borrows == 1
         (row,) = (await client.privateGetV5AccountCollateralInfo({"currency": "SOL"}))["result"]["list"]
         assert row["borrowAmount"] == "3"
+
+    async def test_losses_of_contracts_are_owed(self, bybit_sim: Simulator, bybit: Any) -> None:
+        """A wallet below zero is a liability that is no loan, and cannot be repaid as one."""
+        bybit_sim.account.balance("spot", "USDC").free = Decimal(0)
+        bybit_sim.set_faults(prices={"linear:BTC/USDC": "60000"})
+        await bybit.create_order("BTC/USDC:USDC", "market", "sell", 0.35, None, {"reduceOnly": True})
+        (entry,) = (await bybit.fetch_balance())["info"]["result"]["list"]
+        (row,) = [row for row in entry["coin"] if row["coin"] == "USDC"]
+        assert (float(row["walletBalance"]), row["spotBorrow"]) == (-float(row["borrowAmount"]), "0")
+        assert float(row["borrowAmount"]) > 1000
+        with pytest.raises(ccxt.ExchangeError, match="34022041"):
+            await bybit.repay_cross_margin("USDC", 1)
 
     async def test_one_a_second(self) -> None:
         """Loans and repayments have the smallest of all budgets."""

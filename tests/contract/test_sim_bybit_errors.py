@@ -58,7 +58,7 @@ SPOT_LIMIT = {**SPOT, "orderType": "Limit", "price": "3200"}
         ({**ORDER, "positionIdx": 1}, 10001, ccxt.BadRequest),
         ({**ORDER, "positionIdx": 7}, 10001, ccxt.BadRequest),
         ({**ORDER, "symbol": "XRPUSDT", "qty": "1"}, 110094, ccxt.InvalidOrder),
-        ({**ORDER, "side": "Buy", "qty": "110"}, 110007, ccxt.InsufficientFunds),
+        ({**LIMIT, "side": "Buy", "qty": "200"}, 110007, ccxt.InsufficientFunds),
         ({**ORDER, "symbol": "BCHUSDT", "qty": "1"}, 110066, ccxt.ExchangeError),
         ({**ORDER, "takeProfit": "60000"}, 10001, ccxt.BadRequest),
         ({**SPOT, "symbol": "NOPE"}, 170121, ccxt.InvalidOrder),
@@ -193,6 +193,8 @@ class TestLimits:
             await client.privatePostV5OrderCreate({**SPOT, "qty": "0.1"})
             assert client.last_response_headers["X-Bapi-Limit"] == "20"
             assert simulator.journal.entries(method="POST")[10].status == 200
+            simulator.clock.offset_ms = 1001
+            await client.privatePostV5OrderCreate(order)
 
     async def test_a_batch_is_cut_where_the_limit_ends(self) -> None:
         """Each order of a batch counts; those beyond the limit fail, and the others are placed."""

@@ -16,6 +16,7 @@ import ccxt
 import pytest
 
 from node.sim.market import Product
+from node.sim.server import serve
 from node.sim.simulator import Simulator
 from tests.support.sim_clients import redirected_session
 
@@ -197,6 +198,13 @@ class TestPrivate:
         bybit.secret = "wrong"
         with pytest.raises(ccxt.ExchangeError):
             await asyncio.wait_for(bybit.watch_orders(), PATIENCE_S)
+
+    async def test_accounts_are_apart(self) -> None:
+        """What happens to another account is not told."""
+        async with serve(venue="bybit", scenario="desk") as simulator, listening(simulator, "order") as socket:
+            simulator.core.cancel_all(simulator.core.accounts["hedge"], Product.LINEAR)
+            simulator.core.cancel_all(simulator.core.accounts["demo"], Product.SPOT)
+            assert (await next_message(socket))["data"][0]["category"] == "spot"
 
     async def test_silence_and_cut(self, bybit_sim: Simulator) -> None:
         """One category falls silent, and the others go on; a cut breaks them all."""

@@ -200,7 +200,7 @@ def _coin(name: str, row: Holding) -> dict[str, Any]:
         "walletBalance": plain(balance.total),
         "locked": plain(balance.locked),
         "spotHedgingQty": "0",
-        "borrowAmount": plain(balance.borrowed),
+        "borrowAmount": plain(balance.borrowed + max(ZERO, -balance.total)),  # what contracts have lost is owed, too
         "accruedInterest": plain(balance.interest),
         "totalOrderIM": plain(row.order_margin),
         "totalPositionIM": plain(row.position_margin),

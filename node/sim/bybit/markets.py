@@ -127,6 +127,7 @@ def _linear(coin: Coin, quote: str, symbol: str, expiry: dt.datetime | None = No
         max_position=coin.max_market_quantity * 20,
         expiry_ms=_milliseconds(expiry),
         one_way=quote != "USDT" or expiry is not None,  # only USDT perpetuals have hedge mode
+        pools_margin=True,
         stops_end_with_position=True,
     )
     status = MarketStatus.SETTLING if coin.name == DELIVERING else MarketStatus.TRADING
@@ -153,6 +154,7 @@ def _inverse(coin: Coin, symbol: str, expiry: dt.datetime | None = None) -> List
         max_position=NO_LIMIT,
         expiry_ms=_milliseconds(expiry),
         one_way=True,
+        pools_margin=True,
         stops_end_with_position=True,
     )
     return Listing(market=market, mark=coin.price)
