@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from node.sim.accounts import Account
+from node.sim.catalogue import price_of
 from node.sim.market import ZERO, Listing, Market, MarketStatus
 from node.sim.orders import Book, Leg, OrderKind, OrderTerms, Origin, Side, TimeInForce
 from node.sim.refusals import Reason, RefusalError
@@ -58,7 +59,7 @@ def admit(account: Account, terms: OrderTerms, listing_of: ListingOf, rules: Hou
         _check_trigger(account, terms, listing)
     elif terms.market.is_contract:
         _check_margin(account, terms, quantity, listing_of)
-    if not terms.market.is_contract:
+    if not terms.market.is_contract and (terms.holds or terms.trigger is None):
         _check_balance(account, terms, quantity, listing, rules)
     if not rules.crossing_cancels:
         _check_crossing(terms, listing)
@@ -114,7 +115,7 @@ def crosses(terms: OrderTerms, listing: Listing) -> bool:
 
 def available_margin(account: Account, wallet: str, asset: str, listing_of: ListingOf) -> Decimal:
     """What of a wallet's asset is not bound by positions and entry orders."""
-    total = account.balance(wallet, asset).total
+    total = account.balance(wallet, asset).free
     for position in account.open_positions():
         market = position.market
         if market.wallet != wallet or market.settle != asset:
@@ -128,6 +129,24 @@ def available_margin(account: Account, wallet: str, asset: str, listing_of: List
             added = exposure_added(account, order.terms, order.remaining)
             total -= market.value(added, order.terms.price) / account.position_settings(market).leverage
     return total
+
+
+def pooled_margin(account: Account, wallet: str, asset: str, listing_of: ListingOf) -> Decimal:
+    """What of a whole wallet is not bound, debts deducted, at catalogue prices and in units of *asset*."""
+    held = account.wallets.get(wallet, {})
+    coins = {*held, *(position.market.settle for position in account.open_positions())}
+    total = ZERO
+    for coin in coins:
+        owed = held[coin].owed if coin in held else ZERO
+        total += (available_margin(account, wallet, coin, listing_of) - owed) * _worth(coin)
+    return total / _worth(asset)
+
+
+def _worth(coin: str) -> Decimal:
+    try:
+        return price_of(coin)
+    except LookupError:
+        return ZERO  # nobody would take it
 
 
 def _check_quantity(terms: OrderTerms, quantity: Decimal) -> None:
@@ -163,8 +182,7 @@ def _check_price(terms: OrderTerms, listing: Listing) -> None:
 def _check_leg(account: Account, terms: OrderTerms) -> None:
     if not terms.market.is_contract:
         return
-    hedge = terms.market.product in account.hedge_mode
-    if hedge == (terms.leg is Leg.NET):
+    if account.is_hedged(terms.market) == (terms.leg is Leg.NET):
         raise RefusalError(Reason.POSITION_SIDE_MISMATCH)
 
 
@@ -229,7 +247,9 @@ def _check_margin(account: Account, terms: OrderTerms, quantity: Decimal, listin
         raise RefusalError(Reason.POSITION_LIMIT)
     price = terms.price or listing_of(market).mark
     needed = market.value(added, price) / account.position_settings(market).leverage
-    if needed > available_margin(account, market.wallet, market.settle, listing_of):
+    pools = market.pools_margin and not account.position_settings(market).isolated
+    available = pooled_margin if pools else available_margin
+    if needed > available(account, market.wallet, market.settle, listing_of):
         raise RefusalError(Reason.INSUFFICIENT_MARGIN)
 
 

@@ -65,6 +65,9 @@ class Market:
     expiry_ms: int | None = None  # None: perpetual, or spot
     book_of: Product | None = None  # it trades in the book of the same symbol there; None: it has its own
     significant_digits: int | None = None  # prices with a fraction have no more of them; None: the tick alone counts
+    one_way: bool = False  # it has only the net position, whatever mode the account is in
+    pools_margin: bool = False  # in cross margin, every coin of the wallet is margin for it
+    stops_end_with_position: bool = False  # stops of the whole position end with it, fired or not
 
     @property
     def key(self) -> MarketKey:

@@ -105,6 +105,7 @@ class OrderTerms:
     close_position: bool = False
     borrows: bool = False  # what is lacking is borrowed
     repays: bool = False  # what it brings in pays debts of that asset
+    holds: bool = True  # a spot order that waits for its trigger locks what it would spend
     trigger: TriggerTerms | None = None
     other_trigger: TriggerTerms | None = None  # of an order with two: whichever is reached first
     book: Book = Book.ORDERS

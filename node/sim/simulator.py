@@ -15,6 +15,7 @@ from node.sim.fault_plan import FaultPlan
 from node.sim.faults import FaultDocument, LatencyRule
 from node.sim.keys import ApiKey, KeyRing
 from node.sim.market import Listing, Market
+from node.sim.message_wire import MessageWire
 from node.sim.orders import Origin
 from node.sim.provocations import Provocations
 from node.sim.request_journal import RequestJournal
@@ -95,6 +96,7 @@ class Simulator:
             clock=self.clock,
             provocations=self.provocations,
             streams=self.streams,
+            messages=MessageWire(self.faults, self.journal),
             conversions=ConversionDesk(self.core),
             enforce_limits=self._limits_default,
         )

@@ -27,4 +27,15 @@ def _okx() -> VenueKind:
     return OKX
 
 
-VENUES: dict[str, Callable[[], VenueKind]] = {"binance": _binance, "hyperliquid": _hyperliquid, "okx": _okx}
+def _bybit() -> VenueKind:
+    from node.sim.bybit.front_end import BYBIT
+
+    return BYBIT
+
+
+VENUES: dict[str, Callable[[], VenueKind]] = {
+    "binance": _binance,
+    "bybit": _bybit,
+    "hyperliquid": _hyperliquid,
+    "okx": _okx,
+}

@@ -146,7 +146,7 @@ class Stage:
         """The account's own engine places an order: signed contracts; at market, or resting at a part of the mark."""
         market = self.market(name)
         side = Side.BUY if Decimal(quantity) > 0 else Side.SELL
-        hedged = market.product in self.account.hedge_mode
+        hedged = self.account.is_hedged(market)
         mark = self.sim.core.listing(market).mark
         terms = OrderTerms(
             market=market,
