@@ -39,8 +39,9 @@ from node.venues.pool import Pools
 from tests.failure.books import ONE_WAY, staged
 from tests.failure.log_witness import captured_logs, unforgivable
 from tests.failure.venues import VenueUnderTest
-from tests.failure.witness import Ambush, Witness, unified
+from tests.failure.witness import Ambush, Witness
 from tests.support.engine import Engine, account_id, engine
+from tests.support.market_names import unified
 
 #: A test's own patience; nothing here should come near it.
 WITHIN_S: Final = 15.0

@@ -25,6 +25,7 @@ from node.sim.orders import Leg, Order, OrderTerms, Origin
 from node.sim.refusals import Reason, RefusalError
 from node.sim.simulator import Simulator
 from node.sim.venue import WireAnswer, WireRequest
+from tests.support.market_names import unified
 
 #: Of the venue's refusals, those by which a close is refused because protective orders stand for the position.
 IN_THE_WAY: Final = frozenset({Reason.REDUCE_ONLY_REJECTED, Reason.REDUCE_ONLY_CONFLICT})
@@ -303,17 +304,6 @@ class Witness:
     def banned_by_fault(self) -> bool:
         """Whether a fault of the test's own has banned the address."""
         return any(entry.fault == "ban_418" for entry in self.sim.journal.entries())
-
-
-def unified(market: Market) -> str:
-    """The market's symbol as the node says it."""
-    pair = f"{market.base}/{market.quote}"
-    if not market.is_contract:
-        return pair
-    symbol = f"{pair}:{market.settle}"
-    if market.expiry_ms is None:
-        return symbol
-    return f"{symbol}-{datetime.fromtimestamp(market.expiry_ms / 1000):%y%m%d}"  # noqa: DTZ006 - delivery is at 08:00
 
 
 def _thing(market: Market, leg: Leg | None = None) -> Thing:

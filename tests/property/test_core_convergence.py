@@ -44,8 +44,9 @@ from tests.property.worlds import (
     wealth,
     well,
 )
-from tests.support.core_venue import CoreVenue, Ending, unified
+from tests.support.core_venue import CoreVenue, Ending
 from tests.support.engine import engine
+from tests.support.market_names import unified
 
 #: Rounds after the interference has stopped: every price level once, a blocked close, and the three times that a venue
 #: must call a position too small.

@@ -39,8 +39,9 @@ from tests.property.worlds import (
     price_moves,
     well,
 )
-from tests.support.core_venue import CoreVenue, Ending, unified
+from tests.support.core_venue import CoreVenue, Ending
 from tests.support.engine import engine
+from tests.support.market_names import unified
 
 REVERT = GuardModes(after_lock=GuardMode.REVERT, after_close=GuardMode.REVERT)
 SECOND = 1_000_000_000

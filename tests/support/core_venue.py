@@ -50,6 +50,7 @@ from node.sim.market import Market, MarketStatus, Product
 from node.sim.matching import MatchingCore
 from node.sim.orders import Book, Leg, OrderKind, OrderTerms, Origin, TimeInForce
 from node.sim.refusals import Reason, RefusalError
+from tests.support.market_names import unified
 
 #: How long a quote of the convert service holds.
 QUOTE_MS: Final = 10_000
@@ -92,11 +93,6 @@ class Mishap(StrEnum):
 
 #: None: as the core has it.
 Ending = Refusal | Mishap | None
-
-
-def unified(market: Market) -> str:
-    """ccxt's name of a market."""
-    return f"{market.base}/{market.quote}" + (f":{market.settle}" if market.is_contract else "")
 
 
 def rules_of(market: Market) -> MarketRules:
