@@ -26,6 +26,7 @@ from node.journal.migrations import APPLICATION_ID, JournalIncompatible, Migrati
 from node.journal.store import SqliteJournal
 from tests.contract.test_journal import ACCOUNT, OTHER
 from tests.support.journal import NODE_ID, HealthLog, SteadyClock, admission, for_many, make_command, reached
+from tests.support.waiting import PATIENCE_S
 
 #: A stranger's trigger that makes the last statement of an admission fail.
 BREAK_STATEMENT = (
@@ -419,7 +420,7 @@ async def test_a_file_that_has_lost_commits_is_not_taken_for_the_journal(path: P
         put_in_place(older, path)
         with pytest.raises(JournalUnavailable):
             await journal.probe()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await journal.refused.wait()
         assert health.changes == [True, False]
         put_in_place(path.with_name("right.db"), path)

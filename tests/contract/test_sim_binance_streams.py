@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,19 +17,11 @@ from node.sim.market import Product
 from node.sim.server import serve
 from node.sim.simulator import Simulator
 from tests.support.sim_clients import binance_client, redirected_session
+from tests.support.waiting import PATIENCE_S, until
 
 LINEAR, INVERSE = {"type": "swap", "subType": "linear"}, {"type": "swap", "subType": "inverse"}
 BTC, COIN = "BTC/USDT:USDT", "BTC/USD:BTC"
 REDUCE = {"reduceOnly": True}
-PATIENCE_S = 5.0
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for the venue."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.002)
 
 
 def hears(simulator: Simulator, product: str) -> bool:

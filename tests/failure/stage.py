@@ -42,9 +42,8 @@ from tests.failure.venues import VenueUnderTest
 from tests.failure.witness import Ambush, Witness
 from tests.support.engine import Engine, account_id, engine
 from tests.support.market_names import unified
+from tests.support.waiting import PATIENCE_S
 
-#: A test's own patience; nothing here should come near it.
-WITHIN_S: Final = 15.0
 #: How long nothing must have been asked before the background counts as quiet.
 QUIET_S: Final = 0.025
 #: How often the stage was set: a failure test that does not use it has not been checked.
@@ -175,7 +174,7 @@ class Stage:
             for seen in self.witness.requests
         )
 
-    async def until(self, true: Callable[[], object], *, within_s: float = WITHIN_S) -> None:
+    async def until(self, true: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
         """Wait until something at the venue has made it true."""
         await self.witness.until(true, within_s=within_s)
 
@@ -187,19 +186,19 @@ class Stage:
         assert submission.rejection is None, submission.rejection
         return UUID(submission.document["command_id"])
 
-    async def ending(self, command_id: UUID, *, within_s: float = WITHIN_S) -> Document:
+    async def ending(self, command_id: UUID, *, within_s: float = PATIENCE_S) -> Document:
         """The document that a command ends with."""
         return await self.node.ending(command_id, within_s=within_s)
 
-    async def reaches(self, command_id: UUID, state: CommandState, *, within_s: float = WITHIN_S) -> Document:
+    async def reaches(self, command_id: UUID, state: CommandState, *, within_s: float = PATIENCE_S) -> Document:
         """Its first document in that state."""
         return await self.node.until_state(command_id, state, within_s=within_s)
 
-    async def close_all(self, number: int = 0, *, within_s: float = WITHIN_S, **parameters: Any) -> Document:
+    async def close_all(self, number: int = 0, *, within_s: float = PATIENCE_S, **parameters: Any) -> Document:
         """CLOSE_ALL to its ending."""
         return await self.ending(await self.command(Action.CLOSE_ALL, number, **parameters), within_s=within_s)
 
-    async def flatten(self, number: int = 0, *, within_s: float = WITHIN_S, **parameters: Any) -> Document:
+    async def flatten(self, number: int = 0, *, within_s: float = PATIENCE_S, **parameters: Any) -> Document:
         """FLATTEN to its ending."""
         return await self.ending(await self.command(Action.FLATTEN, number, **parameters), within_s=within_s)
 
@@ -225,7 +224,7 @@ class Stage:
 
     async def all_answered(self) -> None:
         """Wait for requests that the venue is still holding: what arrives late is judged too."""
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 if all(entry.answered_ns is not None for entry in self.sim.journal.entries()):
                     return
@@ -234,7 +233,7 @@ class Stage:
     async def quiet(self) -> None:
         """Wait until the background has done its first round: it must not eat the faults meant for a command."""
         actors = self.node.dispatcher.actors.values()
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 before = len(self.sim.journal.entries())
                 await asyncio.sleep(QUIET_S)

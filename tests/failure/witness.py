@@ -26,6 +26,7 @@ from node.sim.refusals import Reason, RefusalError
 from node.sim.simulator import Simulator
 from node.sim.venue import WireAnswer, WireRequest
 from tests.support.market_names import unified
+from tests.support.waiting import PATIENCE_S
 
 #: Of the venue's refusals, those by which a close is refused because protective orders stand for the position.
 IN_THE_WAY: Final = frozenset({Reason.REDUCE_ONLY_REJECTED, Reason.REDUCE_ONLY_CONFLICT})
@@ -112,7 +113,7 @@ class Witness:
         """The venue's heart."""
         return self.sim.core
 
-    async def until(self, true: Callable[[], object], *, within_s: float = 10.0) -> None:
+    async def until(self, true: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
         """Wait until something at the venue has made it true."""
         async with asyncio.timeout(within_s):
             while not true():
