@@ -180,6 +180,22 @@ class TestListenKeys:
             with pytest.raises(asyncio.TimeoutError):
                 await socket.receive_str(timeout=0.05)
 
+    async def test_a_session_that_cannot_be_opened_leaves_no_connection(
+        self, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nobody would ever take it away, and every cut would be sent to it."""
+
+        def broken(*_: object) -> Any:
+            raise RuntimeError("no session")
+
+        monkeypatch.setattr(simulator.handler.front_end, "open_stream", broken)
+        async with raw_stream(simulator, "wss://fstream.binance.com/private/ws?listenKey=nobody") as socket:
+            assert (await socket.receive(timeout=PATIENCE_S)).type in (
+                aiohttp.WSMsgType.CLOSED,
+                aiohttp.WSMsgType.CLOSE,
+            )
+        assert simulator.streams.connections == []
+
     async def test_pings_are_answered(self, simulator: Simulator, client: Any) -> None:
         """With the payload that they brought."""
         key = (await client.fapiPrivatePostListenKey())["listenKey"]
