@@ -111,6 +111,7 @@ def rules_of(market: Market) -> MarketRules:
         market_quantity_max=market.max_market_quantity,
         limit_quantity_max=market.max_quantity,
         notional_min=market.min_notional or None,
+        notional_max=market.max_notional,
         price_tick=market.tick,
     )
 
