@@ -7,6 +7,7 @@ says flat, the simulator must have been so while the node was looking.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -32,6 +33,8 @@ from tests.support.waiting import PATIENCE_S
 IN_THE_WAY: Final = frozenset({Reason.REDUCE_ONLY_REJECTED, Reason.REDUCE_ONLY_CONFLICT})
 #: Reads end in milliseconds, documents are dated in milliseconds, and reading takes a moment.
 READING_S: Final = 0.5
+#: What is true without anything happening at the venue is seen after this time.
+_LOOK_EVERY_S: Final = 0.05
 FLAT: Final = frozenset({"flat", "flat_with_residue"})
 #: What a balance that is left over may be called.
 NAMED: Final = frozenset({"dust", "unsellable", "refused", "market_closed", "held", "collateral"})
@@ -114,11 +117,12 @@ class Witness:
         return self.sim.core
 
     async def until(self, true: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
-        """Wait until something at the venue has made it true."""
+        """Wait until it is true: look at everything that happens at the venue, and now and then without."""
         async with asyncio.timeout(within_s):
             while not true():
                 self.happened.clear()
-                await self.happened.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.happened.wait(), _LOOK_EVERY_S)
 
     def ambush(self, ambush: Ambush) -> None:
         """Lie in wait."""
