@@ -150,11 +150,12 @@ def last_drill(shown: Document) -> object:
 
 def test_drills_are_held_by_schedule_and_remembered_across_restarts(tmp_path: Path) -> None:
     """Nothing is placed; the age of the last good one is a metric from the first moment on."""
-    with site(tmp_path, changes={r"resume_within_s = 900": "resume_within_s = 900\n\n[drill]\nevery_s = 3600"}) as made:
+    with site(tmp_path, changes={r"resume_within_s = 900": "resume_within_s = 900\n\n[drill]\nevery_s = 60"}) as made:
         made.start_simulator()
         made.start_daemon()
         before = made.state()
-        at = last_drill(made.until(last_drill))
+        # One that fails on a busy machine, because an answer came too late, is held again a minute after.
+        at = last_drill(made.until(last_drill, within_s=80))
         assert made.state()["positions"] == before["positions"]
         assert made.state()["counters"]["orders_placed"] == before["counters"]["orders_placed"]
         assert made.daemon is not None

@@ -219,9 +219,18 @@ class Witness:
             return
         if account.quantity(terms.market, terms.leg) * terms.signed >= 0:
             return
+        if self._was_gone(account, terms):
+            return  # the node has seen it gone; it was opened again while the cancel was on its way
         if (account.name, terms.market) not in self._refused:
             name = f"{terms.market.slice_name} {terms.market.symbol} {terms.leg}"
             self.faults.append(f"{account.name}: the protection of {name} was cancelled before its position was gone")
+
+    def _was_gone(self, account: Account, terms: OrderTerms) -> bool:
+        """Whether there was no such position at any moment that a read of just now may have shown."""
+        thing, history = _thing(terms.market, terms.leg), self._history[account.name]
+        ended_s = [following.at_s for following in history[1:]]
+        recent = [truth for truth, end_s in zip(history, ended_s, strict=False) if end_s > time.time() - READING_S]
+        return any(thing not in truth.positions for truth in recent)
 
     # What the node says
 

@@ -81,9 +81,9 @@ class Site:
             return None
         return None if answer.refused else dict(answer.document)
 
-    def until(self, true: Callable[[Document], object]) -> Document:
+    def until(self, true: Callable[[Document], object], *, within_s: float = _READY_WITHIN_S) -> Document:
         """Look at the status until it is so. A daemon that has ended is not waited for."""
-        deadline, shown = time.monotonic() + _READY_WITHIN_S, None
+        deadline, shown = time.monotonic() + within_s, None
         while time.monotonic() < deadline:
             shown = self.status()
             if shown is not None and true(shown):
