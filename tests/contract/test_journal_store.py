@@ -349,7 +349,7 @@ async def test_numbers_given_out_meanwhile_survive_a_reopening(path: Path) -> No
 async def test_a_disk_that_does_not_answer_is_given_up_on(path: Path) -> None:
     """The caller is free within the limit; the write it gave up on may still land, and is then known."""
     health, command = HealthLog(), make_command(ACCOUNT)
-    async with journal_at(path, on_health=health, stall_s=0.05) as journal:
+    async with journal_at(path, on_health=health, stall_s=0.4) as journal:
         with stranger(path) as connection:
             connection.execute("BEGIN IMMEDIATE")
             with pytest.raises(JournalUnavailable, match=r"0\.05"):
@@ -365,7 +365,7 @@ async def test_a_disk_that_does_not_answer_is_given_up_on(path: Path) -> None:
 async def test_an_ending_of_unknown_outcome_may_be_recorded_again(path: Path) -> None:
     """If it had landed, the stored document is the answer; nothing is released twice."""
     health, command = HealthLog(), make_command(ACCOUNT)
-    async with journal_at(path, on_health=health, stall_s=0.05) as journal:
+    async with journal_at(path, on_health=health, stall_s=0.4) as journal:
         await journal.admit([admission(command, latch=False)])
         ending = reached(command, CommandState.DONE, release=True)
         with stranger(path) as connection:
