@@ -72,7 +72,7 @@ async def test_after_429_nothing_is_sent_there_until_the_time_is_over(
     venue: VenueUnderTest, contract: Contract, intent: str, gate: Gate
 ) -> None:
     """One second by Retry-After; what was on its way already may still arrive."""
-    async with stage(venue) as the:
+    async with stage(venue, request_timeout_s=2.0) as the:  # the refusal must be heard, also on a busy machine
         refused_at: list[int] = []
         the.just_before(intent, lambda: refused_at.append(time.monotonic_ns()), product=contract.product)
         the.misbehave({"rate_limit": {"retry_after": 1}}, intent, product=contract.product)
