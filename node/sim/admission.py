@@ -89,7 +89,7 @@ def shortfall(account: Account, terms: OrderTerms, quantity: Decimal, listing: L
     """What a spot order would give away beyond what is free; zero for contracts."""
     if terms.market.is_contract:
         return ZERO
-    price = terms.price or (terms.trigger.price if terms.trigger is not None else None) or listing.ask
+    price = terms.price or terms.trigger_price or listing.ask
     asset, amount = spending(terms, quantity, price)
     return max(ZERO, amount - account.balance(terms.market.wallet, asset).free)
 
@@ -214,7 +214,7 @@ def _resting_reduction(account: Account, terms: OrderTerms) -> Decimal:
 
 
 def _check_notional(terms: OrderTerms, quantity: Decimal, listing: Listing) -> None:
-    price = terms.price or (terms.trigger.price if terms.trigger is not None else None) or listing.mark
+    price = terms.price or terms.trigger_price or listing.mark
     worth, most = terms.market.notional(quantity, price), terms.market.max_notional
     if worth < terms.market.min_notional:
         raise RefusalError(Reason.NOTIONAL_BELOW_MINIMUM)

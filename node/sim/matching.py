@@ -28,7 +28,7 @@ from node.sim.orders import (
     TimeInForce,
 )
 from node.sim.refusals import Reason, RefusalError
-from node.sim.settlement import hold, release, settle_fill, spending
+from node.sim.settlement import hold, release, settle_fill
 from node.sim.treasury import BalancesChanged, Treasury
 from node.sim.triggers import reached
 
@@ -270,13 +270,13 @@ class MatchingCore:
         if status is not OrderStatus.FILLED:  # the fill has told of it
             self._tell(account, order)
         if held:
-            self._tell_balances(account, order.terms.market, spending(order.terms, held, held)[0])
+            self._tell_balances(account, order.terms.market, order.terms.gives)
 
     def _hold(self, account: Account, order: Order) -> None:
         terms = order.terms
         if order.is_open and not terms.market.is_contract and (terms.holds or not order.waits_for_trigger):
             hold(account, order)
-            self._tell_balances(account, order.terms.market, spending(order.terms, order.held, order.held)[0])
+            self._tell_balances(account, order.terms.market, order.terms.gives)
 
     def _tell(self, account: Account, order: Order, fill: Fill | None = None) -> None:
         for listener in self.order_changed:

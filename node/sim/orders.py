@@ -118,6 +118,16 @@ class OrderTerms:
         return self.side.sign
 
     @property
+    def gives(self) -> str:
+        """The asset that it gives away on spot."""
+        return self.market.base if self.side is Side.SELL else self.market.quote
+
+    @property
+    def trigger_price(self) -> Decimal | None:
+        """The fixed price that it waits for, if it does."""
+        return None if self.trigger is None else self.trigger.price
+
+    @property
     def only_reduces(self) -> bool:
         """Whether the order's own terms keep it from adding exposure."""
         if self.leg is Leg.NET:

@@ -127,6 +127,7 @@ async def test_a_read_that_is_never_understood_is_never_flat(
 
 
 @failure("unexpected_shape", "unread_slice", "hidden_settle_coin")
+@pytest.mark.usefixtures("quick_minute")
 @pytest.mark.parametrize("intent", ["positions", "balances"])
 async def test_a_list_that_is_empty_for_good_is_not_believed_against_the_wallet(
     venue: VenueUnderTest, book: AccountSeed, intent: str

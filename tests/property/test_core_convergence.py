@@ -26,7 +26,6 @@ from node.sim.admission import admit
 from node.sim.market import Market, Product
 from node.sim.orders import Leg, OrderKind, OrderTerms, TimeInForce
 from node.sim.refusals import RefusalError
-from tests.property.virtual_time import VirtualClock, in_virtual_time
 from tests.property.worlds import (
     Happening,
     Interference,
@@ -44,8 +43,10 @@ from tests.property.worlds import (
     wealth,
     well,
 )
-from tests.support.core_venue import CoreVenue, Ending, unified
+from tests.support.core_venue import CoreVenue, Ending
 from tests.support.engine import engine
+from tests.support.market_names import unified
+from tests.support.virtual_time import VirtualClock, in_virtual_time
 
 #: Rounds after the interference has stopped: every price level once, a blocked close, and the three times that a venue
 #: must call a position too small.
