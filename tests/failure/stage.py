@@ -32,6 +32,7 @@ from node.sim.scenarios import AccountSeed
 from node.sim.server import serve
 from node.sim.simulator import Simulator
 from node.sim.world import select_markets
+from node.venues import factory
 from node.venues.ccxt_venue import CcxtVenue
 from node.venues.lane import background
 from node.venues.options import VenueOptions
@@ -66,6 +67,8 @@ class Stage:
     def misbehave(self, deed: object, *intents: str, times: int | None = 1, **match: object) -> None:
         """The next requests of that intent go wrong; ``times=None`` for good."""
         wanted: dict[str, object] = {"intent": list(intents)} if intents else {}
+        if isinstance(match.get("market"), str):
+            match["market"] = self.under_test.market(str(match["market"]))
         self.sim.set_faults(rules=[{"match": wanted | match, "times": times, "do": deed}])
 
     def refuse(self, reason: str, *intents: str, times: int | None = 1, **match: object) -> None:
@@ -85,7 +88,7 @@ class Stage:
 
     def market(self, name: str) -> Market:
         """By its neutral name."""
-        return select_markets(self.sim.core, name)[0]
+        return select_markets(self.sim.core, self.under_test.market(name))[0]
 
     def symbol(self, name: str) -> str:
         """As the node says it."""
@@ -262,7 +265,7 @@ async def stage(
     deadline_s: float = 5.0,
     settle_s: float = 0.05,
     request_timeout_s: float = 0.25,
-    base_currency: str = "USDT",
+    base_currency: str | None = None,
     keep: frozenset[str] = frozenset(),
     min_value: str = "5",
     issuers: tuple[Issuer, ...] = (),
@@ -281,6 +284,7 @@ async def stage(
     global stages
     stages += 1
     books = books or (ONE_WAY,)
+    base_currency = base_currency or under_test.base_currency
     async with AsyncExitStack() as stack:
         log = stack.enter_context(captured_logs())
         scenario = stack.enter_context(staged(books))
@@ -301,7 +305,7 @@ async def stage(
                 "request_timeout_s": request_timeout_s,
                 "warm_sockets": 1,
             }
-            venue = CcxtVenue(VenueOptions(**(values | options)), under_test.profile(), pools)
+            venue = factory.build(VenueOptions(**(values | options)), pools)
             stack.push_async_callback(venue.close)
             venues.append(venue)
         node = await stack.enter_async_context(
