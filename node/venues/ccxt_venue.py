@@ -17,8 +17,8 @@ import structlog
 from node.clock import Clock, SystemClock
 from node.domain.flatten import Quote
 from node.domain.snapshot import MarketKind, MarketRules, SliceSnapshot
-from node.domain.steps import Outcome, Refusal, SpotOrder, Step, StepResult
-from node.errors import VenueDenied, VenueError, VenueUnavailable
+from node.domain.steps import CancelOrders, CancelSymbol, Outcome, Refusal, SpotOrder, Step, StepResult
+from node.errors import VenueDenied, VenueError, VenueLimited, VenueUnavailable
 from node.venues.call import KeyFacts
 from node.venues.ccxt_client import CcxtClient
 from node.venues.lane import background
@@ -33,6 +33,9 @@ from node.venues.streams import Streams
 
 #: Refusals that rules which are no longer true may explain: halted, or (of no kind of their own) no longer listed.
 _MARKET_MAY_HAVE_CHANGED: Final = (Refusal.MARKET_CLOSED, Refusal.OTHER)
+
+#: What became of a step that needed a read first.
+_REFUSAL_OF_A_READ: Final = ((VenueLimited, Refusal.RATE_LIMITED), (VenueDenied, Refusal.DENIED))
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +53,9 @@ class CcxtVenue:
         self._parts: Mapping[str, Slice] = {part.name: part for part in self._layout.slices}
         self._shelf: MarketShelf = pools.markets(options)
         self._client = CcxtClient(options, profile, pools)
-        self._reader = SliceReader(self._client, profile, self._shelf, clock or SystemClock())
-        self._runner = StepRunner(self._client, profile, self._parts, clock or SystemClock())
+        self._clock = clock or SystemClock()
+        self._reader = SliceReader(self._client, profile, self._shelf, self._clock)
+        self._runner = StepRunner(self._client, profile, self._parts, self._clock)
         streams = profile.streams(self._layout, sandbox=options.sandbox)
         self._streams = Streams(self._client, pools.pool(options).session, streams)
         self._rules: tuple[int, dict[str, dict[str, MarketRules]]] = (-1, {})
@@ -162,10 +166,39 @@ class CcxtVenue:
 
     async def execute(self, step: Step) -> StepResult:
         """Carry out one step, if this account's permission level allows it."""
-        result = await self._runner.execute(step)
+        part = self._parts.get(step.slice)
+        if isinstance(step, CancelSymbol) and part and not self._profile.sweeps(part.kind, trigger=step.trigger):
+            result = await self._sweep(step, part)
+        else:
+            result = await self._runner.execute(step)
         if result.refusal in _MARKET_MAY_HAVE_CHANGED and result.sent_ns is not None:
             self._shelf.refresh(self._load_markets, soon=(self._parts[step.slice].market_kind,))
         return result
+
+    async def _sweep(self, step: CancelSymbol, part: Slice) -> StepResult:
+        """Where the venue cannot: list the book, and cancel by id what rests on the market."""
+        try:
+            found = await self._reader.resting(part, step.market_id, trigger=step.trigger)
+        except VenueError as error:
+            refusal = next((refusal for kind, refusal in _REFUSAL_OF_A_READ if isinstance(error, kind)), Refusal.OTHER)
+            return StepResult(
+                step=step,
+                outcome=Outcome.REFUSED,
+                refusal=refusal,
+                message=f"the book could not be listed: {error}; nothing was cancelled",
+                ended_ns=self._clock.monotonic_ns(),
+                retry_after_s=error.retry_after_s if isinstance(error, VenueLimited) else None,
+            )
+        if not found:
+            return StepResult(step=step, outcome=Outcome.DONE, ended_ns=self._clock.monotonic_ns())
+        named = CancelOrders(
+            slice=step.slice,
+            symbol=step.symbol,
+            market_id=step.market_id,
+            order_ids=tuple(order.order_id for order in found),
+            trigger=step.trigger,
+        )
+        return replace(await self._runner.execute(named), step=step)
 
     def refresh_markets(self) -> None:
         """Ask again, in the background, for markets that are older than a minute. Waits for nothing."""

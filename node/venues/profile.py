@@ -94,6 +94,11 @@ class Profile(Protocol):
     def calls(self, step: Step, kind: MarketKind) -> tuple[Call, ...]:
         """The requests that carry out a step; more than one only where each is complete in itself."""
 
+    def sweeps(self, kind: MarketKind, *, trigger: bool) -> bool:
+        """Whether the venue itself cancels whatever rests on a market in one book. Otherwise the book is listed when
+        it is to be swept, and what is found there is cancelled by id.
+        """
+
     def converts(self, kind: MarketKind) -> bool:
         """Whether the venue has a convert service for the wallet."""
 

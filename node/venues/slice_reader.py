@@ -88,6 +88,16 @@ class SliceReader:
             return False
         return True
 
+    async def resting(self, part: Slice, market_id: str, *, trigger: bool) -> tuple[OpenOrder, ...]:
+        """What rests on one market in one book now.
+
+        Raises:
+            VenueError: it cannot be told.
+        """
+        book = self.book(part.market_kind)
+        listed = await self._read(part, book, "triggers" if trigger else "orders")
+        return tuple(order for order in listed.found if order.market_id == market_id)
+
     async def quotes(self, symbols: Collection[str]) -> dict[str, Quote]:
         """Best prices of spot markets, fresh."""
         try:

@@ -149,6 +149,10 @@ class PlainProfile:
             return f"{type(step).__name__} of nothing"
         return "no order is named" if isinstance(step, CancelOrders) and not step.order_ids else None
 
+    def sweeps(self, kind: MarketKind, *, trigger: bool) -> bool:
+        """In one request."""
+        return True
+
     def converts(self, kind: MarketKind) -> bool:
         """There is no convert service that is used."""
         return False
