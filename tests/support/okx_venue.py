@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -108,14 +109,10 @@ def buy(**changes: Any) -> BuyToRepay:
 
 def cancel(*ids: str, slice_name: str = "linear", trigger: bool = False) -> CancelOrders:
     """By id."""
-    from dataclasses import replace
-
     named = cancel_orders(*ids, slice_name=slice_name, trigger=trigger)
     return replace(named, market_id={"spot": "BTC-USDT", "inverse": INVERSE}.get(slice_name, SWAP))
 
 
 def sweep(slice_name: str = "spot", *, trigger: bool = False) -> CancelSymbol:
     """Of one market."""
-    from dataclasses import replace
-
     return replace(cancel_symbol(slice_name, trigger=trigger), symbol="BTC/USDT", market_id="BTC-USDT")
