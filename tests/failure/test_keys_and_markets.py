@@ -207,12 +207,12 @@ async def test_one_slow_order_holds_up_no_other(venue: VenueUnderTest) -> None:
 async def test_an_account_that_hangs_does_not_hold_up_another(venue: VenueUnderTest) -> None:
     """Two accounts at one venue, one command each."""
     other = replace(HEDGE, name="other")
-    async with stage(venue, ONE_WAY, other, request_timeout_s=1.0) as the:
+    async with stage(venue, ONE_WAY, other, request_timeout_s=4.0) as the:
         the.misbehave("hang", account=ONE_WAY.name, times=6)
         began = time.monotonic()
         slow = await the.command_close(0)
         assert (await the.close_all(1))["verdict"] == "flat"
-        assert time.monotonic() - began < 0.9
+        assert time.monotonic() - began < 3.6
         assert (await the.ending(slow))["verdict"] == "flat"
         assert all(the.empty(account) for account in the.sim.core.accounts.values())
 
