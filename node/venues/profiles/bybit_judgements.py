@@ -86,7 +86,7 @@ def _code(value: object) -> str | None:
 
 
 def _of_sweep(found: Row) -> Judgement:
-    """A list of what is being cancelled, empty where there was nothing; inverse of unified 1.0 says no more than that."""
+    """A list of what is being cancelled, empty where nothing was; inverse of unified 1.0 says no more than that."""
     rows(found.get("list"), "what was cancelled")
     success = found.get("success", "1")
     if str(success) == "1":
