@@ -306,6 +306,7 @@ async def test_a_slice_is_unread_if_any_part_of_it_fails(path: str) -> None:
         (Answer(body="<html>WAF</html>", status=403), VenueUnavailable),
         (answer([], status=599), VenueUnavailable),
         (error(-1102, "Mandatory parameter was not sent"), VenueError),
+        (error(-1102, "Mandatory parameter was not sent", 200), VenueError),
     ],
 )
 async def test_a_failed_read_says_what_to_do_about_it(given: Answer, kind: type[VenueError]) -> None:
