@@ -5,8 +5,6 @@ Written by hand from https://bybit-exchange.github.io/docs/v5 (order, position, 
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from decimal import Decimal
 from typing import Any
 
@@ -19,12 +17,10 @@ from node.venues import factory
 from node.venues.conversion import Offer
 from node.venues.options import VenueOptions
 from node.venues.profiles.bybit import BybitProfile
+from tests.support.bybit import empty, fault, ok, page, signed
 from tests.support.venue import (
     CREDENTIALS,
     Answer,
-    RecordedFetch,
-    Sent,
-    answer,
     cancel_orders,
     cancel_symbol,
     close_position,
@@ -34,31 +30,6 @@ from tests.support.venue import (
 
 HOST = "api.bybit.com"
 ID = "sabcdefgh234567abc"
-
-
-def ok(**result: Any) -> Answer:
-    """The venue's envelope of a success."""
-    return answer({"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": 1_800_000_000_000})
-
-
-def page(category: str, *rows: Any, cursor: str = "") -> Answer:
-    """A list."""
-    return ok(category=category, list=list(rows), nextPageCursor=cursor)
-
-
-def wallet(*coins: dict[str, Any]) -> Answer:
-    """The unified wallet."""
-    return ok(list=[{"accountType": "UNIFIED", "coin": list(coins)}])
-
-
-def signed(sent: Sent) -> bool:
-    """Whether the signature covers exactly what is sent: time, key, window, and the query or the body."""
-    headers = sent.headers
-    if "x-bapi-sign" not in headers:
-        return False
-    words = headers["x-bapi-timestamp"] + CREDENTIALS["apiKey"] + headers["x-bapi-recv-window"] + sent.raw
-    expected = hmac.new(CREDENTIALS["secret"].encode(), words.encode(), hashlib.sha256).hexdigest()
-    return headers["x-bapi-sign"] == expected and headers["x-bapi-api-key"] == CREDENTIALS["apiKey"]
 
 
 def a_close(**changes: Any) -> dict[str, Any]:
@@ -309,12 +280,6 @@ READS: dict[str, list[tuple[str, dict[str, str]]]] = {
 }
 
 
-def empty(fetch: RecordedFetch, name: str) -> None:
-    """An account that holds nothing."""
-    fetch.default = page(name.partition(":")[0])
-    fetch.answers["/v5/account/wallet-balance"] = wallet()
-
-
 @pytest.mark.parametrize("name", READS)
 async def test_a_proof_reads_triggers_then_orders_then_positions_and_balances(name: str) -> None:
     """Every settle coin, whole lists without a symbol, pages as large as they can be."""
@@ -366,7 +331,7 @@ async def test_quotes_are_one_unsigned_request_for_each_of_a_few() -> None:
         ]
         assert not any(signed(each) for each in fetch.sent)
         assert set(quotes) == {"BTC/USDT"}
-        assert (quotes["BTC/USDT"].bid, quotes["BTC/USDT"].ask) == (10, 11)
+        assert (quotes["BTC/USDT"].bid, quotes["BTC/USDT"].ask) == (Decimal(10), Decimal(11))
 
 
 async def test_quotes_that_were_asked_for_and_are_not_told_are_not_nothing() -> None:
@@ -379,7 +344,7 @@ async def test_quotes_that_were_asked_for_and_are_not_told_are_not_nothing() -> 
 
 async def test_all_quotes_are_asked_for_where_the_venue_knows_one_of_the_names_no_more() -> None:
     """One market that was delisted must not keep the others from being sold."""
-    gone = answer({"retCode": 10001, "retMsg": "Not supported symbols", "result": {}, "retExtInfo": {}, "time": 1})
+    gone = fault(10001, "Not supported symbols")
     async with recorded_venue(exchange="bybit") as (venue, fetch):
         fetch.in_turn = iter([gone, page("spot", ticker("ETHUSDT")), page("spot", ticker("ETHUSDT"))])
         assert set(await venue.quotes(["ETH/USDT", "BTC/USDT"])) == {"ETH/USDT"}
