@@ -645,6 +645,7 @@ class TestStream:
             {"op": "subscribe", "args": ["order", "position", "wallet"]}
         ]
         assert stream.hear({"success": True, "ret_msg": "", "op": "subscribe", "conn_id": "c"}).confirmed
+        assert not stream.hear({"success": True, "ret_msg": "", "op": "unsubscribe", "conn_id": "c"}).confirmed
 
     @pytest.mark.parametrize("done", ["auth", "subscribe"])
     def test_a_refusal_ends_the_stream(self, done: str) -> None:

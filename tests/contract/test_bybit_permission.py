@@ -241,3 +241,20 @@ def test_what_a_request_can_do_is_told_from_the_request_alone(
     """Method, path and document."""
     request = read_request(f"https://api.bybit.com/v5/{path}", "POST", json.dumps(document))
     assert effect_of(request) is effect
+
+
+@pytest.mark.parametrize(
+    ("url", "body"),
+    [
+        (CREATE, json.dumps(CLOSING)[:-1] + ', "reduceOnly": false}'),
+        (CREATE, json.dumps(CLOSING)[:-1] + ', "reduceonly": false}'),
+        (f"{CREATE}?reduceOnly=false", json.dumps(CLOSING)),
+        (CREATE, json.dumps([CLOSING])),
+        (CREATE, "category=linear&reduceOnly=true"),
+        (CREATE, "[" * 100_000),
+    ],
+    ids=range(6),
+)
+def test_what_can_be_read_in_two_ways_is_not_known(url: str, body: str) -> None:
+    """Who knows which of the two the venue takes: it leaves at no level, declared or not."""
+    assert effect_of(read_request(url, "POST", body)) is None
