@@ -51,7 +51,7 @@ class CcxtVenue:
         self._shelf: MarketShelf = pools.markets(options)
         self._client = CcxtClient(options, profile, pools)
         self._reader = SliceReader(self._client, profile, self._shelf, clock or SystemClock())
-        self._runner = StepRunner(self._client, profile, self._parts, clock or SystemClock())
+        self._runner = StepRunner(self._client, profile, self._parts, self._reader, clock or SystemClock())
         streams = profile.streams(self._layout, sandbox=options.sandbox)
         self._streams = Streams(self._client, pools.pool(options).session, streams)
         self._rules: tuple[int, dict[str, dict[str, MarketRules]]] = (-1, {})
@@ -150,11 +150,11 @@ class CcxtVenue:
 
         That is by the half of the share which polls of positions and warm sockets leave.
         """
-        return self._client.interval_s(self._profile.reads(self._parts[slice_name]).all)
+        return self._client.interval_s(self._reader.calls(self._parts[slice_name]))
 
     def respite_s(self, slice_name: str) -> float:
         """How long until the whole request budget would bear one more look at the slice; 0 if now."""
-        return self._client.respite_s(self._profile.reads(self._parts[slice_name]).all)
+        return self._client.respite_s(self._reader.calls(self._parts[slice_name]))
 
     async def quotes(self, symbols: Collection[str]) -> dict[str, Quote]:
         """Best prices of spot markets, fresh."""

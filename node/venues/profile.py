@@ -58,6 +58,9 @@ class Profile(Protocol):
     def reads(self, part: Slice) -> SliceReads:
         """The requests that show a slice. Those of one aspect leave together."""
 
+    def reads_of(self, part: Slice, book: MarketBook) -> SliceReads:
+        """The same where there is a list for each group of markets: by the markets that are known."""
+
     def more(self, call: Call, answer: Answer) -> Call | None:
         """The request for the next page of a list, or of a list of markets; None: that was all.
 
@@ -87,6 +90,10 @@ class Profile(Protocol):
         Raises:
             VenueAnswerUnknown: the wallet shows margin in use, or coins held, for what no list has shown.
         """
+
+    @property
+    def cancels_by_symbol(self) -> bool:
+        """Whether the venue cancels whatever rests on a symbol; otherwise it is listed and cancelled by id."""
 
     def obstacle(self, step: Step, part: Slice) -> str | None:
         """Why a step cannot be carried out in a slice, whatever the venue would say; it is then not sent."""

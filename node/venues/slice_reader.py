@@ -11,6 +11,7 @@ from node.clock import Clock
 from node.concurrency import together
 from node.domain.flatten import Quote
 from node.domain.snapshot import MarketKind, MarketRules, OpenOrder, Position, SliceSnapshot
+from node.domain.steps import CancelSymbol
 from node.errors import VenueAnswerUnknown, VenueError
 from node.venues.call import Answer, Call, KeyFacts
 from node.venues.ccxt_client import CcxtClient
@@ -78,6 +79,18 @@ class SliceReader:
             self._understood(call, attempt, check)
         return self._snapshot(part, started_ns, positions, orders=(triggers, orders), balances=balances, causal=True)
 
+    async def resting(self, part: Slice, step: CancelSymbol) -> tuple[str, ...]:
+        """Ids of what rests on a symbol in one book, by the lists of both.
+
+        Raises:
+            VenueError: it is not known.
+        """
+        book = self.book(part.market_kind)
+        aspects = await together(*(self._read(part, book, what) for what in ("triggers", "orders")))
+        found = (order for aspect in aspects for order in aspect.found)
+        of_step = (step.market_id, step.trigger)
+        return tuple(order.order_id for order in found if (order.market_id, order.trigger) == of_step)
+
     def _borne_out(self, part: Slice, book: MarketBook, positions: _Aspect, balances: _Aspect) -> bool:
         """Whether the wallet shows no position that was not listed. A mismatch may be a matter of moments."""
         try:
@@ -126,6 +139,10 @@ class SliceReader:
             facts = facts.joined(self._understood(call, attempt, read))
         return facts
 
+    def calls(self, part: Slice) -> tuple[Call, ...]:
+        """What one whole look at a slice asks."""
+        return self._profile.reads_of(part, self.book(part.market_kind)).all
+
     def book(self, kind: MarketKind) -> MarketBook:
         """The markets of one kind; empty while they are not known."""
         return self._shelf.books.get(kind) or MarketBook(())
@@ -136,7 +153,7 @@ class SliceReader:
         *book* is one for the whole read: where the markets become known meanwhile, a trigger must not be named
         otherwise than its position.
         """
-        pages = await together(*(self._pages(call) for call in getattr(self._profile.reads(part), what)))
+        pages = await together(*(self._pages(call) for call in getattr(self._profile.reads_of(part, book), what)))
         answers = tuple(page for each in pages for page in each)
         found: list[Any] = []
         for call, attempt in answers:

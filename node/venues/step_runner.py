@@ -10,13 +10,24 @@ from typing import Final, TypeVar
 
 from node.clock import Clock
 from node.concurrency import together
-from node.domain.steps import ConvertAsset, Outcome, Refusal, SpotOrder, Step, StepResult
+from node.domain.steps import (
+    CancelOrders,
+    CancelSymbol,
+    ConvertAsset,
+    Outcome,
+    Refusal,
+    SpotOrder,
+    Step,
+    StepResult,
+)
+from node.errors import VenueDenied, VenueError, VenueLimited
 from node.venues.call import Call, Judgement
 from node.venues.ccxt_client import CcxtClient
 from node.venues.conversion import Offer
 from node.venues.layout import Slice
 from node.venues.outcomes import Attempt, combine, judge
 from node.venues.profile import Profile
+from node.venues.slice_reader import SliceReader
 
 T = TypeVar("T")
 
@@ -27,10 +38,13 @@ CONVERSION_LOOKS_S: Final = (0.0, 0.2, 0.5)
 class StepRunner:
     """Executes the steps of one account."""
 
-    def __init__(self, client: CcxtClient, profile: Profile, parts: Mapping[str, Slice], clock: Clock) -> None:
+    def __init__(
+        self, client: CcxtClient, profile: Profile, parts: Mapping[str, Slice], reader: SliceReader, clock: Clock
+    ) -> None:
         self._client = client
         self._profile = profile
         self._parts = parts
+        self._reader = reader
         self._clock = clock
 
     async def execute(self, step: Step) -> StepResult:
@@ -42,6 +56,8 @@ class StepRunner:
             return self._not_sent(step, obstacle)
         if isinstance(step, ConvertAsset):
             return await self._convert(step)
+        if isinstance(step, CancelSymbol) and not self._profile.cancels_by_symbol:
+            return await self._cancel_what_rests(step, part)
         return await self.carry_out(step, self._profile.calls(step, part.kind))
 
     async def carry_out(self, step: Step, calls: Sequence[Call]) -> StepResult:
@@ -65,6 +81,30 @@ class StepRunner:
         if attempt.not_sent:
             return None
         return False if self._profile.never_existed(self._client.reply(attempt)) else None
+
+    async def _cancel_what_rests(self, step: CancelSymbol, part: Slice) -> StepResult:
+        """List what rests on the symbol, then cancel it by id: for venues that know no other way."""
+        try:
+            ids = await self._reader.resting(part, step)
+        except VenueError as error:
+            limited = isinstance(error, VenueLimited)
+            refusal = Refusal.RATE_LIMITED if limited else Refusal.DENIED if isinstance(error, VenueDenied) else None
+            return StepResult(
+                step=step,
+                outcome=Outcome.REFUSED,
+                refusal=refusal or Refusal.OTHER,
+                message=f"what rests there could not be listed: {error}; nothing was cancelled",
+                ended_ns=self._clock.monotonic_ns(),
+                retry_after_s=getattr(error, "retry_after_s", None) if limited else None,
+            )
+        if not ids:
+            return StepResult(step=step, outcome=Outcome.DONE, ended_ns=self._clock.monotonic_ns())
+        named = CancelOrders(
+            slice=step.slice, symbol=step.symbol, market_id=step.market_id, order_ids=ids, trigger=step.trigger
+        )
+        result = replace(await self.carry_out(named, self._profile.calls(named, part.kind)), step=step)
+        gone = result.refusal is Refusal.UNKNOWN_ORDER
+        return replace(result, outcome=Outcome.DONE, refusal=None) if gone else result
 
     async def _convert(self, step: ConvertAsset) -> StepResult:
         """Ask for a price, hold it against the step's, accept it, and see that it ended well."""

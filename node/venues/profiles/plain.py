@@ -22,7 +22,7 @@ from node.errors import VenueAnswerUnknown
 from node.venues.call import Answer, Call, Ccxt, Judgement, KeyFacts, Reply, Request
 from node.venues.conversion import Offer
 from node.venues.lane import Budget
-from node.venues.layout import Layout, Slice, resolve
+from node.venues.layout import Layout, Slice, SliceReads, resolve
 from node.venues.markets import MarketBook
 from node.venues.options import ACCOUNT, VenueOptions
 from node.venues.stream import Stream
@@ -63,6 +63,7 @@ class PlainProfile:
     unverified: tuple[str, ...] = ()
     #: The id of an order that cannot exist.
     probe_id: ClassVar[str] = "1"
+    cancels_by_symbol: bool = True
 
     def __init__(self, options: VenueOptions | None = None) -> None:
         named = options.options.get(ACCOUNT) if options is not None else None
@@ -123,6 +124,14 @@ class PlainProfile:
         raise NotImplementedError
 
     # Lists
+
+    def reads(self, part: Slice) -> SliceReads:
+        """Every venue's own."""
+        raise NotImplementedError
+
+    def reads_of(self, part: Slice, book: MarketBook) -> SliceReads:
+        """The same whatever markets there are."""
+        return self.reads(part)
 
     def more(self, call: Call, answer: Answer) -> Call | None:
         """One page."""
