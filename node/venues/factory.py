@@ -12,12 +12,16 @@ from node.errors import ConfigError
 from node.venues.options import VenueOptions
 from node.venues.profile import Profile
 from node.venues.profiles.binance import BinanceProfile
+from node.venues.profiles.hyperliquid import HyperliquidProfile
 
 if TYPE_CHECKING:
     from node.venues.pool import Pools
 
 #: A venue is one line here.
-_PROFILES: Final[dict[str, Callable[[VenueOptions], Profile]]] = {"binance": BinanceProfile}
+_PROFILES: Final[dict[str, Callable[[VenueOptions], Profile]]] = {
+    "binance": BinanceProfile,
+    "hyperliquid": HyperliquidProfile,
+}
 
 
 def supported() -> tuple[str, ...]:
