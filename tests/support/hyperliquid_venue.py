@@ -90,7 +90,7 @@ def position(**changes: Any) -> dict[str, Any]:
 
 def order(**changes: Any) -> dict[str, Any]:
     """The documented open order."""
-    found = {
+    found: dict[str, Any] = {
         "children": [],
         "cloid": None,
         "coin": "BTC",
@@ -153,12 +153,9 @@ class InfoFetch(RecordedFetch):
         kind = document.get("type", "exchange")
         part = document.get("dex", document.get("coin", document.get("user", "")))
         given = self.said.get(f"{kind}:{part}", self.said.get(kind, {}))
-        self.default = given if isinstance(given, Answer) else answer(given)
-        self.in_turn = iter([])
-        if isinstance(given, BaseException):
-            self.answers = {"/info": given, "/exchange": given}
-        else:
-            self.answers = {}
+        self.answers = {"/info": given, "/exchange": given} if isinstance(given, BaseException) else {}
+        if not self.answers:
+            self.default = given if isinstance(given, Answer) else answer(given)
         return await RecordedFetch.__call__(self, url, method, headers, body)
 
     def asked(self) -> list[dict[str, Any]]:

@@ -234,11 +234,7 @@ class HyperliquidProfile(PlainProfile):
 
     def exists(self, step: SpotOrder, answer: Answer) -> bool | None:
         """The order itself, or nothing that can be relied on. Refused orders are listed as well: they arrived."""
-        _, document = answers.told(answer, "orderStatus")
-        if row(document, "order status").get("status") != "order":
-            return None
-        order = row(row(document.get("order"), "order").get("order"), "order")
-        return True if order.get("cloid") == calls.cloid(step.client_order_id) and text(order, "oid") else None
+        return True if refusals.shows(answer, calls.cloid(step.client_order_id)) else None
 
     def never_existed(self, reply: Reply) -> bool:
         """``{"status": "unknownOid"}``."""
@@ -273,9 +269,10 @@ class HyperliquidProfile(PlainProfile):
         """
         asked, document = answers.told(answer, "userRole", "userAbstraction")
         if asked["type"] == "userAbstraction":
-            if document not in _ACCOUNTS:
+            mode = document.strip('"') if isinstance(document, str) else ""  # ccxt leaves a bare string as it was sent
+            if mode not in _ACCOUNTS:
                 raise VenueAnswerUnknown("the account's mode is none that is known")
-            return KeyFacts(account=_ACCOUNTS[document])
+            return KeyFacts(account=_ACCOUNTS[mode])
         role = text(row(document, "role"), "role")
         if asked["user"] == self._vault:
             master = row(document["data"], "data").get("master") if role == "subAccount" else None

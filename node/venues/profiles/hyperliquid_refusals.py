@@ -121,6 +121,17 @@ def _statuses(answer: Answer) -> tuple[str, list[Any]]:
     return kind, statuses
 
 
+def shows(answer: Answer, cloid: str) -> bool:
+    """Whether an answer to ``orderStatus`` is of an order with that id."""
+    try:
+        document = row(row(answer, "answer").get("answer"), "order status")
+        order = row(row(document.get("order"), "order").get("order"), "order")
+        decimal(order, "oid")
+    except VenueAnswerUnknown:
+        return False
+    return document.get("status") == "order" and order.get("cloid") == cloid
+
+
 def _of_order(status: object) -> Judgement:
     """Done only with the venue's own number of the order."""
     if (words := _error(status)) is not None:
