@@ -751,6 +751,13 @@ async def test_of_several_cancels_the_worst_counts(statuses: list[Any], outcome:
         assert (result.outcome, result.refusal) == (outcome, refusal)
 
 
+async def test_an_answer_to_another_action_proves_nothing() -> None:
+    """Even one that says success."""
+    async with hyperliquid() as (venue, fetch):
+        fetch.said["exchange"] = done("success", kind="order")
+        assert (await venue.execute(cancel("1"))).outcome is Outcome.AMBIGUOUS
+
+
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
@@ -906,7 +913,7 @@ def test_an_action_of_another_account_is_not_known() -> None:
 
 def test_forged_requests_are_not_known() -> None:
     """Another method or path, no JSON, or an action that is there twice."""
-    twice = '{"action": {"type": "cancel", "cancels": []}, "action": {"type": "usdSend"}}'
+    twice = '{"action": {"type": "usdSend"}, "action": {"type": "cancel", "cancels": []}}'
     for method, path, body in (
         ("GET", "/exchange", request(placing()).body),
         ("POST", "/explorer", request(placing()).body),
