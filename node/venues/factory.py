@@ -12,6 +12,7 @@ from node.venues.options import VenueOptions
 from node.venues.profile import Profile
 from node.venues.profiles.binance import BinanceProfile
 from node.venues.profiles.bybit import BybitProfile
+from node.venues.profiles.hyperliquid import HyperliquidProfile
 from node.venues.profiles.okx import OkxProfile
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _PROFILES: Final[dict[str, Callable[[VenueOptions], Profile]]] = {
     "binance": BinanceProfile,
     "bybit": BybitProfile,
+    "hyperliquid": HyperliquidProfile,
     "okx": OkxProfile,
 }
 
