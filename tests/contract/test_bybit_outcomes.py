@@ -76,7 +76,7 @@ UNCERTAIN: dict[str, Any] = {
     "KeyError": surprise(KeyError),
     "connection reset": surprise(ConnectionResetError),
     "ccxt's InvalidOrder without the venue's code": ccxt.InvalidOrder("bybit"),
-    **{code: fault(int(code), "uncertain") for code in bybit_refusals.UNCERTAIN},
+    **{code: fault(int(code), "uncertain") for code in sorted(bybit_refusals.UNCERTAIN)},
     "-1 for another reason": fault(-1, "unknown"),
 }
 
