@@ -148,7 +148,7 @@ async def test_the_venues_certain_words_are_refusals(code: int, message: str, re
             assert str(code) in (result.message or "")
 
 
-@pytest.mark.parametrize("code", bybit_refusals.TRADING)
+@pytest.mark.parametrize("code", sorted(bybit_refusals.TRADING))
 async def test_every_code_of_the_table_has_its_outcome(code: str) -> None:
     """A table that nobody reads proves nothing."""
     async with recorded_venue(exchange="bybit") as (venue, fetch):
