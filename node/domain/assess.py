@@ -209,8 +209,7 @@ def _position_verdict(aim: Aim, state: SliceState, key: PositionKey, held: Posit
             return Residue.FLAT
         return Residue.REFUSED if state.denied else Residue.UNKNOWN  # seen to be gone is not proven
     if is_residue(held, state.memory):
-        value = None if not held.mark_price or held.base_exposure is None else abs(held.base_exposure) * held.mark_price
-        return Residue.DUST if value is not None and value < aim.terms.min_value else Residue.UNSELLABLE
+        return Residue.DUST if held.value is not None and held.value < aim.terms.min_value else Residue.UNSELLABLE
     match state.memory.get(key, LegMemory()).last_refusal:
         case None:
             return Residue.UNKNOWN  # still being closed
@@ -266,11 +265,7 @@ def _balance_verdict(
         return Residue.REFUSED
     if not proven or holding is None or holding.step is not None:
         return Residue.MARKET_CLOSED if asset in state.closed_assets else Residue.UNKNOWN
-    # What is owed weighs like what is held: both must be small, and known to be small.
-    worth = [holding.value] if after and asset != aim.terms.base_currency else []
-    worth += [holding.debt_value] if owed else []
-    known = [value for value in worth if value is not None]
-    return Residue.DUST if len(known) == len(worth) and sum(known) < aim.terms.min_value else Residue.UNSELLABLE
+    return holding.residue(aim.terms)
 
 
 def _residue(aim: Aim, positions: Iterable[PositionReport], balances: Iterable[BalanceReport]) -> set[Residue]:

@@ -11,6 +11,7 @@ from decimal import Decimal, localcontext
 from typing import Final, TypeVar
 
 from node.domain.plan import EXACT_DIGITS, protection_price, round_to
+from node.domain.result import Residue
 from node.domain.snapshot import Balance, MarketKind, MarketRules, OpenOrder, Side
 from node.domain.steps import BalanceStep, BuyToRepay, ConvertAsset, OrderIds, RepayDebt, SellSpot, SpotOrder
 
@@ -62,6 +63,15 @@ class Holding:
     #: Of what is owed, likewise.
     debt_value: Decimal | None = None
     step: BalanceStep | None = None
+
+    def residue(self, terms: FlattenTerms) -> Residue:
+        """What it counts as if nothing more is done about it. What is owed weighs like what is held: both must be
+        small, and known to be small.
+        """
+        worth = [self.value] if self.balance.total and self.balance.asset != terms.base_currency else []
+        worth += [self.debt_value] if self.balance.debt else []
+        known = [value for value in worth if value is not None]
+        return Residue.DUST if len(known) == len(worth) and sum(known) < terms.min_value else Residue.UNSELLABLE
 
 
 #: Spot markets, by what is sold in them and for what.

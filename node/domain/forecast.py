@@ -179,8 +179,7 @@ def _of_position(position: Position, part: SliceForecast, scope: Scope, terms: F
     if rules is not None and not rules.trading:
         return Residue.MARKET_CLOSED
     if rules is not None and rules.quantity_min and position.contracts < rules.quantity_min:
-        worth = None if not position.mark_price or position.base_exposure is None else abs(position.base_exposure)
-        small = worth is not None and worth * (position.mark_price or 0) < terms.min_value
+        small = position.value is not None and position.value < terms.min_value
         return Residue.DUST if small else Residue.UNSELLABLE
     planned = any(step.key == position.key for step in part.closes)
     return None if planned else Residue.UNKNOWN
@@ -201,16 +200,7 @@ def _balances(action: Action, part: SliceForecast, terms: FlattenTerms) -> Itera
         elif balance.asset in sales.closed:
             yield balance, Residue.MARKET_CLOSED
         elif holding.step is None:
-            yield balance, _of_balance(holding, terms)
-
-
-def _of_balance(holding: Holding, terms: FlattenTerms) -> Residue:
-    """What is owed weighs like what is held: both must be small, and known to be small."""
-    balance = holding.balance
-    worth = [holding.value] if balance.total and balance.asset != terms.base_currency else []
-    worth += [holding.debt_value] if balance.debt else []
-    known = [value for value in worth if value is not None]
-    return Residue.DUST if len(known) == len(worth) and sum(known) < terms.min_value else Residue.UNSELLABLE
+            yield balance, holding.residue(terms)
 
 
 def _limit_faults(part: SliceForecast, scope: Scope) -> Iterator[ErrorReport]:

@@ -332,11 +332,7 @@ def _is_small(position: Position, rules: MarketRules | None) -> bool:
     """Whether our own rules bear the venue out: its word alone must not leave a large position behind."""
     if rules is None or (rules.quantity_min and position.contracts < rules.quantity_min):
         return True
-    if not rules.notional_min:
-        return False
-    if position.base_exposure is None or not position.mark_price:
-        return False
-    return abs(position.base_exposure) * position.mark_price < rules.notional_min
+    return bool(rules.notional_min) and position.value is not None and position.value < (rules.notional_min or 0)
 
 
 def _nothing_filled(position: Position, closes: list[tuple[StepResult, ClosePosition]]) -> bool:

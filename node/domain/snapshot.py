@@ -96,6 +96,13 @@ class Position:
         """Identifies the leg within its slice."""
         return PositionKey(self.symbol, self.side, self.isolated)
 
+    @property
+    def value(self) -> Decimal | None:
+        """What it is worth, in the quote; None where the venue tells no price or no size in base units."""
+        if not self.mark_price or self.base_exposure is None:
+            return None
+        return abs(self.base_exposure) * self.mark_price
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenOrder:

@@ -7,8 +7,7 @@ that is silent proves nothing. While a command is live the guard stands back.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import uuid4
@@ -19,7 +18,6 @@ from node.clock import Clock
 from node.domain.command import CommandState
 from node.domain.guard import (
     Baseline,
-    Pace,
     baseline_document,
     baseline_from,
     plan_guard,
@@ -30,29 +28,22 @@ from node.domain.permission import Permission
 from node.domain.plan import LegMemory, Plan, Scope, is_residue, learn
 from node.domain.result import Document, decimal_text, instant_text
 from node.domain.snapshot import OpenOrder, Position, PositionKey, SliceSnapshot
-from node.domain.steps import LATE_ARRIVAL_NS, CancelOrders, ClosePosition, OrderIds, Outcome, Step, StepResult
+from node.domain.steps import CancelOrders, ClosePosition, OrderIds, Step, StepResult
 from node.engine.account import AccountTerms
 from node.engine.lookout import Lookout
 from node.engine.ports import Venue
+from node.engine.restraint import Restraint
 from node.engine.view import AccountView
 from node.errors import JournalUnavailable, VenueError, VenueLimited
 
 GUARD_SCHEMA: Final = "sovereign-node/guard/1"
-#: After a close that was taken: reads of the venue may lag behind it.
-SETTLED_NS: Final = 3_000_000_000
 #: Between two looks at one slice, whatever wakes us.
 LOOK_GAP_S: Final = 0.25
-#: A leg or an order whose step was refused is left alone for so long; doubled each time.
-REFUSED_WAIT_NS: Final = 250_000_000
-REFUSED_WAIT_MAX_NS: Final = 30_000_000_000
 #: Without a stream, rarer looks than this are an alert; and so is a last look that is older, with or without.
 INTERVAL_ALERT_S: Final = 10.0
 KEEP_AGAIN_S: Final = 1.0
 
 log = structlog.get_logger(__name__)
-
-#: A leg, or an order by its id.
-Target = PositionKey | str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,17 +77,11 @@ class Guard:
         self._override: GuardMode | None = None
         #: A read from before the lock says nothing about what was there when it came.
         self._locked_at_ns = 0
-        #: By slice, and whether it closes: what floods one part must not leave another open.
-        self._paces: dict[tuple[str, bool], Pace] = {}
         self._ids = OrderIds(command_id=uuid4(), account_id=terms.account_id, attempt=0, round=0)
         self._in_flight = 0
         self._memory: dict[str, Mapping[PositionKey, LegMemory]] = {}
         self._results: dict[str, list[StepResult]] = {}
-        #: By slice: until when a leg or an order is left alone, for a step that may still take effect or was refused.
-        self._waits: dict[tuple[str, Target], int] = {}
-        self._refusals: Counter[tuple[str, Target]] = Counter()
-        #: Until then closes of an earlier process may arrive.
-        self._blind_until_ns = 0
+        self._restraint = Restraint(clock)
         self._lookouts = {name: Lookout(name, venue, view, clock) for name in venue.slices}
         #: Its own reads tell it nothing new.
         self._noting = False
@@ -124,7 +109,7 @@ class Guard:
             return
         if lock.locked and _instant(baseline) == _instant(self._baseline):
             self._baseline = baseline
-            self._blind_until_ns = self._clock.monotonic_ns() + LATE_ARRIVAL_NS
+            self._restraint.after_restart()
 
     def lock_changed(self, lock: AccountLock) -> None:
         """A new lock begins a new baseline; a lock on a locked account changes nothing of it."""
@@ -198,8 +183,7 @@ class Guard:
     @property
     def spaced(self) -> bool:
         """Whether it has had to slow down: somebody opens again and again what it undoes."""
-        now_ns = self._clock.monotonic_ns()
-        return any(pace.spaced and pace.in_last_minute(now_ns) for pace in self._paces.values())
+        return self._restraint.spaced
 
     def interval_s(self) -> float:
         """The longest time between two looks at a slice that no stream tells of; 0 where streams tell of all."""
@@ -226,7 +210,7 @@ class Guard:
                 for name, lookout in self._lookouts.items()
             },
             "interventions": self.interventions,
-            "interventions_last_minute": self._in_last_minute(),
+            "interventions_last_minute": self._restraint.in_last_minute(),
             "spaced": self.spaced,
             "alerts": self.alerts(),
         }
@@ -246,10 +230,6 @@ class Guard:
         if self.spaced:
             alerts.append("GUARD_SPACED: ten interventions in a minute; from now on one every 30 s")
         return alerts
-
-    def _in_last_minute(self) -> int:
-        now_ns = self._clock.monotonic_ns()
-        return sum(pace.in_last_minute(now_ns) for pace in self._paces.values())
 
     # What it does
 
@@ -323,24 +303,16 @@ class Guard:
         if not self.active or snapshot.started_ns < self._locked_at_ns:
             return 0.0
         if not plan.steps:
-            return min(lookout.interval_s(), self._clear_in_s(name))
-        now_ns, allowed, wait_ns = self._clock.monotonic_ns(), list[Step](), 0
+            return min(lookout.interval_s(), self._restraint.clear_in_s(name))
+        allowed, wait_ns = list[Step](), 0
         for closes in (False, True):
             steps = [step for step in plan.steps if isinstance(step, ClosePosition) is closes]
-            later_ns = self._paces.get((name, closes), Pace()).wait_ns(now_ns) if steps else 0
+            later_ns = max(self._restraint.pace_ns(name, closes=closes), 0) if steps else 0
             wait_ns = max(wait_ns, later_ns)
             allowed += [] if later_ns else steps
         if allowed:
             await self._intervene(name, allowed)
-        return min(wait_ns / 1e9, self._clear_in_s(name)) if wait_ns else 0.0
-
-    def _clear_in_s(self, slice_name: str) -> float:
-        """How long until the first leg or order of a slice is left alone no more; for ever if none is."""
-        now_ns = self._clock.monotonic_ns()
-        waits = [until_ns - now_ns for (name, _), until_ns in self._waits.items() if name == slice_name]
-        if now_ns < self._blind_until_ns:
-            waits.append(self._blind_until_ns - now_ns)
-        return min(waits, default=10**18) / 1e9
+        return min(wait_ns / 1e9, self._restraint.clear_in_s(name)) if wait_ns else 0.0
 
     def _note(self, snapshot: SliceSnapshot) -> None:
         self._noting = True
@@ -376,8 +348,6 @@ class Guard:
 
     def _plan(self, snapshot: SliceSnapshot) -> Plan:
         name = snapshot.slice
-        now_ns = self._clock.monotonic_ns()
-        self._waits = {key: until_ns for key, until_ns in self._waits.items() if until_ns > now_ns}
         mine = replace(
             snapshot,
             positions=tuple(each for each in snapshot.positions if not self._left_alone(each)),
@@ -398,21 +368,18 @@ class Guard:
         """A live command's business, or waiting for what was done about it last."""
         if any(goal.covers(thing.symbol) for goal in self._links.goals()):
             return True
+        if self._restraint.waits_for(thing):
+            return True
         if isinstance(thing, OpenOrder):
-            return (thing.slice, thing.order_id) in self._waits
-        # A close of an earlier process may still be on its way: a second one would cut into the baseline.
-        blind = self._clock.monotonic_ns() < self._blind_until_ns and self._baseline.excess(thing) < thing.contracts
-        return blind or (thing.slice, thing.key) in self._waits
+            return False
+        return self._restraint.blind and self._baseline.excess(thing) < thing.contracts
 
     async def _intervene(self, slice_name: str, steps: Sequence[Step]) -> None:
         self._ids = replace(self._ids, round=self._ids.round + 1)
         was_spaced = self.spaced
         self.interventions += 1
         self._in_flight += 1
-        late_ns = self._clock.monotonic_ns() + LATE_ARRIVAL_NS
-        for step in steps:
-            if isinstance(step, ClosePosition):  # unclear from the moment it leaves, also if we are interrupted
-                self._waits |= {(slice_name, target): late_ns for target in _targets(step)}
+        self._restraint.leaving(slice_name, steps)
         try:
             results = list(await asyncio.gather(*(self._venue.execute(step) for step in steps)))
         finally:
@@ -422,37 +389,12 @@ class Guard:
         self._results[slice_name] = results
         for result in results:
             self._links.on_step(self._terms, result)
-        self._pace_and_wait(slice_name, results)
+        self._restraint.ended(slice_name, results, self.last_step_ended_ns)
         document = self._event(slice_name, results)
         log.warning("guard_intervened", account=self._terms.name, slice=slice_name, spaced=self.spaced)
         if self.spaced and not was_spaced:
             log.error("guard_spaced_out", account=self._terms.name)
         self._links.tell(document)
-
-    def _pace_and_wait(self, slice_name: str, results: Iterable[StepResult]) -> None:
-        """What was refused has cost nothing and waits by itself: it must not keep us from the rest of the slice."""
-        settling: dict[Target, int] = {}
-        refused: set[Target] = set()
-        for result in results:
-            step = result.step
-            if result.outcome is Outcome.REFUSED:
-                refused.update(_targets(step))
-                continue
-            closes = isinstance(step, ClosePosition)
-            if closes:
-                settles_ns = SETTLED_NS if result.outcome is Outcome.DONE else LATE_ARRIVAL_NS
-                settling |= {each: max(settles_ns, settling.get(each, 0)) for each in _targets(step)}
-            pace = self._paces.get((slice_name, closes), Pace())
-            if pace.times[-1:] != (self.last_step_ended_ns,):  # all of one look are one intervention
-                self._paces[slice_name, closes] = pace.intervened(self.last_step_ended_ns)
-            for target in _targets(step):
-                self._refusals.pop((slice_name, target), None)
-        for target in refused - settling.keys():
-            key = slice_name, target
-            settling[target] = min(REFUSED_WAIT_NS << min(self._refusals[key], 10), REFUSED_WAIT_MAX_NS)
-            self._refusals[key] += 1
-        for target, wait_ns in settling.items():
-            self._waits[slice_name, target] = self.last_step_ended_ns + wait_ns
 
     def _event(self, slice_name: str, results: list[StepResult]) -> Document:
         lock, modes = self._links.lock(), self.modes
@@ -465,7 +407,7 @@ class Guard:
             "after_lock": modes.after_lock.value,
             "after_close": modes.after_close.value,
             "steps": [_step_document(result) for result in results],
-            "interventions_last_minute": self._in_last_minute(),
+            "interventions_last_minute": self._restraint.in_last_minute(),
             "spaced": self.spaced,
             "alert": self.spaced,
             "lock": {"locked": lock.locked, "epoch": lock.epoch},
@@ -487,21 +429,10 @@ class Guard:
         """Whether a look would close some of it now."""
         if self._baseline.mode(self.modes, position) is not GuardMode.REVERT or self._left_alone(position):
             return False
-        if self._paces.get((position.slice, True), Pace()).wait_ns(self._clock.monotonic_ns()) > 0:
+        if self._restraint.pace_ns(position.slice, closes=True) > 0:
             return False
         memory = self._memory.get(position.slice, {})
         return any(not is_residue(excess, memory) for excess in self._baseline.beyond([position]))
-
-
-def _targets(step: Step) -> tuple[Target, ...]:
-    """What a step is about: the leg that it closes, or the orders that it cancels."""
-    match step:
-        case ClosePosition():
-            return (step.key,)
-        case CancelOrders():
-            return step.order_ids
-        case _:
-            return ()
 
 
 def _instant(baseline: Baseline) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -43,6 +43,7 @@ from node.engine.ports import Venue
 from node.engine.setbacks import PAUSE_MAX_S
 from node.engine.slice_goal import Pursuer, SliceGoal
 from node.engine.slice_worker import SliceWorker
+from node.engine.unsettled import Unsettled, UnsettledOrders
 from node.engine.view import AccountView
 from node.errors import VenueError, VenueUnavailable
 
@@ -59,45 +60,6 @@ REFUSED_FOR_GOOD: Final = 5
 REFUSED_FOR_GOOD_AFTER_NS: Final = 2_000_000_000
 #: How often an order is halved because the venue refused its size, in whatever words.
 HALVINGS_MAX: Final = 8
-
-
-@dataclass(slots=True, kw_only=True)
-class Unsettled:
-    """A step whose effect is not known, or not seen yet, and what was held and owed before it."""
-
-    step: SpotOrder | RepayDebt
-    total: Decimal
-    debt: Decimal
-    #: Monotonic: when it left or, later, ended.
-    since_ns: int
-    #: A read has shown its effect.
-    seen: bool = False
-
-    def unchanged(self, total: Decimal, debt: Decimal) -> bool:
-        """Whether a read shows what was there before."""
-        return (total, debt) == (self.total, self.debt)
-
-    def shown(self, total: Decimal, debt: Decimal) -> bool:
-        """Whether a read shows its effect; what other sales bring of the same coin is none."""
-        match self.step:
-            case SellSpot():
-                return total < self.total
-            case BuyToRepay():
-                return total > self.total or debt < self.debt
-            case RepayDebt():
-                return debt < self.debt
-
-
-@dataclass(slots=True)
-class UnsettledOrders:
-    """Of one slice. Outlives its workers: a pursuit may end while orders of it are still on their way."""
-
-    #: Orders whose outcome is not known, by asset: nothing more is done with it before it is.
-    ambiguous: dict[str, Unsettled] = field(default_factory=dict)
-    #: What the venue took last, by asset.
-    taken: dict[str, Unsettled] = field(default_factory=dict)
-    #: Until then orders of an earlier process may arrive; None before the first plan.
-    blind_until_ns: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -120,7 +82,7 @@ class SpotWorker(SliceWorker):
         self, name: str, *, venue: Venue, view: AccountView, account: AccountTerms, clock: Clock, pursuit: Pursuer
     ) -> None:
         super().__init__(name, venue=venue, view=view, account=account, clock=clock, pursuit=pursuit)
-        self._unsettled: UnsettledOrders = view.unsettled.setdefault(name, UnsettledOrders())
+        self._unsettled = view.unsettled.setdefault(name, UnsettledOrders())
         self._levels: dict[str, int] = {}
         self._moves: Counter[str] = Counter()
         self._refused: dict[str, Refusal] = {}

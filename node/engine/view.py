@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from node.clock import Clock
 from node.domain.snapshot import SliceSnapshot
 from node.engine.ports import Venue
+from node.engine.unsettled import UnsettledOrders
 from node.errors import VenueError
 
 #: Positions older than this no longer start a round.
@@ -67,7 +68,7 @@ class AccountView:
         #: Slices of which not even positions could be read: the next read of them ends the trouble.
         self._blind: set[str] = set()
         #: Per slice: spot orders whose outcome nobody knows yet. They outlive whoever placed them.
-        self.unsettled: dict[str, Any] = {}
+        self.unsettled: dict[str, UnsettledOrders] = {}
         #: Called with every read that anybody made of this account.
         self.listeners: list[Callable[[SliceSnapshot], None]] = []
 

@@ -78,6 +78,7 @@ class Counters:
     oversold: int = 0  # accepted sales of more than was free
     conversions: int = 0
     repayments: int = 0  # debts paid back by request; not those that an order paid
+    forbidden: int = 0  # requests that serve a third party (a referrer, a builder fee), taken or not
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,6 +90,7 @@ class Account:
     positions: dict[PositionKey, Position] = field(default_factory=dict)
     settings: dict[MarketKey, PositionSettings] = field(default_factory=dict)
     hedge_mode: set[Product] = field(default_factory=set)
+    market_modes: dict[MarketKey, bool] = field(default_factory=dict)  # hedge mode of single markets, where it differs
     orders: dict[int, Order] = field(default_factory=dict)  # all, finished ones too
     open_orders: dict[int, Order] = field(default_factory=dict)
     by_client_id: dict[tuple[MarketKey, Book, str], Order] = field(default_factory=dict)  # the latest of that id
@@ -120,6 +122,12 @@ class Account:
     def position_settings(self, market: Market) -> PositionSettings:
         """How the market's positions are margined; ten times cross unless set."""
         return self.settings.get(market.key, PositionSettings())
+
+    def is_hedged(self, market: Market) -> bool:
+        """Whether the market has two legs instead of one net position."""
+        if not market.is_contract or market.one_way:
+            return False
+        return self.market_modes.get(market.key, market.product in self.hedge_mode)
 
     def resting(self, product: Product, symbol: str | None = None, book: Book = Book.ORDERS) -> list[Order]:
         """Open orders of one book, oldest first."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from node.sim.accounts import Account
+from node.sim.catalogue import price_of
 from node.sim.market import ZERO, Listing, Market, MarketStatus
 from node.sim.orders import Book, Leg, OrderKind, OrderTerms, Origin, Side, TimeInForce
 from node.sim.refusals import Reason, RefusalError
@@ -23,6 +24,10 @@ class HouseRules:
     reduce_only_conflict_refused: bool = False
     #: Resting reduce-only orders end with their position.
     reduce_only_expires: bool = True
+    #: Refuse a reduction that is larger than its position; otherwise a net one is cut to it.
+    reduction_must_fit: bool = False
+    #: Post-only orders that would trade are taken, and end at once; so are fill-or-kill orders that cannot trade.
+    crossing_cancels: bool = False
     #: As in unified accounts: what a spot order lacks is borrowed without limit, and what it brings in repays.
     auto_borrow: bool = False
     #: What a conversion gives, as a fraction of the market's price.
@@ -54,9 +59,10 @@ def admit(account: Account, terms: OrderTerms, listing_of: ListingOf, rules: Hou
         _check_trigger(account, terms, listing)
     elif terms.market.is_contract:
         _check_margin(account, terms, quantity, listing_of)
-    if not terms.market.is_contract:
+    if not terms.market.is_contract and (terms.holds or terms.trigger is None):
         _check_balance(account, terms, quantity, listing, rules)
-    _check_crossing(terms, listing)
+    if not rules.crossing_cancels:
+        _check_crossing(terms, listing)
     return quantity
 
 
@@ -83,7 +89,7 @@ def shortfall(account: Account, terms: OrderTerms, quantity: Decimal, listing: L
     """What a spot order would give away beyond what is free; zero for contracts."""
     if terms.market.is_contract:
         return ZERO
-    price = terms.price or (terms.trigger.price if terms.trigger is not None else None) or listing.ask
+    price = terms.price or terms.trigger_price or listing.ask
     asset, amount = spending(terms, quantity, price)
     return max(ZERO, amount - account.balance(terms.market.wallet, asset).free)
 
@@ -109,7 +115,7 @@ def crosses(terms: OrderTerms, listing: Listing) -> bool:
 
 def available_margin(account: Account, wallet: str, asset: str, listing_of: ListingOf) -> Decimal:
     """What of a wallet's asset is not bound by positions and entry orders."""
-    total = account.balance(wallet, asset).total
+    total = account.balance(wallet, asset).free
     for position in account.open_positions():
         market = position.market
         if market.wallet != wallet or market.settle != asset:
@@ -123,6 +129,24 @@ def available_margin(account: Account, wallet: str, asset: str, listing_of: List
             added = exposure_added(account, order.terms, order.remaining)
             total -= market.value(added, order.terms.price) / account.position_settings(market).leverage
     return total
+
+
+def pooled_margin(account: Account, wallet: str, asset: str, listing_of: ListingOf) -> Decimal:
+    """What of a whole wallet is not bound, debts deducted, at catalogue prices and in units of *asset*."""
+    held = account.wallets.get(wallet, {})
+    coins = {*held, *(position.market.settle for position in account.open_positions())}
+    total = ZERO
+    for coin in coins:
+        owed = held[coin].owed if coin in held else ZERO
+        total += (available_margin(account, wallet, coin, listing_of) - owed) * _worth(coin)
+    return total / _worth(asset)
+
+
+def _worth(coin: str) -> Decimal:
+    try:
+        return price_of(coin)
+    except LookupError:
+        return ZERO  # nobody would take it
 
 
 def _check_quantity(terms: OrderTerms, quantity: Decimal) -> None:
@@ -141,10 +165,11 @@ def _check_quantity(terms: OrderTerms, quantity: Decimal) -> None:
 
 def _check_price(terms: OrderTerms, listing: Listing) -> None:
     market = terms.market
-    for price in (terms.price, terms.trigger.price if terms.trigger is not None else None):
+    triggers = (trigger.price for trigger in (terms.trigger, terms.other_trigger) if trigger is not None)
+    for price in (terms.price, *triggers):
         if price is not None and price <= 0:
             raise RefusalError(Reason.PRICE_ZERO)
-        if price is not None and price % market.tick:
+        if price is not None and price % market.tick_at(price):
             raise RefusalError(Reason.PRICE_PRECISION)
     if terms.price is None or terms.trigger is not None:
         return
@@ -157,8 +182,7 @@ def _check_price(terms: OrderTerms, listing: Listing) -> None:
 def _check_leg(account: Account, terms: OrderTerms) -> None:
     if not terms.market.is_contract:
         return
-    hedge = terms.market.product in account.hedge_mode
-    if hedge == (terms.leg is Leg.NET):
+    if account.is_hedged(terms.market) == (terms.leg is Leg.NET):
         raise RefusalError(Reason.POSITION_SIDE_MISMATCH)
 
 
@@ -175,7 +199,8 @@ def _check_reduction(account: Account, terms: OrderTerms, quantity: Decimal, rul
     reducible = abs(held) if held * terms.signed < 0 else ZERO
     if terms.trigger is not None:
         return quantity  # judged when it fires
-    if not reducible or (terms.leg is not Leg.NET and quantity > reducible):
+    must_fit = terms.leg is not Leg.NET or rules.reduction_must_fit
+    if not reducible or (must_fit and quantity > reducible):
         raise RefusalError(Reason.REDUCE_ONLY_REJECTED)
     if rules.reduce_only_conflict_refused and _resting_reduction(account, terms) + quantity > reducible:
         raise RefusalError(Reason.REDUCE_ONLY_CONFLICT)
@@ -189,7 +214,7 @@ def _resting_reduction(account: Account, terms: OrderTerms) -> Decimal:
 
 
 def _check_notional(terms: OrderTerms, quantity: Decimal, listing: Listing) -> None:
-    price = terms.price or (terms.trigger.price if terms.trigger is not None else None) or listing.mark
+    price = terms.price or terms.trigger_price or listing.mark
     worth, most = terms.market.notional(quantity, price), terms.market.max_notional
     if worth < terms.market.min_notional:
         raise RefusalError(Reason.NOTIONAL_BELOW_MINIMUM)
@@ -198,8 +223,9 @@ def _check_notional(terms: OrderTerms, quantity: Decimal, listing: Listing) -> N
 
 
 def _check_trigger(account: Account, terms: OrderTerms, listing: Listing) -> None:
-    trigger = terms.trigger
-    if trigger is not None and trigger.price is not None:
+    for trigger in (terms.trigger, terms.other_trigger):
+        if trigger is None or trigger.price is None:
+            continue
         reached = listing.mark >= trigger.price if trigger.fires_at_or_above else listing.mark <= trigger.price
         if reached:
             raise RefusalError(Reason.TRIGGERS_IMMEDIATELY)
@@ -221,7 +247,9 @@ def _check_margin(account: Account, terms: OrderTerms, quantity: Decimal, listin
         raise RefusalError(Reason.POSITION_LIMIT)
     price = terms.price or listing_of(market).mark
     needed = market.value(added, price) / account.position_settings(market).leverage
-    if needed > available_margin(account, market.wallet, market.settle, listing_of):
+    pools = market.pools_margin and not account.position_settings(market).isolated
+    available = pooled_margin if pools else available_margin
+    if needed > available(account, market.wallet, market.settle, listing_of):
         raise RefusalError(Reason.INSUFFICIENT_MARGIN)
 
 

@@ -78,7 +78,7 @@ class ConversionDesk:
         valid_ms: int,
         wallet: str = Product.SPOT,
     ) -> ConversionQuote:
-        """Quote a price for one of *gives* and *takes*.
+        """Quote a price for one of *gives* and *takes*. Asked of another wallet than spot, nothing is covered.
 
         Raises:
             RefusalError: the pair is not converted, or not in this size.
@@ -92,7 +92,7 @@ class ConversionDesk:
             raise RefusalError(Reason.CONVERSION_TOO_SMALL)
         if gives > most:
             raise RefusalError(Reason.CONVERSION_TOO_LARGE)
-        held = account.wallets.get(wallet, {}).get(source)
+        held = account.wallets.get(Product.SPOT, {}).get(source) if wallet == Product.SPOT else None
         quote = ConversionQuote(
             quote_id=str(next(self._quote_ids)),
             account=account.name,

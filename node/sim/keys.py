@@ -32,6 +32,7 @@ class ApiKey:
     role: Origin
     public: str
     secret: str
+    passphrase: str = ""  # at venues that ask for one
     rights: KeyRights = field(default_factory=KeyRights)
     revoked: bool = False
 
@@ -43,13 +44,15 @@ class ApiKey:
     @property
     def credentials(self) -> dict[str, str]:
         """The pair under ccxt's names."""
-        return {"apiKey": self.public, "secret": self.secret}
+        named = {"apiKey": self.public, "secret": self.secret}
+        return {**named, "password": self.passphrase} if self.passphrase else named
 
 
 class KeyRing:
     """All keys. They outlive a reset, so that a client need not be configured anew."""
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(self, seed: int | None = None, *, passphrases: bool = False) -> None:
+        self._passphrases = passphrases
         self._random = random.Random(seed) if seed is not None else secrets.SystemRandom()  # noqa: S311 - wanted
         self.by_public: dict[str, ApiKey] = {}
 
@@ -58,6 +61,7 @@ class KeyRing:
         for role in (Origin.CLIENT, Origin.ENGINE):
             if self.find(account, role) is None:
                 key = ApiKey(account=account, role=role, public=self._word(), secret=self._word())
+                key.passphrase = self._word()[:20] if self._passphrases else ""
                 self.by_public[key.public] = key
 
     def find(self, account: str, role: Origin = Origin.CLIENT) -> ApiKey | None:

@@ -64,6 +64,10 @@ class Market:
     max_position: Decimal | None = None
     expiry_ms: int | None = None  # None: perpetual, or spot
     book_of: Product | None = None  # it trades in the book of the same symbol there; None: it has its own
+    significant_digits: int | None = None  # prices with a fraction have no more of them; None: the tick alone counts
+    one_way: bool = False  # it has only the net position, whatever mode the account is in
+    pools_margin: bool = False  # in cross margin, every coin of the wallet is margin for it
+    stops_end_with_position: bool = False  # stops of the whole position end with it, fired or not
 
     @property
     def key(self) -> MarketKey:
@@ -102,9 +106,16 @@ class Market:
         """Round *quantity* down to what can be traded."""
         return (quantity / self.step).to_integral_value(ROUND_DOWN) * self.step
 
+    def tick_at(self, price: Decimal) -> Decimal:
+        """The step between prices near *price*: the tick, or what the significant digits leave of it."""
+        if self.significant_digits is None or not price:
+            return self.tick
+        return max(self.tick, min(ONE, ONE.scaleb(price.adjusted() + 1 - self.significant_digits)))
+
     def whole_ticks(self, price: Decimal) -> Decimal:
         """Round *price* to what can be quoted, never to nothing."""
-        return max(self.tick, (price / self.tick).to_integral_value() * self.tick)
+        tick = self.tick_at(price)
+        return max(tick, (price / tick).to_integral_value() * tick)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -124,5 +135,6 @@ class Listing:
         """Move the market to *mark*, with the book one tick either side of it."""
         market = self.market
         self.mark = market.whole_ticks(mark)
-        self.bid = max(market.tick, self.mark - market.tick)
-        self.ask = self.mark + market.tick
+        tick = market.tick_at(self.mark)
+        self.bid = max(tick, self.mark - tick)
+        self.ask = self.mark + tick

@@ -13,7 +13,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from node.sim.accounts import Account, PositionKey
-from node.sim.admission import HouseRules, admit, count_acceptance, crosses, shortfall
+from node.sim.admission import HouseRules, admit, count_acceptance, crosses, shortfall, wanted_quantity
 from node.sim.market import Listing, Market, MarketKey, MarketStatus, Product
 from node.sim.orders import (
     Book,
@@ -28,7 +28,7 @@ from node.sim.orders import (
     TimeInForce,
 )
 from node.sim.refusals import Reason, RefusalError
-from node.sim.settlement import hold, release, settle_fill, spending
+from node.sim.settlement import hold, release, settle_fill
 from node.sim.treasury import BalancesChanged, Treasury
 from node.sim.triggers import reached
 
@@ -44,6 +44,8 @@ class MatchingCore:
     def __init__(self, listings: Iterable[Listing], *, now_ms: Callable[[], int]) -> None:
         self.now_ms = now_ms
         self.rules = HouseRules()
+        #: Refusals that come after the acknowledgement: the order is taken, and ends at once.
+        self.refused_late: frozenset[Reason] = frozenset()
         self.listings: dict[MarketKey, Listing] = {listing.market.key: listing for listing in listings}
         self.accounts: dict[str, Account] = {}
         #: Called after the event in which an account's position in a market became zero.
@@ -164,10 +166,45 @@ class MatchingCore:
             raise RefusalError(Reason.POSITIONS_EXIST)
         (account.hedge_mode.add if hedge else account.hedge_mode.discard)(product)
 
+    def set_market_hedge_mode(self, account: Account, market: Market, *, hedge: bool) -> None:
+        """Switch a single market between one net position and two legs.
+
+        Raises:
+            RefusalError: it is so already, or orders or positions are open in it.
+        """
+        if hedge == account.is_hedged(market):
+            raise RefusalError(Reason.NOTHING_TO_CHANGE)
+        if any(position.market is market for position in account.open_positions()):
+            raise RefusalError(Reason.POSITIONS_EXIST)
+        if any(order.terms.market is market for order in account.open_orders.values()):
+            raise RefusalError(Reason.OPEN_ORDERS_EXIST)
+        account.market_modes[market.key] = hedge
+
+    def bury(self, account: Account, terms: OrderTerms) -> Order:
+        """Take an order that ends at once without a trade, as where a venue acknowledges before it looks."""
+        count_acceptance(account, terms, Decimal(0), Decimal(0))
+        order = self._enlist(account, terms, wanted_quantity(terms, self.listing(terms.market)))
+        self._end(account, order, OrderStatus.EXPIRED)
+        return order
+
     def _enter(self, account: Account, terms: OrderTerms, fill_fraction: Decimal | None = None) -> Order:
-        quantity = admit(account, terms, self.listing, self.rules)
+        try:
+            quantity = admit(account, terms, self.listing, self.rules)
+        except RefusalError as refusal:
+            if refusal.reason not in self.refused_late:
+                raise
+            return self.bury(account, terms)
         lacking = shortfall(account, terms, quantity, self.listing(terms.market))
         count_acceptance(account, terms, quantity, lacking)
+        order = self._enlist(account, terms, quantity)
+        if terms.time_in_force is TimeInForce.POST_ONLY and not order.waits_for_trigger and self._crosses(terms):
+            self._end(account, order, OrderStatus.CANCELLED)  # where it is not refused instead
+        elif not order.waits_for_trigger:
+            self._match(account, order, fill_fraction)
+        self._hold(account, order)
+        return order
+
+    def _enlist(self, account: Account, terms: OrderTerms, quantity: Decimal) -> Order:
         now_ms = self.now_ms()
         order = Order(
             order_id=next(self._order_ids), terms=terms, quantity=quantity, created_ms=now_ms, updated_ms=now_ms
@@ -175,10 +212,10 @@ class MatchingCore:
         account.orders[order.order_id] = account.open_orders[order.order_id] = order
         account.by_client_id[terms.market.key, terms.book, terms.client_id] = order
         self._tell(account, order)
-        if not order.waits_for_trigger:
-            self._match(account, order, fill_fraction)
-        self._hold(account, order)
         return order
+
+    def _crosses(self, terms: OrderTerms) -> bool:
+        return crosses(terms, self.listing(terms.market))
 
     def _match(self, account: Account, order: Order, fill_fraction: Decimal | None = None) -> None:
         terms, listing = order.terms, self.listing(order.terms.market)
@@ -233,12 +270,13 @@ class MatchingCore:
         if status is not OrderStatus.FILLED:  # the fill has told of it
             self._tell(account, order)
         if held:
-            self._tell_balances(account, order.terms.market, spending(order.terms, held, held)[0])
+            self._tell_balances(account, order.terms.market, order.terms.gives)
 
     def _hold(self, account: Account, order: Order) -> None:
-        if order.is_open and not order.terms.market.is_contract:
+        terms = order.terms
+        if order.is_open and not terms.market.is_contract and (terms.holds or not order.waits_for_trigger):
             hold(account, order)
-            self._tell_balances(account, order.terms.market, spending(order.terms, order.held, order.held)[0])
+            self._tell_balances(account, order.terms.market, order.terms.gives)
 
     def _tell(self, account: Account, order: Order, fill: Fill | None = None) -> None:
         for listener in self.order_changed:
@@ -264,15 +302,13 @@ class MatchingCore:
         if terms.close_position:
             order.quantity = abs(account.quantity(terms.market, terms.leg))
         if terms.book is Book.ORDERS:
-            if order.quantity:
-                self._match(account, order)
-            else:
-                self._end(account, order, OrderStatus.EXPIRED)
+            self._fire_in_place(account, order)
             return
         child = replace(
             terms,
             book=Book.ORDERS,
             trigger=None,
+            other_trigger=None,
             origin=Origin.TRIGGER,
             quantity=order.quantity,
             reduce_only=terms.reduce_only or (terms.close_position and terms.leg is Leg.NET),
@@ -286,18 +322,33 @@ class MatchingCore:
         else:
             self._end(account, order, OrderStatus.FINISHED)
 
+    def _fire_in_place(self, account: Account, order: Order) -> None:
+        terms = order.terms
+        if not order.quantity:
+            self._end(account, order, OrderStatus.EXPIRED)
+            return
+        lacking = shortfall(account, terms, order.quantity, self.listing(terms.market))
+        if not terms.holds and lacking and not terms.borrows:
+            self._end(account, order, OrderStatus.REJECTED)
+            return
+        self._match(account, order)
+        if not terms.holds:
+            self._hold(account, order)
+
     def _after_event(self, account: Account, open_before: set[PositionKey]) -> None:
         closed = open_before - _open_keys(account)
         for product, symbol, leg in closed:
-            if self.rules.reduce_only_expires:
-                self._expire_reductions(account, product, symbol, leg)
+            self._expire_reductions(account, product, symbol, leg)
         for product, symbol, _ in sorted(closed):
             for listener in self.position_closed:
                 listener(account, self.listings[product, symbol].market)
 
     def _expire_reductions(self, account: Account, product: Product, symbol: str, leg: Leg) -> None:
         for order in account.resting(product, symbol, Book.ORDERS):
-            if order.terms.only_reduces and order.terms.leg is leg and not order.waits_for_trigger:
+            terms = order.terms
+            reduces = self.rules.reduce_only_expires and terms.only_reduces and not order.waits_for_trigger
+            stops = terms.close_position and terms.market.stops_end_with_position
+            if terms.leg is leg and (reduces or stops):
                 self._end(account, order, OrderStatus.EXPIRED)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -104,14 +105,27 @@ class OrderTerms:
     close_position: bool = False
     borrows: bool = False  # what is lacking is borrowed
     repays: bool = False  # what it brings in pays debts of that asset
+    holds: bool = True  # a spot order that waits for its trigger locks what it would spend
     trigger: TriggerTerms | None = None
+    other_trigger: TriggerTerms | None = None  # of an order with two: whichever is reached first
     book: Book = Book.ORDERS
     origin: Origin = Origin.CLIENT
+    extras: Mapping[str, str] = field(default_factory=dict)  # the venue's own parameters, given back as they came
 
     @property
     def signed(self) -> int:
         """+1 for a buy, -1 for a sell."""
         return self.side.sign
+
+    @property
+    def gives(self) -> str:
+        """The asset that it gives away on spot."""
+        return self.market.base if self.side is Side.SELL else self.market.quote
+
+    @property
+    def trigger_price(self) -> Decimal | None:
+        """The fixed price that it waits for, if it does."""
+        return None if self.trigger is None else self.trigger.price
 
     @property
     def only_reduces(self) -> bool:

@@ -102,7 +102,7 @@ class Provocations:
         market = select_markets(self._core, trap.symbol)[0]
         side = Side.BUY if trap.quantity > 0 else Side.SELL
         leg = Leg.NET
-        if market.product in account.hedge_mode:
+        if account.is_hedged(market):
             leg = Leg.LONG if side is Side.BUY else Leg.SHORT
         terms = OrderTerms(
             market=market,

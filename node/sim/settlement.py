@@ -40,7 +40,7 @@ def settle_fill(
 
 def hold(account: Account, order: Order) -> None:
     """Lock what a resting spot order would spend."""
-    asset, amount = spending(order.terms, order.remaining, order.terms.price or _trigger_price(order.terms))
+    asset, amount = spending(order.terms, order.remaining, order.terms.price or order.terms.trigger_price or ZERO)
     balance = account.balance(order.terms.market.wallet, asset)
     order.held = min(amount, balance.free)
     balance.free -= order.held
@@ -51,8 +51,7 @@ def release(account: Account, order: Order) -> None:
     """Give back what a spot order still holds."""
     if not order.held:
         return
-    asset, _ = spending(order.terms, ZERO, ZERO)
-    balance = account.balance(order.terms.market.wallet, asset)
+    balance = account.balance(order.terms.market.wallet, order.terms.gives)
     balance.locked -= order.held
     balance.free += order.held
     order.held = ZERO
@@ -60,9 +59,7 @@ def release(account: Account, order: Order) -> None:
 
 def spending(terms: OrderTerms, quantity: Decimal, price: Decimal) -> tuple[str, Decimal]:
     """Asset and amount that a spot order gives away."""
-    if terms.side is Side.SELL:
-        return terms.market.base, quantity
-    return terms.market.quote, quantity * price
+    return terms.gives, quantity if terms.side is Side.SELL else quantity * price
 
 
 def unrealised(position: Position, mark: Decimal) -> Decimal:
@@ -70,10 +67,6 @@ def unrealised(position: Position, mark: Decimal) -> Decimal:
     if not position.quantity:
         return ZERO
     return position.market.profit(position.quantity, position.entry_price, mark)
-
-
-def _trigger_price(terms: OrderTerms) -> Decimal:
-    return (terms.trigger.price if terms.trigger is not None else None) or ZERO
 
 
 def _settle_spot(

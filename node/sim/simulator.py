@@ -15,15 +15,24 @@ from node.sim.fault_plan import FaultPlan
 from node.sim.faults import FaultDocument, LatencyRule
 from node.sim.keys import ApiKey, KeyRing
 from node.sim.market import Listing, Market
+from node.sim.message_wire import MessageWire
 from node.sim.orders import Origin
 from node.sim.provocations import Provocations
 from node.sim.request_journal import RequestJournal
-from node.sim.scenarios import SCENARIOS
+from node.sim.scenarios import SCENARIOS, AccountSeed
 from node.sim.state_document import state_document
 from node.sim.streams import StreamSwitch
 from node.sim.venue import VenueFrontEnd, VenueSetup
 from node.sim.wire import WireHandler
 from node.sim.world import SimClock, TriggerWords, build_world, select_markets
+
+
+def _as_it_is(seed: AccountSeed) -> AccountSeed:
+    return seed
+
+
+def _key_pair(key: ApiKey) -> dict[str, str]:
+    return key.credentials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +44,12 @@ class VenueKind:
     listings: Callable[[], list[Listing]]
     trigger_words: TriggerWords
     front_end: Callable[[VenueSetup], VenueFrontEnd]
+    #: What an account of a scenario becomes where the venue lists other things than the scenario names.
+    adapt: Callable[[AccountSeed], AccountSeed] = _as_it_is
+    #: A key under ccxt's names, where it is not a pair of words.
+    credentials: Callable[[ApiKey], dict[str, str]] = _key_pair
+    rules: Callable[[], HouseRules] = HouseRules  # as they are without faults
+    passphrases: bool = False  # its keys have one
 
 
 def _call_later(delay_s: float, action: Callable[[], None]) -> None:
@@ -52,7 +67,7 @@ class Simulator:
         self, kind: VenueKind, *, scenario: str = "demo", seed: int | None = None, enforce_limits: bool = True
     ) -> None:
         self.kind = kind
-        self.keys = KeyRing(seed)
+        self.keys = KeyRing(seed, passphrases=kind.passphrases)
         self.clock = SimClock()
         self.faults = FaultPlan()
         self.journal = RequestJournal()
@@ -65,9 +80,10 @@ class Simulator:
         self.handler = WireHandler(self.setup_front_end(), self.faults, self.journal, self.streams)
 
     def _build(self, scenario: str) -> None:
-        accounts = SCENARIOS[scenario]
+        accounts = tuple(self.kind.adapt(account) for account in SCENARIOS[scenario])
         self.scenario = scenario
         self.core = build_world(self.kind.listings(), accounts, self.clock, self.kind.trigger_words)
+        self.core.rules = self.kind.rules()
         for account in accounts:
             self.keys.issue(account.name)
         self.provocations = Provocations(self.core, _call_later)
@@ -80,6 +96,7 @@ class Simulator:
             clock=self.clock,
             provocations=self.provocations,
             streams=self.streams,
+            messages=MessageWire(self.faults, self.journal),
             conversions=ConversionDesk(self.core),
             enforce_limits=self._limits_default,
         )
@@ -91,12 +108,12 @@ class Simulator:
         return next(iter(self.core.accounts.values()))
 
     def credentials(self, account: str | None = None, role: Origin = Origin.CLIENT) -> dict[str, str]:
-        """A key pair under ccxt's names.
+        """A key under ccxt's names.
 
         Raises:
             LookupError: the account has no such key.
         """
-        return self._key(account or self.account.name, role).credentials
+        return self.kind.credentials(self._key(account or self.account.name, role))
 
     def reset(self, scenario: str | None = None) -> None:
         """Start the scenario again, or another one: same keys, no faults, an empty journal.
@@ -118,7 +135,7 @@ class Simulator:
         self.provocations.clear()
         self.streams.clear()
         self.keys.restore()
-        self.core.rules = HouseRules()
+        self.core.rules = self.kind.rules()
         self.clock.offset_ms = 0
         self.handler.front_end.forgive()
         self.handler.released.set()

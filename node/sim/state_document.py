@@ -52,7 +52,6 @@ def account_document(core: MatchingCore, account: Account) -> dict[str, Any]:
 def order_document(order: Order) -> dict[str, Any]:
     """One order of either book."""
     terms = order.terms
-    trigger = terms.trigger
     return {
         "order_id": order.order_id,
         "client_id": terms.client_id,
@@ -66,7 +65,7 @@ def order_document(order: Order) -> dict[str, Any]:
         "quantity": text(order.quantity),
         "filled": text(order.filled),
         "price": None if terms.price is None else text(terms.price),
-        "trigger_price": None if trigger is None or trigger.price is None else text(trigger.price),
+        "trigger_price": None if terms.trigger_price is None else text(terms.trigger_price),
         "reduce_only": terms.reduce_only,
         "close_position": terms.close_position,
         "adds_exposure": not terms.only_reduces,

@@ -20,19 +20,18 @@ async def serve_stream(
     """Carry messages both ways until either side ends it. Ping frames are answered."""
     socket = web.WebSocketResponse()
     await socket.prepare(request)
-    switch.connections.append(connection)
-    session = open_session(connection)
-    writer = asyncio.create_task(_write(request, socket, connection))
-    try:
-        async for message in socket:
-            if message.type is WSMsgType.TEXT:
-                session.received(str(message.data))
-    finally:
-        switch.connections.remove(connection)
-        session.closed()
-        writer.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await writer
+    with switch.holding(connection):
+        session = open_session(connection)
+        writer = asyncio.create_task(_write(request, socket, connection))
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    session.received(str(message.data))
+        finally:
+            session.closed()
+            writer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await writer
     return socket
 
 

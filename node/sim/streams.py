@@ -7,7 +7,8 @@ said is lost, as it is on the real venue.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from node.sim.faults import StreamFault
@@ -61,6 +62,15 @@ class StreamSwitch:
     def __init__(self) -> None:
         self.connections: list[Connection] = []
         self._faults: list[StreamFault] = []
+
+    @contextlib.contextmanager
+    def holding(self, connection: Connection) -> Iterator[None]:
+        """Count a connection among the open ones within the block."""
+        self.connections.append(connection)
+        try:
+            yield
+        finally:
+            self.connections.remove(connection)
 
     def apply(self, fault: StreamFault) -> None:
         """Put a fault in force; it replaces what was said of the same product and account before."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from node.sim.orders import Order
+from node.sim.orders import Order, TriggerTerms
 
 
 def reached(order: Order, mark: Decimal) -> bool:
     """Whether *mark* fires a waiting order; a trailing one remembers the best price it saw."""
-    trigger = order.terms.trigger
+    other = order.terms.other_trigger
+    return _reached(order, order.terms.trigger, mark) or (other is not None and _reached(order, other, mark))
+
+
+def _reached(order: Order, trigger: TriggerTerms | None, mark: Decimal) -> bool:
     if trigger is None:
         return False
     if trigger.callback_rate is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from node.sim.conversions import ConversionDesk
 from node.sim.fault_plan import Traits
@@ -16,6 +16,9 @@ from node.sim.provocations import Provocations
 from node.sim.refusals import Reason
 from node.sim.streams import Connection, StreamSession, StreamSwitch
 from node.sim.world import SimClock
+
+if TYPE_CHECKING:
+    from node.sim.message_wire import MessageWire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,7 @@ class VenueSetup:
     provocations: Provocations
     conversions: ConversionDesk
     streams: StreamSwitch
+    messages: MessageWire
     enforce_limits: bool = True
 
 

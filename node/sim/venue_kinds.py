@@ -15,4 +15,27 @@ def _binance() -> VenueKind:
     return BINANCE
 
 
-VENUES: dict[str, Callable[[], VenueKind]] = {"binance": _binance}
+def _hyperliquid() -> VenueKind:
+    from node.sim.hyperliquid.front_end import HYPERLIQUID
+
+    return HYPERLIQUID
+
+
+def _okx() -> VenueKind:
+    from node.sim.okx.front_end import OKX
+
+    return OKX
+
+
+def _bybit() -> VenueKind:
+    from node.sim.bybit.front_end import BYBIT
+
+    return BYBIT
+
+
+VENUES: dict[str, Callable[[], VenueKind]] = {
+    "binance": _binance,
+    "bybit": _bybit,
+    "hyperliquid": _hyperliquid,
+    "okx": _okx,
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from node.sim.accounts import Account, PositionSettings
@@ -42,17 +42,21 @@ def build_world(
 
 
 def find_market(core: MatchingCore, name: MarketName) -> Market:
-    """The venue's market for a venue-neutral name.
+    """The venue's market for a venue-neutral name. Where margin is no product of its own, spot stands for it.
 
     Raises:
         LookupError: the venue does not list it.
     """
+    if name.product is Product.MARGIN and all(product is not Product.MARGIN for product, _ in core.listings):
+        name = replace(name, product=Product.SPOT)
     for listing in core.listings.values():
         market = listing.market
         if (market.product, market.base, market.quote) != (name.product, name.base, name.quote):
             continue
         if (market.expiry_ms is not None) == name.dated:
             return market
+    if name.product is Product.MARGIN:  # a unified account borrows on its spot pairs
+        return find_market(core, replace(name, product=Product.SPOT))
     raise LookupError(f"no market for {name}")
 
 
@@ -84,10 +88,11 @@ def _seed_account(core: MatchingCore, account: Account, seed: AccountSeed, trigg
     if seed.hedge:
         account.hedge_mode |= {Product.LINEAR, Product.INVERSE}
     wallets = {listing.market.product: listing.market.wallet for listing in core.listings.values()}
-    for product, asset, amount in seed.balances:
-        account.balance(wallets[product], asset).free = amount
+    wallets.setdefault(Product.MARGIN, wallets[Product.SPOT])
+    for product, asset, amount in seed.balances:  # products may share a wallet
+        account.balance(wallets.get(product, wallets[Product.SPOT]), asset).free += amount
     for debt in seed.debts:
-        owing = account.balance(wallets[debt.product], debt.asset)
+        owing = account.balance(wallets.get(debt.product, wallets[Product.SPOT]), debt.asset)
         owing.borrowed, owing.interest = debt.borrowed, debt.interest
     for position in seed.positions:
         _seed_position(core, account, position)
@@ -102,14 +107,14 @@ def _seed_position(core: MatchingCore, account: Account, seed: PositionSeed) -> 
     market = find_market(core, seed.market)
     leg = _leg(account, market, opens=seed.quantity > 0)
     position = account.position(market, leg)
-    position.quantity = market.whole_steps(seed.quantity / market.contract_size)
+    position.quantity += market.whole_steps(seed.quantity / market.contract_size)  # both sides, where there is one net
     position.entry_price = market.whole_ticks(core.listing(market).mark * seed.entry_factor)
     position.updated_ms = core.now_ms()
     account.settings[market.key] = PositionSettings(leverage=10, isolated=seed.isolated)
 
 
 def _leg(account: Account, market: Market, *, opens: bool) -> Leg:
-    if market.product not in account.hedge_mode:
+    if not account.is_hedged(market):
         return Leg.NET
     return Leg.LONG if opens else Leg.SHORT
 
@@ -120,7 +125,7 @@ def _side(quantity: Decimal | int) -> Side:
 
 def _limit_terms(core: MatchingCore, account: Account, seed: OrderSeed, client_id: str) -> OrderTerms:
     market = find_market(core, seed.market)
-    hedged = market.product in account.hedge_mode
+    hedged = account.is_hedged(market)
     return OrderTerms(
         market=market,
         side=_side(seed.quantity),
@@ -143,7 +148,7 @@ def _trigger_terms(
     side = _side(seed.quantity if seed.quantity is not None else seed.sign)
     closes = seed.action is not TriggerAction.ENTRY
     whole = None if seed.quantity is None else market.whole_steps(abs(seed.quantity) / market.contract_size)
-    hedged = market.product in account.hedge_mode
+    hedged = account.is_hedged(market)
     return OrderTerms(
         market=market,
         side=side,

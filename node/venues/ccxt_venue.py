@@ -151,11 +151,11 @@ class CcxtVenue:
 
         That is by the half of the share which polls of positions and warm sockets leave.
         """
-        return self._client.interval_s(self._profile.reads(self._parts[slice_name]).all)
+        return self._client.interval_s(self._reader.calls(self._parts[slice_name]))
 
     def respite_s(self, slice_name: str) -> float:
         """How long until the whole request budget would bear one more look at the slice; 0 if now."""
-        return self._client.respite_s(self._profile.reads(self._parts[slice_name]).all)
+        return self._client.respite_s(self._reader.calls(self._parts[slice_name]))
 
     async def quotes(self, symbols: Collection[str]) -> dict[str, Quote]:
         """Best prices of spot markets, fresh."""

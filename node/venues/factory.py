@@ -11,8 +11,11 @@ from node.errors import ConfigError
 from node.venues.options import VenueOptions
 from node.venues.profile import Profile
 from node.venues.profiles.binance import BinanceProfile
+from node.venues.profiles.bybit import BybitProfile
+from node.venues.profiles.hyperliquid import HyperliquidProfile
 from node.venues.profiles.kraken import KrakenProfile
 from node.venues.profiles.krakenfutures import KrakenFuturesProfile
+from node.venues.profiles.okx import OkxProfile
 
 if TYPE_CHECKING:
     from node.venues.ccxt_venue import CcxtVenue
@@ -21,8 +24,11 @@ if TYPE_CHECKING:
 #: A venue is one line here.
 _PROFILES: Final[dict[str, Callable[[VenueOptions], Profile]]] = {
     "binance": BinanceProfile,
+    "bybit": BybitProfile,
+    "hyperliquid": HyperliquidProfile,
     "kraken": KrakenProfile,
     "krakenfutures": KrakenFuturesProfile,
+    "okx": OkxProfile,
 }
 
 

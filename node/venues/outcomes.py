@@ -104,8 +104,8 @@ def read_failure(profile: Profile, attempt: Attempt, scrub: Scrubber) -> VenueEr
         return VenueDenied(message)
     if profile.clock_is_off(reply):  # it is being measured; the next request has it right
         return VenueUnavailable(message)
-    if reply.code is not None and (wire.status or 0) < 500:
-        return VenueError(message)  # the venue's own word, whatever the status line says
+    if reply.code is not None and wire.status is not None and wire.status < 500:
+        return VenueError(message)  # the venue's own word, which some venues send with a 200
     if wire.status is None or wire.status >= 400 or _broke_off(error):
         return VenueUnavailable(message)
     return VenueAnswerUnknown(message)

@@ -63,6 +63,9 @@ class Profile(Protocol):
     def reads(self, part: Slice) -> SliceReads:
         """The requests that show a slice. Those of one aspect leave together."""
 
+    def reads_of(self, part: Slice, book: MarketBook) -> SliceReads:
+        """The same where there is a list for each group of markets: by the markets that are known."""
+
     def more(self, call: Call, answer: Answer) -> Call | None:
         """The request for the next page of a list, or of a list of markets; None: that was all.
 

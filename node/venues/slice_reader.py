@@ -127,6 +127,10 @@ class SliceReader:
             facts = facts.joined(self._understood(call, attempt, read))
         return facts
 
+    def calls(self, part: Slice) -> tuple[Call, ...]:
+        """What one whole look at a slice asks."""
+        return self._profile.reads_of(part, self.book(part.market_kind)).all
+
     def book(self, kind: MarketKind) -> MarketBook:
         """The markets of one kind; empty while they are not known."""
         return self._shelf.books.get(kind) or MarketBook(())
@@ -137,7 +141,7 @@ class SliceReader:
         *book* is one for the whole read: where the markets become known meanwhile, a trigger must not be named
         otherwise than its position.
         """
-        pages = await together(*(self._pages(call) for call in getattr(self._profile.reads(part), what)))
+        pages = await together(*(self._pages(call) for call in getattr(self._profile.reads_of(part, book), what)))
         answers = tuple(page for each in pages for page in each)
         found: list[Any] = []
         for call, attempt in answers:

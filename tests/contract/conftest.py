@@ -1,4 +1,4 @@
-"""A simulated Binance on loopback and a ccxt client for it; a file with another account has fixtures of its own."""
+"""Simulated venues on loopback, with ccxt clients for them. Fixtures without a venue in their name are Binance's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from node.sim.server import serve
 from node.sim.simulator import Simulator
-from tests.support.sim_clients import binance_client
+from tests.support.sim_clients import binance_client, bybit_client
 
 
 @pytest.fixture
@@ -23,5 +23,20 @@ async def simulator() -> AsyncIterator[Simulator]:
 async def client(simulator: Simulator) -> AsyncIterator[Any]:
     """A client with loaded markets."""
     async with binance_client(simulator) as exchange:
+        await exchange.load_markets()
+        yield exchange
+
+
+@pytest.fixture
+async def bybit_sim() -> AsyncIterator[Simulator]:
+    """The demo account at Bybit; limits are counted, and nothing is refused for them."""
+    async with serve(venue="bybit", enforce_limits=False) as running:
+        yield running
+
+
+@pytest.fixture
+async def bybit(bybit_sim: Simulator) -> AsyncIterator[Any]:
+    """A client of it, with loaded markets."""
+    async with bybit_client(bybit_sim) as exchange:
         await exchange.load_markets()
         yield exchange

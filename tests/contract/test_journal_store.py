@@ -26,6 +26,7 @@ from node.journal.migrations import APPLICATION_ID, JournalIncompatible, Migrati
 from node.journal.store import SqliteJournal
 from tests.contract.test_journal import ACCOUNT, OTHER
 from tests.support.journal import NODE_ID, HealthLog, SteadyClock, admission, for_many, make_command, reached
+from tests.support.waiting import PATIENCE_S
 
 #: A stranger's trigger that makes the last statement of an admission fail.
 BREAK_STATEMENT = (
@@ -348,10 +349,10 @@ async def test_numbers_given_out_meanwhile_survive_a_reopening(path: Path) -> No
 async def test_a_disk_that_does_not_answer_is_given_up_on(path: Path) -> None:
     """The caller is free within the limit; the write it gave up on may still land, and is then known."""
     health, command = HealthLog(), make_command(ACCOUNT)
-    async with journal_at(path, on_health=health, stall_s=0.05) as journal:
+    async with journal_at(path, on_health=health, stall_s=0.4) as journal:
         with stranger(path) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            with pytest.raises(JournalUnavailable, match=r"0\.05"):
+            with pytest.raises(JournalUnavailable, match=r"0\.4"):
                 await journal.admit([admission(command)])
             assert not journal.healthy
             connection.execute("ROLLBACK")
@@ -364,7 +365,7 @@ async def test_a_disk_that_does_not_answer_is_given_up_on(path: Path) -> None:
 async def test_an_ending_of_unknown_outcome_may_be_recorded_again(path: Path) -> None:
     """If it had landed, the stored document is the answer; nothing is released twice."""
     health, command = HealthLog(), make_command(ACCOUNT)
-    async with journal_at(path, on_health=health, stall_s=0.05) as journal:
+    async with journal_at(path, on_health=health, stall_s=0.4) as journal:
         await journal.admit([admission(command, latch=False)])
         ending = reached(command, CommandState.DONE, release=True)
         with stranger(path) as connection:
@@ -419,7 +420,7 @@ async def test_a_file_that_has_lost_commits_is_not_taken_for_the_journal(path: P
         put_in_place(older, path)
         with pytest.raises(JournalUnavailable):
             await journal.probe()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await journal.refused.wait()
         assert health.changes == [True, False]
         put_in_place(path.with_name("right.db"), path)

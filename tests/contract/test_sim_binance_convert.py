@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 
 import ccxt
@@ -78,8 +79,19 @@ class TestConversion:
         """A price, and nothing to accept."""
         quote = await client.fetch_convert_quote("DOGE", "USDT", 5)
         assert (quote["id"], ratio(quote)) == (None, 0.11976)
-        funding = await client.fetch_convert_quote("DOGE", "USDT", 3.4, {"walletType": "FUNDING"})
-        assert funding["id"] is None
+
+    @pytest.mark.parametrize("wallet", ["FUNDING", "EARN", "FUNDING_EARN"])
+    async def test_no_other_wallet_than_spot_pays(self, simulator: Simulator, client: Any, wallet: str) -> None:
+        """There is no quote to accept: what it promised would be taken from spot."""
+        for name in ("funding", "earn"):
+            simulator.account.balance(name, "DOGE").free = Decimal(100)
+        quote = await client.fetch_convert_quote("DOGE", "USDT", 3.4, {"walletType": wallet})
+        assert (quote["id"], ratio(quote)) == (None, 0.11976)
+
+    @pytest.mark.parametrize("wallet", ["SPOT", "SPOT_FUNDING", "SPOT_EARN", "SPOT_FUNDING_EARN"])
+    async def test_spot_may_be_one_of_several_wallets(self, client: Any, wallet: str) -> None:
+        """As documented."""
+        assert (await client.fetch_convert_quote("DOGE", "USDT", 3.4, {"walletType": wallet}))["id"] is not None
 
 
 class TestRefusals:
@@ -94,6 +106,7 @@ class TestRefusals:
             ({"fromAsset": "DOGE"}, "-1102"),
             ({"fromAsset": "DOGE", "fromAmount": "3", "toAmount": "1"}, "-1102"),
             ({"fromAsset": "DOGE", "fromAmount": "3", "validTime": "1h"}, "-1130"),
+            ({"fromAsset": "DOGE", "fromAmount": "3", "walletType": "MARGIN"}, "-1130"),
         ],
     )
     async def test_quotes(self, client: Any, request_: dict[str, str], code: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,19 +17,11 @@ from node.sim.market import Product
 from node.sim.server import serve
 from node.sim.simulator import Simulator
 from tests.support.sim_clients import binance_client, redirected_session
+from tests.support.waiting import PATIENCE_S, until
 
 LINEAR, INVERSE = {"type": "swap", "subType": "linear"}, {"type": "swap", "subType": "inverse"}
 BTC, COIN = "BTC/USDT:USDT", "BTC/USD:BTC"
 REDUCE = {"reduceOnly": True}
-PATIENCE_S = 5.0
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for the venue."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.002)
 
 
 def hears(simulator: Simulator, product: str) -> bool:
@@ -187,6 +179,22 @@ class TestListenKeys:
             simulator.core.cancel_all(simulator.account, Product.LINEAR)
             with pytest.raises(asyncio.TimeoutError):
                 await socket.receive_str(timeout=0.05)
+
+    async def test_a_session_that_cannot_be_opened_leaves_no_connection(
+        self, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nobody would ever take it away, and every cut would be sent to it."""
+
+        def broken(*_: object) -> Any:
+            raise RuntimeError("no session")
+
+        monkeypatch.setattr(simulator.handler.front_end, "open_stream", broken)
+        async with raw_stream(simulator, "wss://fstream.binance.com/private/ws?listenKey=nobody") as socket:
+            assert (await socket.receive(timeout=PATIENCE_S)).type in (
+                aiohttp.WSMsgType.CLOSED,
+                aiohttp.WSMsgType.CLOSE,
+            )
+        assert simulator.streams.connections == []
 
     async def test_pings_are_answered(self, simulator: Simulator, client: Any) -> None:
         """With the payload that they brought."""

@@ -22,10 +22,10 @@ from tests.support.broker import (
     mosquitto_under_test,
     receive,
     running,
-    until,
     within,
 )
 from tests.support.mosquitto import PASSWORDS, Mosquitto
+from tests.support.waiting import until
 
 TOPICS = Topics("acme")
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from node.transport.mqtt import MqttTransport
 from node.transport.mqtt_options import MqttOptions
-from tests.support.broker import receive, running, until
+from tests.support.broker import receive, running
 from tests.support.mosquitto import PASSWORDS, Mosquitto, answers, executable, free_port
+from tests.support.waiting import until
 
 CONFIG = Path(__file__).parents[2] / "config"
 

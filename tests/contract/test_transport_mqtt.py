@@ -19,8 +19,9 @@ from node.sim.broker import Broker
 from node.transport.mqtt import MqttTransport, retry_delay_s
 from node.transport.mqtt_options import MqttOptions, Will, client_tls, parse_broker_url
 from node.transport.paho_link import TransportLibraryChanged, check_library
-from tests.support.broker import receive, running, until, within
+from tests.support.broker import receive, running, within
 from tests.support.mosquitto import PASSWORDS, Mosquitto, free_port
+from tests.support.waiting import until
 
 COMMAND = "sn/v1/acme/cmd/6b0c8d1e-0f5a-4d3b-9c1e-5a2f7c9d0e11"
 

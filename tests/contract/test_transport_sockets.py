@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import errno
 import os
 import socket
 import statistics
@@ -66,9 +67,14 @@ def sockets_of(pid: int) -> list[socket.socket]:
     process = os.pidfd_open(pid)
     found = []
     for entry in Path(f"/proc/{pid}/fd").iterdir():
-        if not str(entry.readlink()).startswith("socket:"):
-            continue
+        try:
+            if not str(entry.readlink()).startswith("socket:"):
+                continue
+        except FileNotFoundError:
+            continue  # a file that it has closed meanwhile
         duplicate = libc.syscall(_PIDFD_GETFD, process, int(entry.name), 0)
+        if duplicate < 0 and ctypes.get_errno() == errno.EBADF:
+            continue
         if duplicate < 0:
             pytest.skip(f"pidfd_getfd is not allowed here: {os.strerror(ctypes.get_errno())}")
         found.append(socket.socket(fileno=duplicate))

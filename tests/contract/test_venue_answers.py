@@ -306,6 +306,7 @@ async def test_a_slice_is_unread_if_any_part_of_it_fails(path: str) -> None:
         (Answer(body="<html>WAF</html>", status=403), VenueUnavailable),
         (answer([], status=599), VenueUnavailable),
         (error(-1102, "Mandatory parameter was not sent"), VenueError),
+        (error(-1102, "Mandatory parameter was not sent", 200), VenueError),
     ],
 )
 async def test_a_failed_read_says_what_to_do_about_it(given: Answer, kind: type[VenueError]) -> None:
@@ -349,12 +350,3 @@ async def test_a_refused_timestamp_has_the_clock_measured_on_that_host() -> None
             await venue.read_positions("inverse")
         assert fetch.lines[-1] == ("GET", "dapi.binance.com", "/dapi/v1/time")
         assert venue.clock_offset_ms() is not None
-
-
-async def test_a_refusal_is_the_venues_word_whatever_the_status_line_says() -> None:
-    """Some venues answer everything with 200: that they have refused is understood."""
-    async with recorded_venue() as (venue, fetch):
-        fetch.default = error(-1121, "Invalid symbol.", 200)
-        with pytest.raises(VenueError) as raised:
-            await venue.read_positions("linear")
-        assert type(raised.value) is VenueError

@@ -30,8 +30,8 @@ from node.venues.stream import Heard, Stream
 from node.venues.streams import Streams
 from tests.support.venue import CREDENTIALS, answer, error, recorded_venue
 from tests.support.venue_sim import Bench, bench, closes
+from tests.support.waiting import PATIENCE_S, until
 
-PATIENCE_S = 5.0
 ALL = ("spot", "linear", "inverse")
 
 
@@ -644,13 +644,6 @@ class TestAddresses:
         """So there is no stream of it."""
         assert binance_streams.streams(BinanceProfile().layout(("margin",)), sandbox=True) == ()
         assert binance_streams.streams(Layout(slices=()), sandbox=False) == ()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """The venue has no event to wait for."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.002)
 
 
 def opened(the: Bench) -> int:

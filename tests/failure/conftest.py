@@ -69,6 +69,12 @@ def compress(monkeypatch: pytest.MonkeyPatch) -> Compress:
     return shorten
 
 
+@pytest.fixture
+def quick_minute(venue: VenueUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Budgets come back in seconds, at the venue as by our own count: reading what is never right spends them."""
+    venue.shorten_minute(monkeypatch.setattr, 3.0)
+
+
 @pytest.fixture(autouse=True)
 def _quick_and_quiet(compress: Compress) -> None:
     """Short pauses; and a background that polls once and then keeps still, so that faults reach whom they are for."""

@@ -32,6 +32,7 @@ from node.sim.scenarios import AccountSeed
 from node.sim.server import serve
 from node.sim.simulator import Simulator
 from node.sim.world import select_markets
+from node.venues import factory
 from node.venues.ccxt_venue import CcxtVenue
 from node.venues.lane import background
 from node.venues.options import VenueOptions
@@ -39,11 +40,11 @@ from node.venues.pool import Pools
 from tests.failure.books import ONE_WAY, staged
 from tests.failure.log_witness import captured_logs, unforgivable
 from tests.failure.venues import VenueUnderTest
-from tests.failure.witness import Ambush, Witness, unified
+from tests.failure.witness import Ambush, Witness
 from tests.support.engine import Engine, account_id, engine
+from tests.support.market_names import unified
+from tests.support.waiting import PATIENCE_S
 
-#: A test's own patience; nothing here should come near it.
-WITHIN_S: Final = 15.0
 #: How long nothing must have been asked before the background counts as quiet.
 QUIET_S: Final = 0.025
 #: How often the stage was set: a failure test that does not use it has not been checked.
@@ -66,6 +67,8 @@ class Stage:
     def misbehave(self, deed: object, *intents: str, times: int | None = 1, **match: object) -> None:
         """The next requests of that intent go wrong; ``times=None`` for good."""
         wanted: dict[str, object] = {"intent": list(intents)} if intents else {}
+        if isinstance(match.get("market"), str):
+            match["market"] = self.under_test.market(str(match["market"]))
         self.sim.set_faults(rules=[{"match": wanted | match, "times": times, "do": deed}])
 
     def refuse(self, reason: str, *intents: str, times: int | None = 1, **match: object) -> None:
@@ -85,7 +88,7 @@ class Stage:
 
     def market(self, name: str) -> Market:
         """By its neutral name."""
-        return select_markets(self.sim.core, name)[0]
+        return select_markets(self.sim.core, self.under_test.market(name))[0]
 
     def symbol(self, name: str) -> str:
         """As the node says it."""
@@ -146,7 +149,7 @@ class Stage:
         """The account's own engine places an order: signed contracts; at market, or resting at a part of the mark."""
         market = self.market(name)
         side = Side.BUY if Decimal(quantity) > 0 else Side.SELL
-        hedged = market.product in self.account.hedge_mode
+        hedged = self.account.is_hedged(market)
         mark = self.sim.core.listing(market).mark
         terms = OrderTerms(
             market=market,
@@ -174,7 +177,7 @@ class Stage:
             for seen in self.witness.requests
         )
 
-    async def until(self, true: Callable[[], object], *, within_s: float = WITHIN_S) -> None:
+    async def until(self, true: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
         """Wait until something at the venue has made it true."""
         await self.witness.until(true, within_s=within_s)
 
@@ -186,19 +189,19 @@ class Stage:
         assert submission.rejection is None, submission.rejection
         return UUID(submission.document["command_id"])
 
-    async def ending(self, command_id: UUID, *, within_s: float = WITHIN_S) -> Document:
+    async def ending(self, command_id: UUID, *, within_s: float = PATIENCE_S) -> Document:
         """The document that a command ends with."""
         return await self.node.ending(command_id, within_s=within_s)
 
-    async def reaches(self, command_id: UUID, state: CommandState, *, within_s: float = WITHIN_S) -> Document:
+    async def reaches(self, command_id: UUID, state: CommandState, *, within_s: float = PATIENCE_S) -> Document:
         """Its first document in that state."""
         return await self.node.until_state(command_id, state, within_s=within_s)
 
-    async def close_all(self, number: int = 0, *, within_s: float = WITHIN_S, **parameters: Any) -> Document:
+    async def close_all(self, number: int = 0, *, within_s: float = PATIENCE_S, **parameters: Any) -> Document:
         """CLOSE_ALL to its ending."""
         return await self.ending(await self.command(Action.CLOSE_ALL, number, **parameters), within_s=within_s)
 
-    async def flatten(self, number: int = 0, *, within_s: float = WITHIN_S, **parameters: Any) -> Document:
+    async def flatten(self, number: int = 0, *, within_s: float = PATIENCE_S, **parameters: Any) -> Document:
         """FLATTEN to its ending."""
         return await self.ending(await self.command(Action.FLATTEN, number, **parameters), within_s=within_s)
 
@@ -206,9 +209,17 @@ class Stage:
         """Send a CLOSE_ALL; its id."""
         return await self.command(Action.CLOSE_ALL, number, **parameters)
 
-    async def incomplete(self, command_id: UUID) -> Document:
-        """The document that says that the deadline has passed."""
-        return await self.reaches(command_id, CommandState.INCOMPLETE)
+    async def incomplete(self, command_id: UUID, so: Callable[[Document], object] = lambda _document: True) -> Document:
+        """The document that says that the deadline has passed; the first of them where it is *so*.
+
+        On a busy machine the deadline may pass before everything was looked at. Then it is said again.
+        """
+        told: Document = {}
+        async with asyncio.timeout(PATIENCE_S):
+            async for told in self.node.desk.follow(command_id):
+                if told["state"] == CommandState.INCOMPLETE.value and so(told):
+                    return told
+        raise AssertionError(f"ended without having been so: {told}")
 
     async def closes_flat(self, **parameters: Any) -> Document:
         """CLOSE_ALL must end flat, and the venue be empty."""
@@ -224,7 +235,7 @@ class Stage:
 
     async def all_answered(self) -> None:
         """Wait for requests that the venue is still holding: what arrives late is judged too."""
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 if all(entry.answered_ns is not None for entry in self.sim.journal.entries()):
                     return
@@ -233,7 +244,7 @@ class Stage:
     async def quiet(self) -> None:
         """Wait until the background has done its first round: it must not eat the faults meant for a command."""
         actors = self.node.dispatcher.actors.values()
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 before = len(self.sim.journal.entries())
                 await asyncio.sleep(QUIET_S)
@@ -254,7 +265,7 @@ async def stage(
     deadline_s: float = 5.0,
     settle_s: float = 0.05,
     request_timeout_s: float = 0.25,
-    base_currency: str = "USDT",
+    base_currency: str | None = None,
     keep: frozenset[str] = frozenset(),
     min_value: str = "5",
     issuers: tuple[Issuer, ...] = (),
@@ -273,6 +284,7 @@ async def stage(
     global stages
     stages += 1
     books = books or (ONE_WAY,)
+    base_currency = base_currency or under_test.base_currency
     async with AsyncExitStack() as stack:
         log = stack.enter_context(captured_logs())
         scenario = stack.enter_context(staged(books))
@@ -293,7 +305,7 @@ async def stage(
                 "request_timeout_s": request_timeout_s,
                 "warm_sockets": 1,
             }
-            venue = CcxtVenue(VenueOptions(**(values | options)), under_test.profile(), pools)
+            venue = factory.build(VenueOptions(**(values | options)), pools)
             stack.push_async_callback(venue.close)
             venues.append(venue)
         node = await stack.enter_async_context(
@@ -355,6 +367,11 @@ def _tell(the: Stage) -> None:
 def _authority() -> Path:
     """One certificate authority for the run."""
     return Path(tempfile.mkdtemp(prefix="failure-ca-"))
+
+
+def not_flat(document: Document) -> bool:
+    """For :meth:`Stage.incomplete`: everything was read, and something is open."""
+    return bool(document["verdict"] == "not_flat")
 
 
 def intents(*names: str) -> list[str]:

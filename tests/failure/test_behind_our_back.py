@@ -165,6 +165,7 @@ async def test_a_slice_hidden_for_good_is_never_called_flat(venue: VenueUnderTes
 
 
 @failure("hidden_settle_coin", "unread_slice")
+@pytest.mark.usefixtures("quick_minute")
 @pytest.mark.parametrize("product", ["linear", "inverse"])
 async def test_a_product_whose_lists_are_empty_for_good_is_never_called_flat(
     venue: VenueUnderTest, book: AccountSeed, product: str

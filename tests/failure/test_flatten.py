@@ -18,7 +18,7 @@ from node.sim.scenarios import MARGIN, RESIDUE, AccountSeed, linear, spot
 from tests.failure.books import COINS, plain, position, resting, wealth
 from tests.failure.conftest import Compress
 from tests.failure.failures import failure
-from tests.failure.stage import Stage, stage
+from tests.failure.stage import Stage, not_flat, stage
 from tests.failure.test_lost_answers import NO_ANSWER
 from tests.failure.venues import VenueUnderTest
 
@@ -82,8 +82,7 @@ async def test_nothing_is_sold_while_a_position_cannot_be_closed(venue: VenueUnd
     async with stage(venue, COINS, deadline_s=0.5) as the:
         the.refuse("insufficient_margin", market="linear:BTC/USDT", times=None)
         command = await the.command(Action.FLATTEN)
-        document = await the.incomplete(command)
-        assert document["verdict"] == "not_flat"
+        await the.incomplete(command, not_flat)
         assert the.count("place", product="spot") == 0
         the.set(clear=True)
         assert (await the.ending(command))["verdict"] == "flat"
@@ -248,10 +247,8 @@ async def test_a_coin_whose_market_is_closed_is_sold_when_it_opens(venue: VenueU
     async with stage(venue, COINS, deadline_s=0.6) as the:
         the.set(market_status={"spot:ETH/USDT": status, "spot:ETH/BTC": status, "spot:ETH/USDC": status})
         command = await the.command(Action.FLATTEN)
-        document = await the.incomplete(command)
-        assert document["verdict"] == "not_flat"
-        assert told(document, "ETH") == "market_closed"
-        assert [the.balance("BTC"), the.balance("SOL")] == [0, 0]
+        await the.incomplete(command, lambda said: not_flat(said) and told(said, "ETH") == "market_closed")
+        await the.until(lambda: [the.balance("BTC"), the.balance("SOL")] == [0, 0])
         open_again = {"spot:ETH/USDT": "TRADING", "spot:ETH/BTC": "TRADING", "spot:ETH/USDC": "TRADING"}
         the.set(market_status=open_again)
         assert (await the.ending(command))["verdict"] == "flat"
@@ -536,8 +533,9 @@ async def test_an_ambiguous_sale_is_remembered_by_the_next_command(venue: VenueU
 
 
 @failure("rejected_close")
-async def test_a_coin_that_may_not_be_traded_is_named(venue: VenueUnderTest) -> None:
+async def test_a_coin_that_may_not_be_traded_is_named(venue: VenueUnderTest, compress: Compress) -> None:
     """The venue says so every time, in words without a cure; the others are sold."""
+    compress(REFUSED_FOR_GOOD_AFTER_NS=200_000_000)
     words = {"code": -2010, "msg": "This symbol is not permitted for this account."}
     async with stage(venue, COINS) as the:
         the.misbehave({"refuse": words}, "place", market="spot:ETH/USDT", times=None)
@@ -548,8 +546,9 @@ async def test_a_coin_that_may_not_be_traded_is_named(venue: VenueUnderTest) -> 
 
 
 @failure("borrowed", "rejected_close")
-async def test_a_repayment_that_is_never_clear_ends(venue: VenueUnderTest) -> None:
+async def test_a_repayment_that_is_never_clear_ends(venue: VenueUnderTest, compress: Compress) -> None:
     """A code that nobody knows may mean anything; the debt shows that it means no."""
+    compress(REFUSED_FOR_GOOD_AFTER_NS=200_000_000, LATE_ARRIVAL_NS=LATE_NS)
     async with stage(venue, MARGIN, slices=all_slices(venue), buys=True) as the:
         the.misbehave({"refuse": {"code": -3067, "msg": "whatever"}}, "repay", times=None)
         document = await the.flatten()
@@ -577,9 +576,8 @@ async def test_a_coin_whose_market_was_closed_when_markets_were_read_is_watched(
     closed: dict[str, object] = {"market_status": dict.fromkeys(symbols, "BREAK")}
     async with stage(venue, COINS, deadline_s=0.6, faults=closed) as the:
         command = await the.command(Action.FLATTEN)
-        document = await the.incomplete(command)
-        assert told(document, "ETH") == "market_closed"
-        assert [the.balance("BTC"), the.balance("SOL")] == [0, 0]
+        await the.incomplete(command, lambda said: told(said, "ETH") == "market_closed")
+        await the.until(lambda: [the.balance("BTC"), the.balance("SOL")] == [0, 0])
         the.set(market_status=dict.fromkeys(symbols, "TRADING"))
         assert (await the.ending(command))["verdict"] == "flat"
         assert the.balance("ETH") == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +17,7 @@ from tests.failure.failures import failure
 from tests.failure.stage import Stage, stage
 from tests.failure.venues import Contract, VenueUnderTest
 from tests.support.engine import ACCOUNT
+from tests.support.waiting import until
 
 REVERT = GuardModes(after_lock=GuardMode.REVERT, after_close=GuardMode.REVERT)
 
@@ -58,9 +58,7 @@ async def test_a_lock_cancels_what_could_open_and_leaves_positions_with_their_pr
         await locked(the)
         assert legs(the.account) == before
         assert {order.order_id for order in the.account.open_orders.values()} == protective
-        async with asyncio.timeout(5):
-            while len({document["slice"] for document in the.node.guarded}) < len(venue.contracts):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: len({document["slice"] for document in the.node.guarded}) >= len(venue.contracts))
         assert {document["lock"]["epoch"] for document in the.node.guarded} == {1}
 
 

@@ -13,7 +13,7 @@ from node.sim.scenarios import AccountSeed, linear
 from tests.failure.books import COINS, HEDGE, ONE_WAY, plain, position, whole_stop
 from tests.failure.conftest import Compress
 from tests.failure.failures import failure
-from tests.failure.stage import stage
+from tests.failure.stage import not_flat, stage
 from tests.failure.test_refusals import verdict_of
 from tests.failure.venues import Contract, VenueUnderTest
 
@@ -102,10 +102,10 @@ async def test_a_position_in_a_market_that_takes_no_orders_is_watched_and_closed
         the.set(market_status={contract.market: status})
         held = the.held(contract.market)
         command = await the.command_close()
-        document = await the.incomplete(command)
-        assert document["verdict"] == "not_flat"
         expected = {"refused", "market_closed"} if status is MarketStatus.DELISTED else {"market_closed"}
-        assert verdict_of(document, the, contract.market) <= expected
+        await the.incomplete(
+            command, lambda told: not_flat(told) and verdict_of(told, the, contract.market) <= expected
+        )
         assert the.held(contract.market) == held
         assert {each.market for each in the.account.open_positions()} == {the.market(contract.market)}
         if status is not MarketStatus.DELISTED:
@@ -143,9 +143,8 @@ async def test_a_contract_that_is_being_settled_beside_others(venue: VenueUnderT
     )
     async with stage(venue, book, deadline_s=0.5) as the:
         command = await the.command_close()
-        document = await the.incomplete(command)
-        assert verdict_of(document, the, "linear:BCH/USDT") == {"market_closed"}
-        assert the.held("linear:BTC/USDT") == 0
+        await the.incomplete(command, lambda told: verdict_of(told, the, "linear:BCH/USDT") == {"market_closed"})
+        await the.until(lambda: the.held("linear:BTC/USDT") == 0)
         the.set(market_status={"linear:BCH/USDT": "TRADING"})
         assert (await the.ending(command))["verdict"] == "flat"
 
@@ -208,12 +207,12 @@ async def test_one_slow_order_holds_up_no_other(venue: VenueUnderTest) -> None:
 async def test_an_account_that_hangs_does_not_hold_up_another(venue: VenueUnderTest) -> None:
     """Two accounts at one venue, one command each."""
     other = replace(HEDGE, name="other")
-    async with stage(venue, ONE_WAY, other, request_timeout_s=1.0) as the:
+    async with stage(venue, ONE_WAY, other, request_timeout_s=4.0) as the:
         the.misbehave("hang", account=ONE_WAY.name, times=6)
         began = time.monotonic()
         slow = await the.command_close(0)
         assert (await the.close_all(1))["verdict"] == "flat"
-        assert time.monotonic() - began < 0.9
+        assert time.monotonic() - began < 3.6
         assert (await the.ending(slow))["verdict"] == "flat"
         assert all(the.empty(account) for account in the.sim.core.accounts.values())
 

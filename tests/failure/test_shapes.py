@@ -119,7 +119,7 @@ async def test_a_read_that_is_never_understood_is_never_flat(
         command = await the.command_close()
         document = await the.incomplete(command)
         assert document["verdict"] in ("unknown", "not_flat")
-        assert any("rows" in str(entry) for entry in the.log), "what came instead was not logged"
+        await the.until(lambda: any("rows" in str(entry) for entry in the.log))
         secrets = the.sim.credentials(book.name).values()
         assert not any(secret in str(entry) for entry in the.log for secret in secrets)
         the.set(clear=True)
@@ -127,6 +127,7 @@ async def test_a_read_that_is_never_understood_is_never_flat(
 
 
 @failure("unexpected_shape", "unread_slice", "hidden_settle_coin")
+@pytest.mark.usefixtures("quick_minute")
 @pytest.mark.parametrize("intent", ["positions", "balances"])
 async def test_a_list_that_is_empty_for_good_is_not_believed_against_the_wallet(
     venue: VenueUnderTest, book: AccountSeed, intent: str

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from node.sim.binance import limits as binance_limits
-from node.venues.profile import Profile
 from node.venues.profiles import binance_calls
 from node.venues.profiles.binance import BinanceProfile
 
@@ -36,7 +35,6 @@ class VenueUnderTest:
     """One simulated venue, and what the tests must know of it that they cannot ask it."""
 
     name: str
-    profile: Callable[[], Profile]
     #: Slices of the accounts here; those of borrowed money by themselves.
     slices: tuple[str, ...]
     margin_slices: tuple[str, ...]
@@ -49,6 +47,10 @@ class VenueUnderTest:
     hidden_slice: str
     #: Makes the minute by which budgets are counted that short, at the venue and in the profile.
     shorten_minute: Callable[[Patch, float], None]
+    #: What everything is sold into.
+    base_currency: str = "USDT"
+    #: A market that the tests name, as this venue's simulator does.
+    market: Callable[[str], str] = str
     #: Failures that cannot occur there, and why.
     impossible: Mapping[str, str] = field(default_factory=dict)
 
@@ -70,7 +72,6 @@ VENUES: Final[Mapping[str, VenueUnderTest]] = {
     for venue in (
         VenueUnderTest(
             name="binance",
-            profile=BinanceProfile,
             slices=("spot", "linear", "inverse"),
             margin_slices=("margin",),
             contracts=(LINEAR, INVERSE),

@@ -7,6 +7,7 @@ says flat, the simulator must have been so while the node was looking.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -25,11 +26,15 @@ from node.sim.orders import Leg, Order, OrderTerms, Origin
 from node.sim.refusals import Reason, RefusalError
 from node.sim.simulator import Simulator
 from node.sim.venue import WireAnswer, WireRequest
+from tests.support.market_names import unified
+from tests.support.waiting import PATIENCE_S
 
 #: Of the venue's refusals, those by which a close is refused because protective orders stand for the position.
 IN_THE_WAY: Final = frozenset({Reason.REDUCE_ONLY_REJECTED, Reason.REDUCE_ONLY_CONFLICT})
 #: Reads end in milliseconds, documents are dated in milliseconds, and reading takes a moment.
 READING_S: Final = 0.5
+#: What is true without anything happening at the venue is seen after this time.
+_LOOK_EVERY_S: Final = 0.05
 FLAT: Final = frozenset({"flat", "flat_with_residue"})
 #: What a balance that is left over may be called.
 NAMED: Final = frozenset({"dust", "unsellable", "refused", "market_closed", "held", "collateral"})
@@ -111,12 +116,13 @@ class Witness:
         """The venue's heart."""
         return self.sim.core
 
-    async def until(self, true: Callable[[], object], *, within_s: float = 10.0) -> None:
-        """Wait until something at the venue has made it true."""
+    async def until(self, true: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
+        """Wait until it is true: look at everything that happens at the venue, and now and then without."""
         async with asyncio.timeout(within_s):
             while not true():
                 self.happened.clear()
-                await self.happened.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.happened.wait(), _LOOK_EVERY_S)
 
     def ambush(self, ambush: Ambush) -> None:
         """Lie in wait."""
@@ -213,9 +219,18 @@ class Witness:
             return
         if account.quantity(terms.market, terms.leg) * terms.signed >= 0:
             return
+        if self._was_gone(account, terms):
+            return  # the node has seen it gone; it was opened again while the cancel was on its way
         if (account.name, terms.market) not in self._refused:
             name = f"{terms.market.slice_name} {terms.market.symbol} {terms.leg}"
             self.faults.append(f"{account.name}: the protection of {name} was cancelled before its position was gone")
+
+    def _was_gone(self, account: Account, terms: OrderTerms) -> bool:
+        """Whether there was no such position at any moment that a read of just now may have shown."""
+        thing, history = _thing(terms.market, terms.leg), self._history[account.name]
+        ended_s = [following.at_s for following in history[1:]]
+        recent = [truth for truth, end_s in zip(history, ended_s, strict=False) if end_s > time.time() - READING_S]
+        return any(thing not in truth.positions for truth in recent)
 
     # What the node says
 
@@ -303,17 +318,6 @@ class Witness:
     def banned_by_fault(self) -> bool:
         """Whether a fault of the test's own has banned the address."""
         return any(entry.fault == "ban_418" for entry in self.sim.journal.entries())
-
-
-def unified(market: Market) -> str:
-    """The market's symbol as the node says it."""
-    pair = f"{market.base}/{market.quote}"
-    if not market.is_contract:
-        return pair
-    symbol = f"{pair}:{market.settle}"
-    if market.expiry_ms is None:
-        return symbol
-    return f"{symbol}-{datetime.fromtimestamp(market.expiry_ms / 1000):%y%m%d}"  # noqa: DTZ006 - delivery is at 08:00
 
 
 def _thing(market: Market, leg: Leg | None = None) -> Thing:

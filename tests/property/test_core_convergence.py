@@ -26,7 +26,6 @@ from node.sim.admission import admit
 from node.sim.market import Market, Product
 from node.sim.orders import Leg, OrderKind, OrderTerms, TimeInForce
 from node.sim.refusals import RefusalError
-from tests.property.virtual_time import VirtualClock, in_virtual_time
 from tests.property.worlds import (
     Happening,
     Interference,
@@ -44,8 +43,10 @@ from tests.property.worlds import (
     wealth,
     well,
 )
-from tests.support.core_venue import CoreVenue, Ending, unified
+from tests.support.core_venue import CoreVenue, Ending
 from tests.support.engine import engine
+from tests.support.market_names import unified
+from tests.support.virtual_time import VirtualClock, in_virtual_time
 
 #: Rounds after the interference has stopped: every price level once, a blocked close, and the three times that a venue
 #: must call a position too small.
@@ -114,7 +115,10 @@ def test_rounds_end_flat_or_name_what_the_venue_will_not_close(
     venue = portfolio.venue()
     script = Interference.of(venue, happenings, endings)
     memories = pursue(venue, script)
-    assert not venue.account.open_orders
+    # What cannot be closed keeps its protection.
+    held = {(each.market, each.leg) for each in venue.account.open_positions()}
+    resting = [order.terms for order in venue.account.open_orders.values()]
+    assert [terms for terms in resting if not terms.only_reduces or (terms.market, terms.leg) not in held] == []
     assert closable(venue, script.called_small) == {}
     for (name, symbol, _), quantity in venue.held().items():
         legs = [leg for key, leg in memories[name].items() if key.symbol == symbol]

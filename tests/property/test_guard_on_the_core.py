@@ -25,7 +25,6 @@ from node.domain.snapshot import MarketKind, PositionKey, PositionSide
 from node.domain.steps import CancelOrders, ClosePosition, OrderIds, Refusal, Step
 from node.engine.account import ExecutionTerms
 from node.sim.orders import Leg as CoreLeg
-from tests.property.virtual_time import VirtualClock, in_virtual_time
 from tests.property.worlds import (
     EngineTrades,
     Happening,
@@ -39,8 +38,10 @@ from tests.property.worlds import (
     price_moves,
     well,
 )
-from tests.support.core_venue import CoreVenue, Ending, unified
+from tests.support.core_venue import CoreVenue, Ending
 from tests.support.engine import engine
+from tests.support.market_names import unified
+from tests.support.virtual_time import VirtualClock, in_virtual_time
 
 REVERT = GuardModes(after_lock=GuardMode.REVERT, after_close=GuardMode.REVERT)
 SECOND = 1_000_000_000

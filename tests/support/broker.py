@@ -18,8 +18,7 @@ from node.transport.memory import MemoryBroker, MemoryTransport
 from node.transport.mqtt import MqttTransport
 from node.transport.mqtt_options import MqttOptions, Will
 from tests.support.mosquitto import PASSWORDS, Mosquitto
-
-DEADLINE_S = 5.0
+from tests.support.waiting import PATIENCE_S
 
 Transport = MqttTransport | MemoryTransport
 
@@ -257,15 +256,8 @@ async def running(*transports: Transport) -> AsyncIterator[None]:
 
 async def within(awaitable: Any) -> Any:
     """The result, or a failure after the deadline."""
-    async with asyncio.timeout(DEADLINE_S):
+    async with asyncio.timeout(PATIENCE_S):
         return await awaitable
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that only polling can see."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - a condition of another process or library
-            await asyncio.sleep(0.005)
 
 
 async def receive(transport: Transport, count: int = 1) -> list[Delivery]:
@@ -323,7 +315,7 @@ class RawClient:
 
     async def receive(self) -> mqtt5.Packet | None:
         """The next packet; None at the end of the connection."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 with contextlib.suppress(IndexError):
                     packet, size = mqtt5.read(memoryview(self._buffer))

@@ -50,6 +50,7 @@ from node.sim.market import Market, MarketStatus, Product
 from node.sim.matching import MatchingCore
 from node.sim.orders import Book, Leg, OrderKind, OrderTerms, Origin, TimeInForce
 from node.sim.refusals import Reason, RefusalError
+from tests.support.market_names import unified
 
 #: How long a quote of the convert service holds.
 QUOTE_MS: Final = 10_000
@@ -94,11 +95,6 @@ class Mishap(StrEnum):
 Ending = Refusal | Mishap | None
 
 
-def unified(market: Market) -> str:
-    """ccxt's name of a market."""
-    return f"{market.base}/{market.quote}" + (f":{market.settle}" if market.is_contract else "")
-
-
 def rules_of(market: Market) -> MarketRules:
     """What is known of a market: margin trades in the markets of spot."""
     kind = MarketKind.SPOT if not market.is_contract else MarketKind(market.product.value)
@@ -115,6 +111,7 @@ def rules_of(market: Market) -> MarketRules:
         market_quantity_max=market.max_market_quantity,
         limit_quantity_max=market.max_quantity,
         notional_min=market.min_notional or None,
+        notional_max=market.max_notional,
         price_tick=market.tick,
     )
 

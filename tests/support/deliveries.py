@@ -13,6 +13,7 @@ from uuid import uuid4
 from node.domain.command import Request
 from node.engine.ports import Delivery, Junk, Rejection
 from tests.support.engine import VERIFIED, Engine
+from tests.support.waiting import PATIENCE_S
 
 
 @dataclass(slots=True)
@@ -58,7 +59,7 @@ class Post:
 
     async def until_acknowledged(self, *names: str) -> None:
         """Wait until all of these were."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not set(names) <= set(self.acknowledged):
                 self._changed.clear()
                 await self._changed.wait()

@@ -34,6 +34,7 @@ from node.engine.scribe import Scribe
 from node.engine.view import AccountView
 from node.journal.memory import MemoryJournal
 from tests.support.fake_venue import FakeVenue
+from tests.support.waiting import PATIENCE_S
 
 ACCOUNT = UUID("6b0c8d1e-5f0a-4c52-9a1e-3d0f6f1d2a77")
 OTHER = UUID("11111111-5f0a-4c52-9a1e-3d0f6f1d2a77")
@@ -79,7 +80,7 @@ class Engine(Generic[V]):
         """Send a command through the operator's door."""
         return await self.desk.submit(request(action, account, **parameters))
 
-    async def ending(self, command_id: UUID | str, *, within_s: float = 5.0) -> Document:
+    async def ending(self, command_id: UUID | str, *, within_s: float = PATIENCE_S) -> Document:
         """The document that a command ends with."""
         async with asyncio.timeout(within_s):
             return [document async for document in self.desk.follow(UUID(str(command_id)))][-1]
@@ -89,7 +90,9 @@ class Engine(Generic[V]):
         submission = await self.submit(action, account, **parameters)
         return await self.ending(submission.document["command_id"])
 
-    async def until_state(self, command_id: UUID | str, state: CommandState, *, within_s: float = 5.0) -> Document:
+    async def until_state(
+        self, command_id: UUID | str, state: CommandState, *, within_s: float = PATIENCE_S
+    ) -> Document:
         """Wait until a command has come that far."""
         async with asyncio.timeout(within_s):
             async for document in self.desk.follow(UUID(str(command_id))):

@@ -14,6 +14,7 @@ from node.domain.latency import Stopwatch
 from node.domain.lock import AccountLock
 from node.domain.result import Document, result_document
 from node.engine.ports import Admission, Event, LockChange, Rejection
+from tests.support.waiting import PATIENCE_S
 
 NODE_ID = "node-1"
 ISSUED_AT = datetime(2026, 11, 20, 10, 0, 0, 123456, tzinfo=UTC)
@@ -56,7 +57,7 @@ class HealthLog:
 
     async def recovered(self) -> None:
         """Return once the journal is healthy."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await self._recovered.wait()
 
 

@@ -74,6 +74,56 @@ async def binance_client(
             client.session = None  # not its own; close() would sleep a quarter of a second
 
 
+@asynccontextmanager
+async def okx_client(
+    simulator: Simulator, *, account: str | None = None, role: Origin = Origin.CLIENT, **options: Any
+) -> AsyncIterator[Any]:
+    """The real ``ccxt.pro.okx``, with the account's key and without ccxt's own throttle and broker ids."""
+    async with redirected_session(simulator) as session:
+        client = ccxt.pro.okx(
+            {
+                **simulator.credentials(account, role),
+                "session": session,
+                "enableRateLimit": False,
+                "options": {
+                    "fetchMarkets": {"types": ["spot", "swap", "future"]},
+                    "brokerId": "simTag",
+                    **options,
+                },
+            }
+        )
+        client.has["fetchCurrencies"] = False
+        client.ssl_context = session.connector._ssl  # type: ignore[union-attr]  # ccxt would build one of its own
+        try:
+            yield client
+        finally:
+            await client.close_ws_clients()
+            client.session = None  # not its own; close() would sleep a quarter of a second
+
+
+@asynccontextmanager
+async def bybit_client(
+    simulator: Simulator, *, account: str | None = None, role: Origin = Origin.CLIENT, **options: Any
+) -> AsyncIterator[Any]:
+    """The real ``ccxt.pro.bybit``, with the account's key and without ccxt's own throttle."""
+    async with redirected_session(simulator) as session:
+        client = ccxt.pro.bybit(
+            {
+                **simulator.credentials(account, role),
+                "session": session,
+                "enableRateLimit": False,
+                "options": {"fetchMarkets": {"types": ["spot", "linear", "inverse"]}, **options},
+            }
+        )
+        client.has["fetchCurrencies"] = False
+        client.ssl_context = session.connector._ssl  # type: ignore[union-attr]  # ccxt would build one of its own
+        try:
+            yield client
+        finally:
+            await client.close_ws_clients()
+            client.session = None  # not its own; close() would sleep a quarter of a second
+
+
 async def sell(client: Any, symbol: str = "BTC/USDT:USDT", amount: float = 0.25) -> Any:
     """Make a long position smaller, at market; *amount* in units of the market."""
     return await client.create_order(symbol, "market", "sell", amount, None, {"reduceOnly": True})

@@ -11,7 +11,8 @@ import mqtt5
 import pytest
 
 from node.sim.broker import Broker, matches
-from tests.support.broker import RawClient, until
+from tests.support.broker import RawClient
+from tests.support.waiting import until
 
 AT_LEAST_ONCE = mqtt5.QoS.AT_LEAST_ONCE
 Reason = mqtt5.DisconnectReasonCode

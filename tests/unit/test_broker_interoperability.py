@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from node.sim.broker import Broker
-from tests.support.broker import until, within
+from tests.support.broker import within
 from tests.support.mosquitto import executable
+from tests.support.waiting import until
 
 
 async def run(*command: str) -> str:

@@ -21,8 +21,7 @@ from node.cli import main
 from node.domain.command import Action, RejectCode
 from node.domain.guard_mode import GuardMode
 from tests.support.counting_desk import ACCOUNT, ACCOUNT_NAME, COMMAND, CountingDesk, event
-
-DEADLINE_S = 5.0
+from tests.support.waiting import PATIENCE_S, until
 
 
 class Daemon:
@@ -181,12 +180,10 @@ async def test_a_daemon_that_restarts_does_not_end_the_waiting(
     async with daemon.serving():
         words = ("send", "CLOSE_ALL", ACCOUNT_NAME, "--wait", "--id", str(COMMAND))
         calling = asyncio.create_task(daemon.call(*words), name="cli")
-        async with asyncio.timeout(DEADLINE_S):
-            while not daemon.desk.following:  # noqa: ASYNC110  (the other side is a thread: there is no event)
-                await asyncio.sleep(0.005)
+        await until(lambda: daemon.desk.following)
     assert not calling.done()
     daemon.desk.histories[COMMAND] = [event(seq=1), event("done", seq=2, verdict="flat")]
-    async with daemon.serving(), asyncio.timeout(DEADLINE_S):
+    async with daemon.serving(), asyncio.timeout(PATIENCE_S):
         assert await calling == (0, event("done", seq=2, verdict="flat"))
     assert len(daemon.desk.submitted) == 1
 
@@ -204,12 +201,10 @@ async def test_a_broken_answer_is_asked_for_again_under_the_same_id(
 
     first = await asyncio.start_unix_server(cut_off, daemon.path)
     calling = asyncio.create_task(daemon.call("send", "LOCK", ACCOUNT_NAME), name="cli")
-    async with asyncio.timeout(DEADLINE_S):
-        while not taken:  # noqa: ASYNC110  (the other side is a thread: there is no event)
-            await asyncio.sleep(0.005)
+    await until(lambda: taken)
     first.close()
     await first.wait_closed()
-    async with daemon.serving(), asyncio.timeout(DEADLINE_S):
+    async with daemon.serving(), asyncio.timeout(PATIENCE_S):
         assert (await calling)[0] == 0
     (request,) = daemon.desk.submitted
     assert f"Idempotency-Key: {request.command_id}".encode() in taken[0]
@@ -221,9 +216,8 @@ async def test_an_interrupt_ends_without_a_trace(daemon: Daemon) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "node", *words, stderr=asyncio.subprocess.PIPE, env={**os.environ}
     )
-    async with asyncio.timeout(DEADLINE_S):
-        while not daemon.desk.following:  # noqa: ASYNC110  (the other side is a process: there is no event)
-            await asyncio.sleep(0.005)
+    await until(lambda: daemon.desk.following)
+    async with asyncio.timeout(PATIENCE_S):
         process.send_signal(signal.SIGINT)
         _, err = await process.communicate()
     assert (process.returncode, err) == (130, b"")

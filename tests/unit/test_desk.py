@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,6 +13,7 @@ from node.engine.account import ExecutionTerms
 from node.errors import VenueUnavailable
 from tests.support.engine import ACCOUNT, OTHER, Engine, engine, request
 from tests.support.fake_venue import LINEAR, FakeVenue, order, position
+from tests.support.waiting import PATIENCE_S, until
 
 BTC = "BTC/USDT:USDT"
 
@@ -30,20 +30,13 @@ async def read(node: Engine) -> Document:
     return node.desk.accounts()[0]
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the engine work until something is the case."""
-    async with asyncio.timeout(5):
-        for _ in iter(condition, True):
-            await asyncio.sleep(0.002)
-
-
 class TestFollowing:
     async def test_tells_what_was_and_what_comes_and_ends_with_the_ending(self) -> None:
         """In the order of the numbers, each once."""
         async with engine(book()) as node:
             submission = await node.submit(Action.CLOSE_ALL)
             command_id = UUID(submission.document["command_id"])
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 told = [document async for document in node.desk.follow(command_id)]
             again = [document async for document in node.desk.follow(command_id)]
         numbers = [document["seq"] for document in told]

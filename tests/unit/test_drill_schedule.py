@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +10,7 @@ from node.domain.command import THE_NODE, Action, CommandState, Door, RejectCode
 from node.engine.drill_schedule import HANGS_AFTER_S, DrillSchedule
 from tests.support.engine import ACCOUNT, OTHER, Engine, engine, request
 from tests.support.fake_venue import FakeVenue, position
+from tests.support.waiting import until
 
 BTC = "BTC/USDT:USDT"
 
@@ -38,9 +38,7 @@ class SetClock:
 async def schedule(node: Engine, clock: SetClock, drilled: dict[object, datetime]) -> DrillSchedule:
     """Daily drills of all accounts that are ready."""
     await node.armed()
-    async with asyncio.timeout(5):
-        while not all(actor.healthy for actor in node.dispatcher.actors.values()):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(lambda: all(actor.healthy for actor in node.dispatcher.actors.values()))
     return DrillSchedule(
         every=timedelta(days=1),
         action=Action.CLOSE_ALL,
@@ -53,9 +51,7 @@ async def schedule(node: Engine, clock: SetClock, drilled: dict[object, datetime
 
 async def drilled_out(node: Engine) -> None:
     """No drill is under way any more."""
-    async with asyncio.timeout(5):
-        while any(actor.drilling for actor in node.dispatcher.actors.values()):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(lambda: not any(actor.drilling for actor in node.dispatcher.actors.values()))
 
 
 async def test_who_was_never_drilled_is_due_and_then_not_for_a_while() -> None:
@@ -156,9 +152,7 @@ async def test_what_is_ordered_is_a_drill_on_record() -> None:
     async with engine(venue) as node:
         plan = await schedule(node, SetClock(), {})
         await plan.order(ACCOUNT)
-        async with asyncio.timeout(5):
-            while ACCOUNT not in node.desk.drilled_at:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: ACCOUNT in node.desk.drilled_at)
         (document,) = (await node.journal.last_drills()).values()
     assert (document["issuer"], document["dry_run"], document["verdict"]) == (THE_NODE, True, "drill_passed")
     assert venue.steps == []

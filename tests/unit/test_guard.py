@@ -54,15 +54,8 @@ from node.domain.steps import (
 )
 from node.engine.account import AccountTerms, ExecutionTerms
 from node.engine.actor import AccountActor
-from node.engine.guard import (
-    INTERVAL_ALERT_S,
-    LOOK_GAP_S,
-    REFUSED_WAIT_MAX_NS,
-    REFUSED_WAIT_NS,
-    SETTLED_NS,
-    Guard,
-    GuardLinks,
-)
+from node.engine.guard import INTERVAL_ALERT_S, LOOK_GAP_S, Guard, GuardLinks
+from node.engine.restraint import REFUSED_WAIT_MAX_NS, REFUSED_WAIT_NS, SETTLED_NS
 from node.engine.view import AccountView
 from node.errors import VenueError, VenueLimited, VenueUnavailable
 from tests.support.engine import ACCOUNT, Engine, engine
@@ -458,7 +451,7 @@ class TestWatch:
 
     async def test_the_baseline_survives_a_restart(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What was opened while the node was away is undone."""
-        monkeypatch.setattr("node.engine.guard.LATE_ARRIVAL_NS", 1_000_000)
+        monkeypatch.setattr("node.engine.restraint.LATE_ARRIVAL_NS", 1_000_000)
         venue = FakeVenue(positions=[position(BTC, "2")])
         async with engine(venue, execution=guarded_by(REVERT)) as first:
             await locked(first)
@@ -557,7 +550,7 @@ class TestWatch:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Until the next one."""
-        monkeypatch.setattr("node.engine.guard.LATE_ARRIVAL_NS", 1_000_000)
+        monkeypatch.setattr("node.engine.restraint.LATE_ARRIVAL_NS", 1_000_000)
         venue = FakeVenue(positions=[position(BTC, "2")])
         async with engine(venue, execution=guarded_by(REVERT)) as node:
             await locked(node)
@@ -576,8 +569,8 @@ class TestWatch:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Two closes of the excess would cut into the baseline."""
-        monkeypatch.setattr("node.engine.guard.LATE_ARRIVAL_NS", SECOND)
-        monkeypatch.setattr("node.engine.guard.SETTLED_NS", 0)
+        monkeypatch.setattr("node.engine.restraint.LATE_ARRIVAL_NS", SECOND)
+        monkeypatch.setattr("node.engine.restraint.SETTLED_NS", 0)
         venue = FakeVenue(positions=[position(BTC, "2")])
         async with engine(venue, execution=guarded_by(REVERT)) as node:
             await locked(node)
@@ -695,7 +688,7 @@ class TestWatch:
     ) -> None:
         """The venue's minimum is held against the excess and not against the whole position."""
         monkeypatch.setattr("node.engine.guard.LOOK_GAP_S", 0.001)
-        monkeypatch.setattr("node.engine.guard.REFUSED_WAIT_NS", 10_000_000)
+        monkeypatch.setattr("node.engine.restraint.REFUSED_WAIT_NS", 10_000_000)
         venue = FakeVenue(positions=[position(BTC, "2")], look_every_s=0.01)
         venue.markets[BTC] = rules(BTC, quantity_min=Decimal("0.01"))
         venue.interfere = lambda step: (

@@ -19,6 +19,7 @@ from node.journal.memory import MemoryJournal
 from tests.support.deliveries import post_for
 from tests.support.engine import ACCOUNT, NODE_ID, OTHER, Engine, engine, request
 from tests.support.fake_venue import FakeVenue, position
+from tests.support.waiting import PATIENCE_S, until
 
 BTC = "BTC/USDT:USDT"
 DESK = Issuer(id="desk", actions=frozenset(Action), accounts=None)
@@ -35,7 +36,7 @@ def _quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def published(node: Engine, state: CommandState, command_id: UUID) -> Document:
     """Wait until an event of a command has been sent without the journal."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             for document in node.published:
                 if (document["state"], document["command_id"]) == (state.value, str(command_id)):
@@ -45,7 +46,7 @@ async def published(node: Engine, state: CommandState, command_id: UUID) -> Docu
 
 async def stored(node: Engine, state: CommandState, command_id: UUID) -> Document:
     """Wait until the journal has a command in that state."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             command = await node.journal.find(command_id)
             if command is not None and command.state is state:
@@ -55,11 +56,7 @@ async def stored(node: Engine, state: CommandState, command_id: UUID) -> Documen
 
 async def unlocked(node: Engine) -> None:
     """Wait until the account is free, in memory as on disk."""
-    async with asyncio.timeout(5):
-        while True:
-            if not node.ledger.get(ACCOUNT).locked:
-                return
-            await asyncio.sleep(0.01)
+    await until(lambda: not node.ledger.get(ACCOUNT).locked)
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -370,10 +367,6 @@ async def test_an_unlock_whose_commit_happened_all_the_same_is_undone() -> None:
         assert ended["errors"][0]["code"] == "INTERRUPTED"
         kept = (await node.journal.locks())[ACCOUNT]
         assert kept.latched
-        async with asyncio.timeout(5):
-            while True:
-                if node.ledger.get(ACCOUNT).epoch == kept.epoch:
-                    break
-                await asyncio.sleep(0.01)
+        await until(lambda: node.ledger.get(ACCOUNT).epoch == kept.epoch)
         again = await node.carried_out(Action.UNLOCK, epoch=kept.epoch)
         assert again["verdict"] == "unlocked"

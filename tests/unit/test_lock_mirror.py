@@ -22,6 +22,7 @@ from node.engine.lock_mirror import LockMirror
 from node.engine.ports import Delivery
 from node.errors import TransportRefused, TransportUnavailable
 from tests.support.engine import ACCOUNT, OTHER
+from tests.support.waiting import PATIENCE_S
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ class Broker:
 
     async def has(self, count: int) -> None:
         """Wait until so many documents have come."""
-        async with asyncio.timeout(5), self.changed:
+        async with asyncio.timeout(PATIENCE_S), self.changed:
             await self.changed.wait_for(lambda: len(self.taken) >= count)
 
 

@@ -21,6 +21,7 @@ from node.engine.ports import Admission, Delivery
 from node.errors import JournalUnavailable, TransportRefused, TransportUnavailable
 from node.journal.memory import MemoryJournal
 from tests.support.journal import make_command
+from tests.support.waiting import PATIENCE_S
 
 ACCOUNT = UUID(int=7)
 
@@ -189,7 +190,7 @@ async def test_events_without_a_journal_leave_directly(journal: MemoryJournal, b
         for number in (5, 6):
             document = {"seq": number, "command_id": "c", "unjournaled": True}
             outbox.publish_directly(document, make_command(ACCOUNT, reply_to=ReplyTo(topic="rsp/me")))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while len(broker.taken) < 4:
                 broker.arrived.clear()
                 await broker.arrived.wait()
@@ -220,7 +221,7 @@ async def test_new_events_are_sent_when_told(journal: MemoryJournal, broker: Bro
     async with running(outbox):
         await accept(journal)
         outbox.notify()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await broker.arrived.wait()
     assert broker.numbers == [1]
 

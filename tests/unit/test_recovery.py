@@ -22,6 +22,7 @@ from node.journal.memory import MemoryJournal
 from tests.support.engine import ACCOUNT, NODE_ID, OTHER, engine, request
 from tests.support.fake_venue import FakeVenue, position
 from tests.support.journal import make_command
+from tests.support.waiting import PATIENCE_S, until
 
 BTC = "BTC/USDT:USDT"
 
@@ -51,14 +52,12 @@ async def crashed_with(
 
 async def closing(venue: FakeVenue) -> None:
     """Wait until a close has been sent."""
-    async with asyncio.timeout(5):
-        for _ in iter(lambda: bool(venue.calls["ClosePosition"]), True):
-            await asyncio.sleep(0)
+    await until(lambda: venue.calls["ClosePosition"])
 
 
 async def settled(journal: MemoryJournal, command_id: UUID) -> Document:
     """Wait until the journal has a command's ending."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             stored = await journal.find(command_id)
             if stored is not None and stored.state.ended:

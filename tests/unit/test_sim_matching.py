@@ -276,6 +276,24 @@ class TestTimeInForce:
         assert core.place(account, terms("buy", "1", price="97", client_id="same")).is_open
 
 
+class TestTerms:
+    @pytest.mark.parametrize(("side", "asset"), [("sell", "BTC"), ("buy", "USDT")])
+    def test_what_is_given_is_what_is_held_while_it_rests(self, side: str, asset: str) -> None:
+        """The base of a sell, the quote of a buy."""
+        core, account = core_with_account()
+        price = "104" if side == "sell" else "96"
+        order = core.place(account, terms(side, "1", market=SPOT, price=price))
+        assert order.terms.gives == asset
+        assert account.balance("spot", asset).locked == order.held > 0
+
+    def test_only_a_fixed_trigger_has_a_price(self) -> None:
+        """Not a plain order, not a trailing one."""
+        fixed = TriggerTerms(price=Decimal(90), fires_at_or_above=False)
+        trailing = TriggerTerms(price=None, fires_at_or_above=False, callback_rate=Decimal("0.01"))
+        prices = [terms("sell", "1", trigger=trigger).trigger_price for trigger in (None, fixed, trailing)]
+        assert prices == [None, 90, None]
+
+
 class TestTriggers:
     def test_stop_closes_the_whole_position(self) -> None:
         """A close-position stop takes the size that the position has when it fires."""

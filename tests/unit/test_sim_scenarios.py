@@ -8,8 +8,9 @@ from decimal import Decimal
 import pytest
 
 from node.sim.binance.limits import SPOT_BUDGET, Limiter, OrderCount
-from node.sim.binance.markets import binance_listings, next_quarter, trigger_words
+from node.sim.binance.markets import binance_listings, trigger_words
 from node.sim.catalogue import NO_USDT_PAIR, price_of
+from node.sim.expiry import next_quarter
 from node.sim.market import Product
 from node.sim.matching import MatchingCore
 from node.sim.orders import Book

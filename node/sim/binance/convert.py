@@ -18,7 +18,16 @@ from node.sim.market import Product
 from node.sim.refusals import Reason, RefusalError
 
 VALID_TIMES_MS = {"10s": 10_000, "30s": 30_000, "1m": 60_000}
-WALLETS = {"SPOT": Product.SPOT, "FUNDING": "funding", "EARN": "earn"}
+#: Which wallets may pay, as documented; the simulator's accounts have money for it on spot alone.
+WALLETS = {
+    "SPOT": Product.SPOT,
+    "FUNDING": "funding",
+    "EARN": "earn",
+    "SPOT_FUNDING": Product.SPOT,
+    "SPOT_EARN": Product.SPOT,
+    "SPOT_FUNDING_EARN": Product.SPOT,
+    "FUNDING_EARN": "funding",
+}
 
 
 def pairs(call: Call) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from node.sim.catalogue import COINS, NO_USDT_PAIR, SPOT_ONLY, Coin, price_of
+from node.sim.expiry import next_quarter
 from node.sim.market import Listing, Market, MarketStatus, Product
 from node.sim.orders import Book
 from node.sim.scenarios import TriggerAction
@@ -51,19 +52,6 @@ def trigger_words(market: Market, action: TriggerAction) -> tuple[str, Book]:
         return ("TAKE_PROFIT" if action is TriggerAction.TAKE_PROFIT else "STOP_LOSS"), Book.ORDERS
     word = "TAKE_PROFIT_MARKET" if action is TriggerAction.TAKE_PROFIT else "STOP_MARKET"
     return word, Book.ALGO
-
-
-def next_quarter(today: dt.date | None = None) -> dt.datetime:
-    """Delivery of the running quarter's contract: its last Friday, 08:00 UTC, at least two weeks away."""
-    day = today or dt.datetime.now(dt.UTC).date()
-    year, quarter_end = day.year, (day.month - 1) // 3 * 3 + 3
-    while True:
-        following = dt.date(year + quarter_end // 12, quarter_end % 12 + 1, 1)
-        last = following - dt.timedelta(days=1)
-        friday = last - dt.timedelta(days=(last.weekday() - 4) % 7)
-        if friday - day >= dt.timedelta(days=14):
-            return dt.datetime(friday.year, friday.month, friday.day, 8, tzinfo=dt.UTC)
-        year, quarter_end = (year + 1, 3) if quarter_end == 12 else (year, quarter_end + 3)
 
 
 def _spot(coin: Coin, quote: str) -> Listing:

@@ -29,7 +29,6 @@ LEG = {Leg.NET: "BOTH", Leg.LONG: "LONG", Leg.SHORT: "SHORT"}
 def contract_order_view(order: Order, *, query: bool = False) -> dict[str, Any]:
     """A futures order. *query* adds what only queries show."""
     terms, market = order.terms, order.terms.market
-    trigger = terms.trigger
     inverse = market.product is Product.INVERSE
     worth = sum((market.value(fill.quantity, fill.price) for fill in order.fills), ZERO)
     view = {
@@ -50,7 +49,7 @@ def contract_order_view(order: Order, *, query: bool = False) -> dict[str, Any]:
         "closePosition": terms.close_position,
         "side": terms.side.value.upper(),
         "positionSide": LEG[terms.leg],
-        "stopPrice": price(market, trigger.price if trigger is not None else None),
+        "stopPrice": price(market, terms.trigger_price),
         "workingType": "CONTRACT_PRICE",
         "priceProtect": False,
         "origType": terms.venue_type,
@@ -89,7 +88,7 @@ def algo_order_view(order: Order) -> dict[str, Any]:
         "algoStatus": STATUS[order.status],
         "actualOrderId": "" if order.child_id is None else str(order.child_id),
         "actualPrice": "0.00000",
-        "triggerPrice": price(market, trigger.price if trigger is not None else None),
+        "triggerPrice": price(market, terms.trigger_price),
         "price": price(market, terms.price),
         "icebergQuantity": None,
         "tpTriggerPrice": "0.000",

@@ -28,7 +28,7 @@ EXECUTION = {
 
 def order_trade_update(order: Order, fill: Fill | None, now_ms: int) -> dict[str, Any]:
     """``ORDER_TRADE_UPDATE`` of futures."""
-    terms, market, trigger = order.terms, order.terms.market, order.terms.trigger
+    terms, market = order.terms, order.terms.market
     view: dict[str, Any] = {
         "s": market.symbol,
         "c": terms.client_id,
@@ -38,7 +38,7 @@ def order_trade_update(order: Order, fill: Fill | None, now_ms: int) -> dict[str
         "q": quantity(market, order.quantity),
         "p": price(market, terms.price),
         "ap": average(order.average_price),
-        "sp": price(market, trigger.price if trigger is not None else None),
+        "sp": price(market, terms.trigger_price),
         "x": "TRADE" if fill is not None else EXECUTION.get(order.status, "EXPIRED"),
         "X": STATUS[order.status],
         "i": order.order_id,
@@ -102,7 +102,7 @@ def account_update(account: Account, order: Order, mark: Decimal, now_ms: int) -
 
 def algo_update(order: Order, now_ms: int) -> dict[str, Any]:
     """``ALGO_UPDATE`` of a conditional order. Its own trades come as those of the order that it became."""
-    terms, market, trigger = order.terms, order.terms.market, order.terms.trigger
+    terms, market = order.terms, order.terms.market
     view: dict[str, Any] = {
         "caid": terms.client_id,
         "aid": order.order_id,
@@ -115,7 +115,7 @@ def algo_update(order: Order, now_ms: int) -> dict[str, Any]:
         "q": quantity(market, order.quantity),
         "X": STATUS[order.status],
         "ai": "" if order.child_id is None else str(order.child_id),
-        "tp": price(market, trigger.price if trigger is not None else None),
+        "tp": price(market, terms.trigger_price),
         "p": price(market, terms.price),
         "V": "EXPIRE_MAKER",
         "wt": "CONTRACT_PRICE",
@@ -133,7 +133,7 @@ def algo_update(order: Order, now_ms: int) -> dict[str, Any]:
 
 def execution_report(order: Order, fill: Fill | None, now_ms: int) -> dict[str, Any]:
     """``executionReport`` of spot and margin."""
-    terms, trigger, zero = order.terms, order.terms.trigger, amount(ZERO)
+    terms, zero = order.terms, amount(ZERO)
     post_only = terms.time_in_force is TimeInForce.POST_ONLY
     cancelled = order.status is OrderStatus.CANCELLED
     return {
@@ -146,7 +146,7 @@ def execution_report(order: Order, fill: Fill | None, now_ms: int) -> dict[str, 
         "f": "GTC" if post_only else TIME_IN_FORCE[terms.time_in_force],
         "q": amount(order.quantity),
         "p": amount(terms.price or ZERO),
-        "P": amount((trigger.price if trigger is not None else None) or ZERO),
+        "P": amount(terms.trigger_price or ZERO),
         "F": zero,
         "g": -1,
         "C": terms.client_id if cancelled else "",

@@ -23,7 +23,7 @@ from node.errors import VenueAnswerUnknown
 from node.venues.call import Answer, Call, Ccxt, Judgement, Reply, Request
 from node.venues.conversion import Offer
 from node.venues.lane import Budget
-from node.venues.layout import Layout, Slice, resolve
+from node.venues.layout import Layout, Slice, SliceReads, resolve
 from node.venues.markets import MarketBook
 from node.venues.options import ACCOUNT, VenueOptions
 from node.venues.stream import Stream
@@ -125,6 +125,14 @@ class PlainProfile:
         raise NotImplementedError
 
     # Lists
+
+    def reads(self, part: Slice) -> SliceReads:
+        """Every venue's own."""
+        raise NotImplementedError
+
+    def reads_of(self, part: Slice, book: MarketBook) -> SliceReads:
+        """The same whatever markets there are."""
+        return self.reads(part)
 
     def more(self, call: Call, answer: Answer) -> Call | None:
         """One page."""

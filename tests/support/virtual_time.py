@@ -21,7 +21,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(_NoWaiting(self))
 
     def time(self) -> float:
+        """Seconds."""
         return self.now_s
+
+    def time_ns(self) -> int:
+        """The same in nanoseconds."""
+        return round(self.now_s * 1e9)
 
 
 class _NoWaiting(selectors.SelectSelector):
@@ -32,7 +37,7 @@ class _NoWaiting(selectors.SelectSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise RuntimeError("everybody waits for somebody else")
-        self._loop.now_s += timeout
+        self._loop.now_s += max(0.0, timeout)
         return super().select(0)
 
 
@@ -49,7 +54,7 @@ class VirtualClock:
         return EPOCH + timedelta(microseconds=monotonic_ns // 1000)
 
     def monotonic_ns(self) -> int:
-        return round(self._loop.now_s * 1e9)
+        return self._loop.time_ns()
 
     def boottime_ns(self) -> int:
         return self.monotonic_ns()

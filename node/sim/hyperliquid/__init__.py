@@ -1,0 +1,1 @@
+"""Hyperliquid: ``POST /info``, ``POST /exchange`` and one WebSocket, with signed actions instead of API keys."""

@@ -1,0 +1,1 @@
+"""A simulated OKX (API v5): one host, one unified account, HTTP and WebSocket."""
