@@ -42,6 +42,8 @@ class Request:
     params: Mapping[str, str]
     #: As it is; for venues that take JSON.
     body: str
+    #: A parameter was there twice, and ``params`` has the last of them.
+    repeats: bool = False
 
     @property
     def document(self) -> Any:  # noqa: ANN401 - JSON
