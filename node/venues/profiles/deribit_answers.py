@@ -194,7 +194,8 @@ def corroborate(
         VenueAnswerUnknown: it shows what no list has shown.
     """
     listed = {_base(each.market_id) for each in positions}
-    coins = {coin_of(each.market_id, book) for each in (*positions, *(orders or ()))}
+    market_ids = [each.market_id for each in positions] + [each.market_id for each in orders or ()]
+    coins = {coin_of(market_id, book) for market_id in market_ids}
     for entry in _summaries(answer):
         coin = text(entry, "currency")
         if (coin in _INVERSE_COINS) is not (part.kind is MarketKind.INVERSE) or _has_options(entry):
