@@ -6,7 +6,7 @@ import pytest
 
 from node.domain.permission import Effect, Permission
 from node.venues.call import Request
-from node.venues.gate import Gate, NotPermitted
+from node.venues.gate import Gate, NotPermitted, read_request
 from node.venues.wire import Wire
 
 SELL = "https://venue.test/private/sell?reduce_only=true"
@@ -50,3 +50,18 @@ def test_a_get_that_acts_needs_its_level_and_to_be_declared() -> None:
             gate().check(SELL, "GET", None, record)
     with pytest.raises(NotPermitted, match="permission"):
         gate(Permission.CANCEL).check(SELL, "GET", None, Wire(effect=Effect.CLOSE))
+
+
+@pytest.mark.parametrize(
+    ("body", "document"),
+    [
+        ('{"side": "SELL", "to": {"size": "1"}}', {"side": "SELL", "to": {"size": "1"}}),
+        ('{"side": "SELL", "side": "BUY"}', None),
+        ('{"side": "SELL", "to": [{"size": "1", "size": "2"}]}', None),
+        ('{"side": "SELL"', None),
+        ("side=SELL", None),
+    ],
+)
+def test_a_document_with_a_name_twice_is_none(body: str, document: object) -> None:
+    """Or what a profile reads of it is not what the venue does."""
+    assert read_request("https://venue.test/orders", "POST", body).document == document
