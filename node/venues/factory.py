@@ -11,6 +11,7 @@ from node.errors import ConfigError
 from node.venues.options import VenueOptions
 from node.venues.profile import Profile
 from node.venues.profiles.binance import BinanceProfile
+from node.venues.profiles.coinbase import CoinbaseProfile
 from node.venues.profiles.deribit import DeribitProfile
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 #: A venue is one line here.
 _PROFILES: Final[dict[str, Callable[[VenueOptions], Profile]]] = {
     "binance": BinanceProfile,
+    "coinbase": CoinbaseProfile,
     "deribit": DeribitProfile,
 }
 
