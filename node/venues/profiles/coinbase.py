@@ -230,7 +230,7 @@ class CoinbaseProfile(PlainProfile):
 
     def effect_of(self, request: Request) -> Effect | None:
         """By method, path and the JSON body. All that is answered to GET are reads."""
-        if not request.path.startswith(_API):
+        if not request.path.startswith(_API) or ".." in request.path or "%" in request.path:
             return None
         if request.method == "GET":
             return Effect.READ if not request.body else None

@@ -34,11 +34,11 @@ from node.venues.stream import Stream
 from node.venues.strict import decimal, row, text
 
 #: By subaccount: 100 requests at once and 20 more a second; 20 orders at once and 5 more a second (the lowest tier).
-#: get_instruments has a limit of its own. https://docs.deribit.com/articles/rate-limits
+#: https://docs.deribit.com/articles/rate-limits. (get_instruments has a limit of its own, one in ten seconds and five
+#: at once, which markets that are asked for once a minute at most do not come near.)
 _BUDGETS: Final = {
     "requests": Budget(units=100, interval_s=5.0),
     "orders": Budget(units=20, interval_s=4.0),
-    "instruments": Budget(units=5, interval_s=50.0),
     #: Per address; the number is not documented, taken for the same.
     "public": Budget(units=100, interval_s=5.0),
 }
@@ -79,7 +79,7 @@ class DeribitProfile(PlainProfile):
                 endpoint="publicGetGetInstruments",
                 effect=Effect.READ,
                 params={"currency": "any", "kind": "future"},
-                charges=(Charge(bucket="instruments"),),
+                charges=(Charge(bucket="public"),),
             ),
         )
 
