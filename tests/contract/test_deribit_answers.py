@@ -365,6 +365,8 @@ UNCERTAIN: dict[str, Any] = {
     "timed out": failure(13888, "timed_out"),
     "request failed": failure(13008, "request_failed"),
     "a code that nobody knows": failure(19999, "something_new"),
+    "a new name under a number that ccxt knows": failure(10004, "something_new"),
+    "an uncertain name under such a number": failure(10009, "internal_server_error"),
     "IndexError": lambda: (_ for _ in ()).throw(IndexError("surprise")),
 }
 
@@ -613,6 +615,9 @@ SHORT = "instrument_name=BTC-PERPETUAL&amount=10&type=market"
         ("GET", "private/withdraw", "currency=BTC", None),
         ("GET", "private/get_positions", "currency=any", Effect.READ),
         ("HEAD", "private/get_positions", "", None),
+        ("GET", "private/cancel", "order_id=1", Effect.CANCEL),
+        ("GET", "private/cancel_all_by_instrument", "instrument_name=BTC-PERPETUAL", Effect.CANCEL),
+        ("GET", "private/cancel_all", "", None),
     ],
 )
 def test_what_a_request_can_do_is_told_from_itself(method: str, path: str, query: str, effect: Effect | None) -> None:

@@ -28,7 +28,7 @@ from node.venues.markets import MarketBook
 from node.venues.profiles import deribit_answers as answers
 from node.venues.profiles import deribit_streams as streams
 from node.venues.profiles.deribit_refusals import DENIED as DENIED_NAMES
-from node.venues.profiles.deribit_refusals import LIMITED, UNCERTAIN, name_of, refusal_of, stale
+from node.venues.profiles.deribit_refusals import LIMITED, name_of, refusal_of, stale
 from node.venues.profiles.plain import PlainProfile, plain, time_ms
 from node.venues.stream import Stream
 from node.venues.strict import decimal, row, text
@@ -160,15 +160,12 @@ class DeribitProfile(PlainProfile):
             return _UNDERSTOOD_NOT
 
     def refused(self, step: Step, reply: Reply) -> Judgement | None:
-        """By the error's name. A server error (5xx) may have been executed."""
+        """By the error's name alone: ccxt goes by the numbers. A server error (5xx) may have been executed."""
         if reply.code is None:
             return None
-        message = f"{reply.code} {reply.message}"
-        if (reply.status or 0) >= 500 or name_of(reply.message) in UNCERTAIN:
+        refusal, message = refusal_of(step, reply.message), f"{reply.code} {reply.message}"
+        if refusal is None or (reply.status or 0) >= 500:
             return Judgement(outcome=Outcome.AMBIGUOUS, message=message)
-        refusal = refusal_of(step, reply.message)
-        if refusal is None:
-            return None
         if refusal is Refusal.UNKNOWN_ORDER and isinstance(step, CancelSymbol):
             return Judgement(outcome=Outcome.DONE, message=message)
         return Judgement(outcome=Outcome.REFUSED, refusal=refusal, message=message, clock_is_off=stale(reply.message))

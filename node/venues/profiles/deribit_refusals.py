@@ -41,19 +41,8 @@ DENIED: Final = (
 )
 LIMITED: Final = ("too_many_requests", "rate_limit", "matching_engine_queue_full", "too_many_concurrent_requests")
 
-#: Says that it does not know, or is said of anything.
-UNCERTAIN: Final = frozenset(
-    {
-        "error",
-        "other_error",
-        "internal_server_error",
-        "temporarily_unavailable",
-        "timed_out",
-        "request_failed",
-        "request_cancelled_by_user",
-    }
-)
-
+#: By name. What is not here proves nothing: "error", "other_error", "internal_server_error", "temporarily_unavailable",
+#: "timed_out", "request_failed" and "request_cancelled_by_user" are said of anything, or say that it is not known.
 TABLE: Final[Mapping[str, Refusal]] = {
     **dict.fromkeys(DENIED, Refusal.DENIED),
     **dict.fromkeys(LIMITED, Refusal.RATE_LIMITED),
@@ -139,8 +128,6 @@ def stale(message: str) -> bool:
 def refusal_of(step: Step, message: str) -> Refusal | None:
     """What an error says for certain; None: the request may have been carried out."""
     name = name_of(message)
-    if name in UNCERTAIN:
-        return None
     if name in _GONE:
         # Of a request to place an order this makes no sense; but it was not placed.
         return Refusal.UNKNOWN_ORDER if isinstance(step, CancelOrders | CancelSymbol) else Refusal.OTHER
