@@ -42,14 +42,23 @@ class Request:
     params: Mapping[str, str]
     #: As it is; for venues that take JSON.
     body: str
+    #: A parameter was there twice, and ``params`` has the last of them.
+    repeats: bool = False
 
     @property
     def document(self) -> Any:  # noqa: ANN401 - JSON
-        """The body's JSON; None if it is none."""
+        """The body's JSON; None if it is none, or has a name twice: who knows which one the venue takes."""
         try:
-            return json.loads(self.body)
+            return json.loads(self.body, object_pairs_hook=_each_once)
         except (ValueError, RecursionError):
             return None
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is there twice")
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

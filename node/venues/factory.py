@@ -12,6 +12,8 @@ from node.venues.options import VenueOptions
 from node.venues.profile import Profile
 from node.venues.profiles.binance import BinanceProfile
 from node.venues.profiles.bybit import BybitProfile
+from node.venues.profiles.coinbase import CoinbaseProfile
+from node.venues.profiles.deribit import DeribitProfile
 from node.venues.profiles.hyperliquid import HyperliquidProfile
 from node.venues.profiles.kraken import KrakenProfile
 from node.venues.profiles.krakenfutures import KrakenFuturesProfile
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 _PROFILES: Final[dict[str, Callable[[VenueOptions], Profile]]] = {
     "binance": BinanceProfile,
     "bybit": BybitProfile,
+    "coinbase": CoinbaseProfile,
+    "deribit": DeribitProfile,
     "hyperliquid": HyperliquidProfile,
     "kraken": KrakenProfile,
     "krakenfutures": KrakenFuturesProfile,

@@ -41,14 +41,16 @@ class Gate:
             NotPermitted: it must not leave.
         """
         request, declared = read_request(url, method, body), record.effect if record is not None else None
-        if reason := self._objection(request, declared, record):
+        actual = self._effect_of(request)
+        if reason := self._objection(request, actual, declared, record):
             log.warning("venue_request_not_permitted", method=request.method, path=request.path, reason=reason)
             raise NotPermitted(f"{reason}; not sent")
         if record is not None and declared is not Effect.READ:
-            record.acted = request.method != "GET" or record.acted
+            record.acted = _acts(request, actual) or record.acted
 
-    def _objection(self, request: Request, declared: Effect | None, record: Wire | None) -> str | None:
-        actual = self._effect_of(request)
+    def _objection(
+        self, request: Request, actual: Effect | None, declared: Effect | None, record: Wire | None
+    ) -> str | None:
         if actual is None:
             return f"{request.method} {request.path} is not known to this venue's profile"
         if declared is None:
@@ -59,9 +61,16 @@ class Gate:
             return f"{request.method} {request.path} does more than was declared ({actual.name} > {declared.name})"
         if not self._permission.allows(declared):
             return f"the account's permission is {self._permission.value!r}"
-        if record is not None and record.acted and request.method != "GET":
+        if request.repeats and actual is not Effect.READ:
+            return f"{request.method} {request.path} has a parameter twice"
+        if record is not None and record.acted and _acts(request, actual):
             return f"{request.method} {request.path} would be a second request of one call"
         return None
+
+
+def _acts(request: Request, actual: Effect | None) -> bool:
+    """Whether it may do something: on some venues a GET places orders."""
+    return request.method != "GET" or actual is not Effect.READ
 
 
 def read_request(url: str, method: str, body: object) -> Request:
@@ -74,8 +83,15 @@ def read_request(url: str, method: str, body: object) -> Request:
     text = body if isinstance(body, str) else ""
     form = [] if text.lstrip().startswith(("{", "[")) else parse_qsl(text, keep_blank_values=True)
     pairs = parse_qsl(parts.query, keep_blank_values=True) + form
-    request = Request(method=method.upper(), host=parts.hostname or "", path=parts.path, params=dict(pairs), body=text)
-    if len(request.params) != len(pairs) and request.method != "GET":
+    request = Request(
+        method=method.upper(),
+        host=parts.hostname or "",
+        path=parts.path,
+        params=dict(pairs),
+        body=text,
+        repeats=len(dict(pairs)) != len(pairs),
+    )
+    if request.repeats and request.method != "GET":
         raise NotPermitted(f"{request.method} {request.path} has a parameter twice; not sent")
     if body is not None and not isinstance(body, str):
         raise NotPermitted(f"{request.method} {request.path} has a body that cannot be read; not sent")

@@ -24,7 +24,7 @@ class Wire:
     charges: tuple[Charge, ...] = ()
     #: What the request was declared to do at most; None: nobody has declared it.
     effect: Effect | None = None
-    #: Something other than a GET has passed the gate: one call is one request.
+    #: Something that may act has passed the gate: one call is one request.
     acted: bool = False
     #: Monotonic: the request's bytes were handed to the socket. None: the venue cannot have seen it.
     sent_ns: int | None = None
