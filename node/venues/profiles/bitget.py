@@ -82,7 +82,7 @@ class BitgetProfile(PlainProfile):
             def sign(
                 self,
                 path: str,
-                api: Any = "public",
+                api: Any = "public",  # noqa: ANN401
                 method: str = "GET",
                 params: Any = None,  # noqa: ANN401
             ) -> dict[str, Any]:
