@@ -42,9 +42,9 @@ def close(slice_name: str = "linear", **changes: Any) -> ClosePosition:
     return ClosePosition(**(values | changes))
 
 
-USDC = {"symbol": "BTC/USDC:USDC", "market_id": "BTCPERP"}
-COIN = {"symbol": "BTC/USD:BTC", "market_id": "BTCUSD"}
-SHORT = {"side": PositionSide.SHORT}
+USDC: dict[str, Any] = {"symbol": "BTC/USDC:USDC", "market_id": "BTCPERP"}
+COIN: dict[str, Any] = {"symbol": "BTC/USD:BTC", "market_id": "BTCUSD"}
+SHORT: dict[str, Any] = {"side": PositionSide.SHORT}
 
 
 def cancels(*ids: str, slice_name: str = "linear", trigger: bool = False, **changes: Any) -> CancelOrders:
@@ -554,6 +554,35 @@ async def test_pages_are_followed_to_the_end_of_every_list() -> None:
         assert sorted(asked, key=str) == ["8901", None, None]
 
 
+async def test_pages_that_lead_nowhere_are_no_end() -> None:
+    """The same page again; and one of spot's plans that is not full, and says that it is not the last."""
+    rows = [{"orderId": str(each), **ORDER} for each in range(100)]
+    async with bitget(slices=("spot", "inverse")) as (venue, fetch):
+        fetch.answers["/api/v2/mix/order/orders-pending"] = said({"entrustedList": rows, "endId": "99"})
+        with pytest.raises(VenueAnswerUnknown, match="the same page"):
+            await venue.read_slice("inverse")
+        row = {"orderId": "7", "symbol": "BTCUSDT", "size": "1", "side": "buy", "planType": "amount"}
+        pages = {None: ([row], True), "7": ([{**row, "orderId": "6"}], False)}
+
+        def page() -> Any:
+            found, goes_on = pages[fetch.sent[-1].params.get("idLessThan")]
+            return {"code": "00000", "data": {"nextFlag": goes_on, "idLessThan": "x", "orderList": found}}
+
+        fetch.answers["/api/v2/spot/trade/current-plan-order"] = page
+        assert [each.order_id for each in (await venue.read_slice("spot")).orders or ()] == ["7", "6"]
+        fetch.answers["/api/v2/spot/trade/current-plan-order"] = said({"nextFlag": True, "orderList": []})
+        with pytest.raises(VenueAnswerUnknown):
+            await venue.read_slice("spot")
+
+
+@pytest.mark.parametrize("account", ["classic", "unified"])
+async def test_ccxt_need_not_ask_which_kind_of_account_it_is(account: str) -> None:
+    """One failed question of its own would have it take one for the other."""
+    async with bitget(account) as (venue, fetch):
+        told, _ = await venue._client.ccxt.handle_uta_and_params({}, "fetchPositions", False)
+        assert (told, fetch.sent) == (account == "unified", [])
+
+
 ORDER = {
     "symbol": "BTCUSDT",
     "size": "0.5",
@@ -726,6 +755,11 @@ async def test_the_key_and_its_account_are_told_by_the_venue(
         )
 
 
+def numbers(*values: int | str) -> tuple[Decimal, ...]:
+    """As they are read."""
+    return tuple(Decimal(value) for value in values)
+
+
 CONTRACT = {
     "symbol": "BTCUSDT",
     "baseCoin": "BTC",
@@ -777,8 +811,8 @@ async def test_markets_are_asked_for_by_product_type_and_obeyed() -> None:
             {"productType": "USDC-FUTURES"},
         ]
         btc = linear["BTC/USDT:USDT"]
-        assert (btc.market_quantity_max, btc.limit_quantity_max, btc.quantity_min) == (220, 1200, Decimal("0.0001"))
-        assert (btc.quantity_step, btc.price_tick, btc.notional_min) == (Decimal("0.0001"), Decimal("0.5"), 5)
+        assert (btc.market_quantity_max, btc.limit_quantity_max, btc.quantity_min) == numbers(220, 1200, "0.0001")
+        assert (btc.quantity_step, btc.price_tick, btc.notional_min) == numbers("0.0001", "0.5", 5)
         assert linear["BTC/USDC:USDC"].market_id == "BTCPERP"
         assert [linear[each].trading for each in ("BTC/USDT:USDT", "ETH/USDT:USDT", "OLD/USDT:USDT")] == [
             True,
@@ -806,8 +840,8 @@ async def test_markets_are_asked_for_by_product_type_and_obeyed() -> None:
             ]
         )
         (spot,) = await venue._reader.markets(MarketKind.SPOT)
-        assert (spot.quantity_min, spot.market_quantity_max, spot.sweeps) == (None, 900, False)
-        assert (spot.quantity_step, spot.price_tick, spot.notional_min) == (Decimal("0.000001"), Decimal("0.01"), 1)
+        assert (spot.quantity_min, spot.market_quantity_max, spot.sweeps) == (None, Decimal(900), False)
+        assert (spot.quantity_step, spot.price_tick, spot.notional_min) == numbers("0.000001", "0.01", 1)
         assert (fetch.only.path, fetch.only.params, fetch.only.headers.get("access-key")) == (
             "/api/v2/spot/public/symbols",
             {},

@@ -194,7 +194,7 @@ class BitgetProfile(PlainProfile):
 
     def refused(self, step: Step, reply: Reply) -> Judgement | None:
         """By the code."""
-        return judgements.refused(reply)
+        return judgements.refused(step, reply)
 
     def order_call(self, step: SpotOrder, kind: MarketKind) -> Call:
         """By clientOid."""

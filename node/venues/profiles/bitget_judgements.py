@@ -33,7 +33,7 @@ def reply(status: int | None, body: Answer) -> Reply:
     return Reply(status=status, code=code, message=message or "")
 
 
-def refused(reply: Reply) -> Judgement | None:
+def refused(step: Step, reply: Reply) -> Judgement | None:
     """By the code. A server error (5xx) may have been executed."""
     if reply.code is None:
         return None
@@ -43,6 +43,8 @@ def refused(reply: Reply) -> Judgement | None:
     refusal = refusal_of(reply.code, reply.message)
     if refusal is None:
         return None
+    if refusal is Refusal.UNKNOWN_ORDER and isinstance(step, CancelSymbol):
+        return Judgement(outcome=Outcome.DONE, message=message)  # nothing rests there
     return Judgement(outcome=Outcome.REFUSED, refusal=refusal, message=message, clock_is_off=reply.code in CLOCK)
 
 
@@ -84,12 +86,13 @@ def _of_sweep(step: CancelSymbol, data: object) -> Judgement:
     if data.get("symbol") == step.market_id:
         return DONE
     if "successList" in data and "failureList" in data:
-        found = _in_lists(data)
-        return _of_batch(found, None) if found or data["successList"] == [] else NOT_UNDERSTOOD
-    listed = data.get("list")
-    if isinstance(listed, list):
-        return _of_batch(listed, None) if listed else DONE
-    return NOT_UNDERSTOOD
+        listed: Any = _in_lists(data)
+    else:
+        listed = data.get("list")
+    if not isinstance(listed, list):
+        return NOT_UNDERSTOOD
+    judgement = _of_batch(listed, None) if listed else DONE
+    return DONE if judgement.refusal is Refusal.UNKNOWN_ORDER else judgement
 
 
 def _in_lists(data: Mapping[str, Any]) -> list[Any]:
@@ -103,7 +106,7 @@ def _in_lists(data: Mapping[str, Any]) -> list[Any]:
 def _of_batch(found: list[Any], most: int | None) -> Judgement:
     """Done if every order is cancelled or gone; the whole says no more than its worst part."""
     if not found or (most is not None and len(found) > most):
-        return NOT_UNDERSTOOD if most is not None or found else DONE
+        return NOT_UNDERSTOOD
     refusals: list[tuple[Refusal, str]] = []
     for each in found:
         if not isinstance(each, dict):
