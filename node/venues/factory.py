@@ -12,6 +12,7 @@ from node.venues.options import VenueOptions
 from node.venues.profile import Profile
 from node.venues.profiles.binance import BinanceProfile
 from node.venues.profiles.bitget import BitgetProfile
+from node.venues.profiles.mexc import MexcProfile
 
 if TYPE_CHECKING:
     from node.venues.ccxt_venue import CcxtVenue
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _PROFILES: Final[dict[str, Callable[[VenueOptions], Profile]]] = {
     "binance": BinanceProfile,
     "bitget": BitgetProfile,
+    "mexc": MexcProfile,
 }
 
 
