@@ -599,13 +599,14 @@ def test_there_is_one_kind_of_account_and_no_test_environment() -> None:
     """Configuration that says otherwise is told so before anything is connected."""
     good = VenueOptions(exchange="mexc", credentials=CREDENTIALS)
     assert factory.check(good) == []
-    for changed in (
+    wrong: tuple[dict[str, Any], ...] = (
         {"sandbox": True},
         {"options": {"account": "unified"}},
         {"options": {"recvWindow": 60_000}},
         {"slices": ("margin",)},
         {"credentials": {"apiKey": "x"}},
-    ):
+    )
+    for changed in wrong:
         given: dict[str, Any] = {"exchange": "mexc", "credentials": CREDENTIALS, **changed}
         assert len(factory.check(VenueOptions(**given))) == 1
 
