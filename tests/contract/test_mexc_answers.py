@@ -207,6 +207,8 @@ class TestOrders:
             assert (found.side, found.position_side, found.protective) == (expected, leg, protective)
             assert (found.remaining, found.trigger) == (Decimal(25), False)
             assert (found.order_id, found.client_order_id) == (ORDER["orderId"], ORDER["externalOid"])
+        (found,) = (await snapshot("linear", orders=said([{**ORDER, "side": side, "reduceOnly": True}]))).orders
+        assert found.protective is protective  # hedge mode does not know the flag
         for reduces in (True, False, None):
             row = {**ORDER, "side": str(side), "positionMode": 2, "reduceOnly": reduces}
             (found,) = (await snapshot("linear", orders=said([row]))).orders
@@ -572,6 +574,7 @@ AMBIGUOUS: dict[str, Any] = {
     "an id that is true": said(True),
     "a failure without a number": answer({"success": False, "code": 0, "data": "1"}),
     "a success with an error's number": answer({"success": True, "code": 2009, "data": "1"}),
+    "a success that failed": answer({"success": True, "code": 2009, "message": "in words"}, 400),
     "an order of no number": answer({"orderId": None, "symbol": "BTCUSDT"}),
     "a list": answer([]),
     "bad gateway": Answer(body="<html></html>", status=502),

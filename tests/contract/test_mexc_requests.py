@@ -549,7 +549,8 @@ async def test_symbols_are_asked_for_and_obeyed() -> None:
     """A market that only takes purchases is none to sell in."""
     path = "/api/v3/exchangeInfo"
     async with mexc() as (venue, fetch):
-        closed = ({"status": "2"}, {"isSpotTradingAllowed": False}, {"tradeSideType": 2}, {"tradeSideType": "4"})
+        closed: tuple[dict[str, Any], ...] = ({"status": "2"}, {"isSpotTradingAllowed": False}, {"tradeSideType": 2})
+        closed += ({"tradeSideType": "4"},)
         rows = [SYMBOL, {**SYMBOL, "symbol": "SELLUSDT", "baseAsset": "SELL", "tradeSideType": 3}]
         rows += [{**SYMBOL, "symbol": f"X{at}USDT", "baseAsset": f"X{at}", **each} for at, each in enumerate(closed)]
         fetch.answers[path] = answer({"timezone": "CST", "symbols": rows})

@@ -65,7 +65,7 @@ def _on_spot(step: Step, answer: Answer) -> Judgement:
 
 
 def _is_order(answer: object) -> bool:
-    return isinstance(answer, dict) and is_id(answer.get("orderId")) and answer.get("code") is None
+    return isinstance(answer, dict) and is_id(answer.get("orderId"))
 
 
 def _on_contracts(step: Step, answer: Answer) -> Judgement:
