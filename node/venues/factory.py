@@ -11,12 +11,14 @@ from node.errors import ConfigError
 from node.venues.options import VenueOptions
 from node.venues.profile import Profile
 from node.venues.profiles.binance import BinanceProfile
+from node.venues.profiles.bitget import BitgetProfile
 from node.venues.profiles.bybit import BybitProfile
 from node.venues.profiles.coinbase import CoinbaseProfile
 from node.venues.profiles.deribit import DeribitProfile
 from node.venues.profiles.hyperliquid import HyperliquidProfile
 from node.venues.profiles.kraken import KrakenProfile
 from node.venues.profiles.krakenfutures import KrakenFuturesProfile
+from node.venues.profiles.mexc import MexcProfile
 from node.venues.profiles.okx import OkxProfile
 
 if TYPE_CHECKING:
@@ -26,12 +28,14 @@ if TYPE_CHECKING:
 #: A venue is one line here.
 _PROFILES: Final[dict[str, Callable[[VenueOptions], Profile]]] = {
     "binance": BinanceProfile,
+    "bitget": BitgetProfile,
     "bybit": BybitProfile,
     "coinbase": CoinbaseProfile,
     "deribit": DeribitProfile,
     "hyperliquid": HyperliquidProfile,
     "kraken": KrakenProfile,
     "krakenfutures": KrakenFuturesProfile,
+    "mexc": MexcProfile,
     "okx": OkxProfile,
 }
 
