@@ -546,7 +546,7 @@ CODES = {
 }
 
 
-@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("code", sorted(CODES))
 async def test_a_documented_code_is_a_refusal(code: str) -> None:
     """In either envelope, with a 4xx and with a 200 that carries it; a 5xx proves nothing."""
     assert await outcome(failed(int(code), "in words")) == (Outcome.REFUSED, CODES[code])
