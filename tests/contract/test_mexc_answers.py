@@ -469,7 +469,7 @@ async def test_an_odd_wallet_proves_nothing() -> None:
         (failed_on_spot(700003, "Timestamp for this request is outside of the recvWindow."), VenueUnavailable),
         (failed(500, "Internal error", 500), VenueUnavailable),
         (failed(600, "Parameter error", 400), VenueError),
-        (failed(600, "Parameter error"), VenueAnswerUnknown),
+        (failed(600, "Parameter error"), VenueError),
         (Answer(body="<html>bad gateway</html>", status=502), VenueUnavailable),
         (Answer(body="<html>Access Denied</html>", status=403), VenueUnavailable),
         (said([], more=1), None),
