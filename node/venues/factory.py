@@ -11,13 +11,14 @@ from node.errors import ConfigError
 from node.venues.options import VenueOptions
 from node.venues.profile import Profile
 from node.venues.profiles.binance import BinanceProfile
+from node.venues.profiles.gate import GateProfile
 
 if TYPE_CHECKING:
     from node.venues.ccxt_venue import CcxtVenue
     from node.venues.pool import Pools
 
 #: A venue is one line here.
-_PROFILES: Final[dict[str, Callable[[VenueOptions], Profile]]] = {"binance": BinanceProfile}
+_PROFILES: Final[dict[str, Callable[[VenueOptions], Profile]]] = {"binance": BinanceProfile, "gate": GateProfile}
 
 
 def supported() -> tuple[str, ...]:
