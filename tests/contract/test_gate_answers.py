@@ -137,11 +137,11 @@ def auto(*orders: Any) -> Answer:
     return answer({"code": 0, "message": "", "data": {"orders": list(orders)}, "timestamp": 1795636800})
 
 
-async def read(name: str = "linear:USDT", account: str = "classic", **answers: Any) -> Any:
+async def read(account: str = "classic", /, **answers: Any) -> Any:
     """A proof of an account that holds nothing but what is answered."""
-    async with gate(slices=(name,), options={"account": account}) as (venue, fetch):
+    async with gate(slices=("linear:USDT",), options={"account": account}) as (venue, fetch):
         holds_nothing(fetch, **answers)
-        return await venue.read_proof(name)
+        return await venue.read_proof("linear:USDT")
 
 
 async def read_spot(account: str = "classic", **answers: Any) -> Any:
@@ -347,7 +347,7 @@ async def test_contract_orders_say_what_is_left_and_whether_they_can_open() -> N
 
 async def test_triggers_of_three_books_are_told_apart_by_their_ids() -> None:
     """Each is cancelled in its own book."""
-    stop = {"size": "0", "is_close": True, "is_reduce_only": True}
+    stop = {"size": "0", "is_close": True, "is_reduce_only": False}
     async with gate(slices=("linear:USDT",)) as (venue, fetch):
         holds_nothing(
             fetch,
@@ -543,7 +543,7 @@ async def test_a_unified_wallet_is_reported_once() -> None:
         ("BTC", Decimal("1.5"), Decimal("0.5"), 0),
         ("USDT", 0, 0, 5),
     ]
-    snapshot = await read(account="unified", accounts=answer(wallet(total="100", available="80", margin_mode=1)))
+    snapshot = await read("unified", accounts=answer(wallet(total="100", available="80", margin_mode=1)))
     assert snapshot.balances == ()
 
 
@@ -565,7 +565,7 @@ async def test_margin_in_use_without_a_listed_position_or_order_is_no_empty_slic
 ) -> None:
     """A list may be incomplete; the wallet is not."""
     with pytest.raises(VenueAnswerUnknown):
-        await read(account=account, accounts=answer(wallet(**shown)))
+        await read(account, accounts=answer(wallet(**shown)))
 
 
 async def test_margin_in_use_is_explained_by_what_is_listed() -> None:
@@ -1016,8 +1016,12 @@ async def test_after_too_many_requests_the_venue_names_the_time() -> None:
         assert (result.refusal, result.retry_after_s) == (Refusal.RATE_LIMITED, 7)
 
 
+EIGHT = "Wed, 25 Nov 2026 20:00:00 GMT"
+
+
 @pytest.mark.parametrize(
-    ("reset", "date"), [("1795636807", "yesterday"), ("soon", "Wed, 25 Nov 2026 20:00:00 GMT"), ("1795639999", "")]
+    ("reset", "date"),
+    [("1795636807", "yesterday"), ("soon", EIGHT), ("1795639999", ""), ("1795639999", EIGHT), ("1795636700", EIGHT)],
 )
 async def test_a_time_that_is_none_is_not_waited_for(reset: str, date: str) -> None:
     """An absurd header must not stop an emergency."""

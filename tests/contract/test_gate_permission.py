@@ -127,7 +127,7 @@ async def test_no_call_may_claim_to_do_less_than_its_endpoint_does(
         assert fetch.sent == []
 
 
-DANGEROUS = {
+DANGEROUS: dict[str, Any] = {
     "privateWithdrawalsPostWithdrawals": {"currency": "BTC", "address": "x", "amount": "1"},
     "privateWalletPostTransfers": {"currency": "BTC", "from": "spot", "to": "futures", "amount": "1"},
     "privateWalletPostSubAccountTransfers": {},
@@ -225,6 +225,9 @@ async def test_a_request_that_is_made_by_hand_is_stopped(name: str) -> None:
         ("DELETE", "/api/v4/withdrawals/1", None, None),
         ("GET", "/api/v4/wallet/deposit_address", None, Effect.READ),
         ("GET", "/elsewhere", None, None),
+        ("POST", "/api/v4/futures/usdt/orders?reduce_only=false", '{"reduce_only": true}', None),
+        ("POST", "/api/v4/futures/usdt/orders", '{"reduce_only": false, "reduce_only": true}', None),
+        ("POST", "/api/v4/futures/usdt/orders", '{"reduce_only": true, "reduce_only": false}', None),
     ],
 )
 def test_what_a_request_can_do_is_told_from_the_request(

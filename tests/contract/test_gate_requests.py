@@ -317,7 +317,7 @@ async def test_quotes_of_a_few_markets_are_a_request_each() -> None:
             (("GET", HOST, "/api/v4/spot/tickers"), {"currency_pair": "ETH_USDT"}),
         ]
         assert not any("sign" in each.headers for each in fetch.sent)
-        assert (quotes["BTC/USDT"].bid, quotes["BTC/USDT"].ask) == (10, 11)
+        assert (quotes["BTC/USDT"].bid, quotes["BTC/USDT"].ask) == (Decimal(10), Decimal(11))
         assert "ETH/USDT" not in quotes, "nobody bids"
 
 
@@ -493,6 +493,15 @@ async def test_rights_that_the_key_may_not_see_stay_unknown() -> None:
         assert (venue.key_facts.account, venue.key_facts.may_withdraw) == ("classic", None)
 
 
+@pytest.mark.parametrize("name", ["account__detail", "account__main_keys"])
+async def test_a_key_that_is_refused_itself_is_no_matter_of_rights(name: str) -> None:
+    """The account is degraded, as for any other read."""
+    async with gate(slices=("linear",), warm_sockets=1) as (venue, fetch):
+        arming(fetch, **{name: refusal("IP_FORBIDDEN", "your IP is not in the whitelist", 403)})
+        with pytest.raises(VenueDenied):
+            await venue.arm()
+
+
 async def test_of_several_keys_the_one_that_begins_like_ours_is_meant() -> None:
     """Two that do tell nothing."""
     async with gate(slices=("linear",), warm_sockets=1) as (venue, fetch):
@@ -530,7 +539,7 @@ async def test_the_test_environment_has_usdt_contracts_and_spot() -> None:
 
 def test_what_configuration_may_say() -> None:
     """Slices, kinds of account, test environment."""
-    right = {"exchange": "gate", "credentials": CREDENTIALS}
+    right: dict[str, Any] = {"exchange": "gate", "credentials": CREDENTIALS}
     assert factory.check(VenueOptions(**right, options={"account": "unified"})) == []
     assert factory.check(VenueOptions(**right, slices=("linear:USDT", "linear:USD1", "inverse", "spot"))) == []
     assert "no 'margin' account" in factory.check(VenueOptions(**right, options={"account": "margin"}))[0]
