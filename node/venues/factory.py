@@ -12,13 +12,18 @@ from node.venues.options import VenueOptions
 from node.venues.profile import Profile
 from node.venues.profiles.binance import BinanceProfile
 from node.venues.profiles.gate import GateProfile
+from node.venues.profiles.kucoin import KucoinProfile
 
 if TYPE_CHECKING:
     from node.venues.ccxt_venue import CcxtVenue
     from node.venues.pool import Pools
 
 #: A venue is one line here.
-_PROFILES: Final[dict[str, Callable[[VenueOptions], Profile]]] = {"binance": BinanceProfile, "gate": GateProfile}
+_PROFILES: Final[dict[str, Callable[[VenueOptions], Profile]]] = {
+    "binance": BinanceProfile,
+    "gate": GateProfile,
+    "kucoin": KucoinProfile,
+}
 
 
 def supported() -> tuple[str, ...]:
