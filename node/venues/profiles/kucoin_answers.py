@@ -175,6 +175,7 @@ def quotes(book: MarketBook, symbols: Collection[str], answer: Answer, *, by_nam
 
     Raises:
         VenueError: the market is not listed any more; all can be asked for.
+        VenueAnswerUnknown: prices are not there at all.
     """
     wanted = frozenset(symbols) & book.by_symbol.keys()
     found: dict[str, Quote] = {}
@@ -187,8 +188,13 @@ def quotes(book: MarketBook, symbols: Collection[str], answer: Answer, *, by_nam
         listed = rows(row(calls.data(answer), "tickers").get("ticker"), "tickers")
         entries = [(text(entry, "symbol"), entry, "buy", "sell") for entry in listed]
     for market_id, entry, buy, sell in entries:
-        rules, bid, ask = book.by_id.get(market_id), positive(entry, buy), positive(entry, sell)
-        if rules is not None and rules.symbol in wanted and bid is not None and ask is not None:
+        rules = book.by_id.get(market_id)
+        if rules is None or rules.symbol not in wanted:
+            continue
+        if buy not in entry or sell not in entry:
+            raise VenueAnswerUnknown(f"the prices of {market_id} are not told")
+        bid, ask = positive(entry, buy), positive(entry, sell)
+        if bid is not None and ask is not None:
             found[rules.symbol] = Quote(symbol=rules.symbol, bid=bid, ask=ask)
     return found
 
