@@ -1079,3 +1079,12 @@ async def test_a_quote_that_is_not_understood_is_not_nothing(given: Answer) -> N
         fetch.default = given
         with pytest.raises(VenueError):
             await venue.quotes(["ETH/USDT"])
+
+
+async def test_prices_that_are_left_out_of_all_tickers_are_not_nothing() -> None:
+    """Of a market that is asked for; others do not matter."""
+    async with kucoin() as (venue, fetch):
+        other, mine = {"symbol": "NOT-USDT"}, {"symbol": "ETH-USDT", "buy": "1"}
+        fetch.in_turn = iter([ok(None), ok({"ticker": [other, mine]})])
+        with pytest.raises(VenueAnswerUnknown):
+            await venue.quotes(["ETH/USDT"])
