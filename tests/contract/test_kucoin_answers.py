@@ -28,6 +28,7 @@ from tests.support.kucoin import (
     sell,
     sweep,
     wallet,
+    wallets,
 )
 from tests.support.venue import Answer, answer
 
@@ -309,8 +310,8 @@ async def test_a_page_without_a_count_of_pages_is_not_the_last() -> None:
 
 async def test_no_market_with_orders_may_be_said_by_nothing() -> None:
     """An empty list of names, or null in its place; but not by leaving it out."""
-    for none in ([], None):
-        assert (await read("spot", symbols=ok({"symbols": none}))).orders == ()
+    for given in (ok({"symbols": []}), ok({"symbols": None})):
+        assert (await read("spot", symbols=given)).orders == ()
     with pytest.raises(VenueAnswerUnknown):
         await read("spot", symbols=ok({"names": []}))
 
@@ -394,7 +395,7 @@ async def test_spot_orders_and_their_triggers() -> None:
             remaining=Decimal("0.6"),
         )
         assert (other.symbol, other.remaining) == ("ETH-BTC", Decimal("0.6"))
-        assert (stop.order_id, stop.side, stop.remaining) == ("vs93gptvr9t2fsql003l8k5p", Side.SELL, 2)
+        assert (stop.order_id, stop.side, stop.remaining) == ("vs93gptvr9t2fsql003l8k5p", Side.SELL, Decimal(2))
         assert (by_funds.side, by_funds.remaining) == (Side.BUY, None)
         assert (pair.order_id, pair.symbol, pair.remaining) == ("oco:674c316e688dea0007c7b986", "BTC/USDT", None)
         assert [each.trigger for each in snapshot.orders] == [True, True, True, False, False]
@@ -505,12 +506,13 @@ async def test_spot_and_each_settle_coin_have_a_wallet_of_their_own() -> None:
     assert [(each.asset, each.free, each.locked, each.debt) for each in snapshot.balances] == [
         ("BTC", Decimal("0.5"), Decimal("0.25"), 0)
     ]
-    for shown, expected in [
+    futures: list[tuple[dict[str, Any], tuple[Any, ...]]] = [
         ({"marginBalance": 100.5, "availableBalance": 80}, (80, Decimal("20.5"), 0)),
         ({"marginBalance": 10, "availableBalance": 12}, (10, 0, 0)),
         ({"marginBalance": 10, "availableBalance": -2}, (0, 10, 0)),
         ({"marginBalance": -3, "availableBalance": 0}, (0, 0, 3)),
-    ]:
+    ]
+    for shown, expected in futures:
         snapshot = await read(account__overview=ok(wallet(**shown)))
         assert [(each.asset, each.free, each.locked, each.debt) for each in snapshot.balances] == [("USDT", *expected)]
 
@@ -519,13 +521,11 @@ async def test_a_coin_is_called_as_elsewhere() -> None:
     """XBT is BTC."""
     async with kucoin(slices=("inverse",)) as (venue, fetch):
         holds_nothing(fetch)
-        fetch.answers["/api/v1/account-overview"] = lambda: {
-            "code": "200000",
-            "data": wallet(fetch.sent[-1].params["currency"], marginBalance=2, availableBalance=2),
-        }
+        some = {"marginBalance": 2, "availableBalance": 2}
+        fetch.answers["/api/v1/account-overview"] = wallets(fetch, XBT=some, ETH=some)
         snapshot = await venue.read_proof("inverse")
         assert snapshot.balances is not None
-        assert [(each.asset, each.free) for each in snapshot.balances] == [("BTC", 2), ("ETH", 2)]
+        assert [(each.asset, each.free) for each in snapshot.balances] == [("BTC", Decimal(2)), ("ETH", Decimal(2))]
 
 
 @pytest.mark.parametrize(
@@ -561,33 +561,28 @@ async def test_margin_in_use_is_explained_by_what_is_listed_in_the_same_coin() -
     for margins in ({"positionMargin": 1}, {"orderMargin": 1}):
         async with kucoin() as (venue, fetch):
             holds_nothing(fetch, **listed)
-            usual = {"positionMargin": 38.7, "orderMargin": 3}
-
-            def overview(fetch: Any = fetch, margins: Any = margins, usual: Any = usual) -> Any:
-                coin = fetch.sent[-1].params["currency"]
-                return {"code": "200000", "data": wallet(coin, **(usual if coin == "USDT" else margins))}
-
-            fetch.answers["/api/v1/account-overview"] = overview
+            fetch.answers["/api/v1/account-overview"] = wallets(
+                fetch, USDT={"positionMargin": 38.7, "orderMargin": 3}, USDC=margins
+            )
             with pytest.raises(VenueAnswerUnknown, match="USDC"):
                 await venue.read_proof("linear")
 
 
 async def test_margin_in_bitcoin_is_explained_by_a_position_in_it() -> None:
     """Under its other name."""
-    for symbol, known in (("XBTUSDM", True), ("ETHUSDM", False)):
-        async with kucoin(slices=("inverse",)) as (venue, fetch):
-            held = {**INVERSE, "symbol": symbol, "settleCurrency": "XBT" if known else "ETH"}
-            holds_nothing(fetch, positions=ok([held]))
-            fetch.answers["/api/v1/account-overview"] = lambda fetch=fetch: {
-                "code": "200000",
-                "data": wallet(fetch.sent[-1].params["currency"])
-                | ({"positionMargin": 1} if fetch.sent[-1].params["currency"] == "XBT" else {}),
-            }
-            if known:
-                assert len((await venue.read_proof("inverse")).positions or ()) == 1
-            else:
-                with pytest.raises(VenueAnswerUnknown, match="XBT"):
-                    await venue.read_proof("inverse")
+    async with kucoin(slices=("inverse",)) as (venue, fetch):
+        holds_nothing(fetch, positions=ok([INVERSE]))
+        fetch.answers["/api/v1/account-overview"] = wallets(fetch, XBT={"positionMargin": 1})
+        assert len((await venue.read_proof("inverse")).positions or ()) == 1
+        fetch.answers["/api/v1/account-overview"] = wallets(fetch, ETH={"positionMargin": 1})
+        with pytest.raises(VenueAnswerUnknown, match="ETH"):
+            await venue.read_proof("inverse")
+
+
+async def test_margin_may_be_in_use_by_a_market_that_is_not_known() -> None:
+    """Whose settle coin cannot be told."""
+    gone = position(symbol="GONEUSDTM")
+    assert len((await read(positions=ok([gone]), account__overview=ok(wallet(positionMargin=1)))).positions) == 1
 
 
 async def test_margin_of_orders_is_no_doubt_about_positions() -> None:
@@ -729,7 +724,7 @@ def sold(**changes: Any) -> dict[str, Any]:
 
 PLACED = {"orderId": "234125150956625920", "clientOid": ID}
 NAMED = {"cancelledOrderIds": ["235303670076489728"]}
-NONE = {"cancelledOrderIds": []}
+NONE: dict[str, list[str]] = {"cancelledOrderIds": []}
 FIRST = {"orderId": "11", "clientOid": None, "code": "200", "msg": "success"}
 SECOND = {"orderId": "12", "clientOid": None, "code": "200", "msg": "success"}
 GONE = {**SECOND, "code": "100004", "msg": "The order cannot be canceled."}

@@ -331,7 +331,7 @@ async def test_all_quotes_are_asked_for_where_a_market_is_gone() -> None:
         quotes = await venue.quotes(["ETH/USDT", "BTC/USDT"])
         assert fetch.sent[-1].line == ("GET", SPOT, "/api/v1/market/allTickers")
         assert fetch.sent[-1].params == {}
-        assert {name: (each.bid, each.ask) for name, each in quotes.items()} == {"BTC/USDT": (10, 11)}
+        assert {name: (each.bid, each.ask) for name, each in quotes.items()} == {"BTC/USDT": (Decimal(10), Decimal(11))}
 
 
 async def test_many_quotes_are_one_request() -> None:

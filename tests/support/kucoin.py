@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
@@ -81,13 +81,19 @@ def wallet(coin: str = "USDT", **more: Any) -> dict[str, Any]:
     }
 
 
+def wallets(fetch: RecordedFetch, **by_coin: dict[str, Any]) -> Callable[[], Any]:
+    """Each coin's wallet, as it is asked for; empty but for what is named."""
+
+    def overview() -> Any:
+        coin = fetch.sent[-1].params["currency"]
+        return {"code": "200000", "data": wallet(coin, **by_coin.get(coin, {}))}
+
+    return overview
+
+
 def holds_nothing(fetch: RecordedFetch, **answers: Any) -> None:
     """An account that holds nothing, except for what is named by the last part of a path."""
     fetch.default = refusal("404000", "Url Not Found", 404)
-
-    def overview() -> Any:
-        return {"code": "200000", "data": wallet(fetch.sent[-1].params["currency"])}
-
     empty: dict[str, Any] = {
         "/api/v1/stop-order": page(of=0),
         "/api/v3/oco/orders": page(of=0),
@@ -97,7 +103,7 @@ def holds_nothing(fetch: RecordedFetch, **answers: Any) -> None:
         "/api/v1/stopOrders": page(of=0),
         "/api/v1/orders": page(of=0),
         "/api/v1/positions": ok([]),
-        "/api/v1/account-overview": overview,
+        "/api/v1/account-overview": wallets(fetch),
     }
     names = {path.rpartition("/")[2]: path for path in empty} | {"oco": "/api/v3/oco/orders"}
     names |= {"orders": "/api/v1/orders"}
