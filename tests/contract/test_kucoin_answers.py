@@ -15,6 +15,7 @@ import pytest
 from node.domain.snapshot import MarketKind, OpenOrder, PositionSide, Side
 from node.domain.steps import Outcome, Refusal, Step
 from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueLimited, VenueUnavailable
+from node.venues.call import Reply
 from node.venues.profiles.kucoin_judgements import REFUSALS, UNCERTAIN
 from tests.support.kucoin import (
     ID,
@@ -1015,11 +1016,16 @@ async def test_after_too_many_requests_the_venue_names_the_wait(reset: str, wait
         assert (result.refusal, result.retry_after_s) == (Refusal.RATE_LIMITED, waited)
 
 
-async def test_an_answer_that_refuses_nothing_names_no_wait() -> None:
-    """The header is on every one."""
-    async with kucoin() as (venue, fetch):
-        fetch.default = answer({"code": "300009", "msg": ""}, 200, gw_ratelimit_reset="7250")
-        assert (await venue.execute(close())).retry_after_s is None
+@pytest.mark.parametrize(
+    ("status", "code", "waited"), [(200, "429000", 7.25), (429, None, 7.25), (200, "300009", None), (200, None, None)]
+)
+async def test_only_what_is_refused_for_its_number_is_waited_for(
+    status: int, code: str | None, waited: float | None
+) -> None:
+    """The header is on every answer."""
+    async with kucoin() as (venue, _):
+        reply = Reply(status=status, code=code, message="")
+        assert venue._profile.retry_after_s({"gw-ratelimit-reset": "7250"}, reply) == waited
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ _CANCELS: Final = {
         rf"/api/v1/hf/orders|/api/v1/hf/orders/sync/{_ID}|/api/v1/stop-order/{_ID}|/api/v3/oco/order/{_ID}"
         r"|/api/v3/oco/orders"
     ),
-    FUTURES_HOST: re.compile(rf"/api/v1/orders/(?!multi-cancel$){_ID}|/api/v3/orders|/api/v1/stopOrders"),
+    FUTURES_HOST: re.compile(rf"/api/v1/orders/{_ID}|/api/v3/orders|/api/v1/stopOrders"),
 }
 _MULTI_CANCEL: Final = "/api/v1/orders/multi-cancel"
 #: What an order of ours consists of. Anything else (triggers, borrowing, funds held by force) is more than a close.
