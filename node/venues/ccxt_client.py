@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
+from node.domain.permission import Effect
 from node.errors import VenueAnswerUnknown, VenueUnavailable
 from node.venues import wire
 from node.venues.answer_log import AnswerLog, Scrubber
@@ -85,6 +86,8 @@ class CcxtClient:
         attempt = await self.attempt(call)
         if attempt.error is not None:
             reply = self.reply(attempt)
+            if (nothing := self._nothing(call, reply)) is not None:
+                return Attempt(wire=attempt.wire, answer=nothing)
             if self._profile.clock_is_off(reply):
                 await self.measure_clock(call)
             failure = read_failure(self._profile, attempt, self.scrub)
@@ -95,6 +98,11 @@ class CcxtClient:
             self.not_understood(call, attempt, "the answer is empty")
             raise VenueAnswerUnknown("the answer is empty")
         return attempt
+
+    def _nothing(self, call: Call, reply: Reply) -> Answer | None:
+        """What stands for a refused read, where the venue's own code says that there is nothing to read."""
+        certain = reply.code is not None and reply.status is not None and reply.status < 500
+        return self._profile.nothing(call, reply) if certain and call.effect is Effect.READ else None
 
     async def attempt(self, call: Call, record: Wire | None = None) -> Attempt:
         """One request, whatever becomes of it; only cancellation passes through."""

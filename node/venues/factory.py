@@ -15,9 +15,11 @@ from node.venues.profiles.bitget import BitgetProfile
 from node.venues.profiles.bybit import BybitProfile
 from node.venues.profiles.coinbase import CoinbaseProfile
 from node.venues.profiles.deribit import DeribitProfile
+from node.venues.profiles.gate import GateProfile
 from node.venues.profiles.hyperliquid import HyperliquidProfile
 from node.venues.profiles.kraken import KrakenProfile
 from node.venues.profiles.krakenfutures import KrakenFuturesProfile
+from node.venues.profiles.kucoin import KucoinProfile
 from node.venues.profiles.mexc import MexcProfile
 from node.venues.profiles.okx import OkxProfile
 
@@ -32,9 +34,11 @@ _PROFILES: Final[dict[str, Callable[[VenueOptions], Profile]]] = {
     "bybit": BybitProfile,
     "coinbase": CoinbaseProfile,
     "deribit": DeribitProfile,
+    "gate": GateProfile,
     "hyperliquid": HyperliquidProfile,
     "kraken": KrakenProfile,
     "krakenfutures": KrakenFuturesProfile,
+    "kucoin": KucoinProfile,
     "mexc": MexcProfile,
     "okx": OkxProfile,
 }

@@ -73,6 +73,12 @@ class Profile(Protocol):
             VenueAnswerUnknown: the page is full, and there is no way to ask for what is behind it.
         """
 
+    def nothing(self, call: Call, reply: Reply) -> Answer | None:
+        """What stands for a refused read where the refusal says that there is nothing to read; None: it is a refusal.
+
+        Some venues refuse to show what an account has never opened. Only a code that says so for certain counts.
+        """
+
     def positions(self, part: Slice, book: MarketBook, answer: Answer) -> tuple[Position, ...]:
         """An answer to ``reads(...).positions``, empty legs dropped. Raises VenueAnswerUnknown."""
 

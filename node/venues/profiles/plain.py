@@ -138,6 +138,10 @@ class PlainProfile:
         """One page."""
         return None
 
+    def nothing(self, call: Call, reply: Reply) -> Answer | None:
+        """A refusal is a refusal."""
+        return None
+
     def corroborate(
         self,
         part: Slice,
