@@ -929,7 +929,7 @@ MAYBE: dict[str, Any] = {
     "true for a code": answer({"code": True, "msg": ""}),
     "another code for success with an id": answer({"code": "200001", "data": PLACED}),
     "a repeated id": refusal("400100", "clientOid parameter repeated"),
-    **{code: refusal(code) for code in UNCERTAIN},
+    **{code: refusal(code) for code in sorted(UNCERTAIN)},
 }
 
 
