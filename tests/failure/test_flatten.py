@@ -50,7 +50,8 @@ def sold(the: Stage, coin: str) -> Decimal:
 async def flattens(the: Stage, **parameters: Any) -> Document:
     """FLATTEN must end flat, and only base currency be left."""
     document = await the.flatten(**parameters)
-    assert (document["state"], document["verdict"]) == ("done", "flat"), document
+    assert document["state"] == "done"
+    assert the.flat(document), document
     assert the.empty()
     return document
 
@@ -85,7 +86,7 @@ async def test_nothing_is_sold_while_a_position_cannot_be_closed(venue: VenueUnd
         await the.incomplete(command, not_flat)
         assert the.count("place", product="spot") == 0
         the.set(clear=True)
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
 
 
 @failure("flatten_twice")
@@ -94,7 +95,7 @@ async def test_flatten_twice_sells_nothing_twice(venue: VenueUnderTest) -> None:
     async with stage(venue, COINS) as the:
         first, second = await asyncio.gather(the.command(Action.FLATTEN), the.command(Action.FLATTEN))
         for command in (first, second):
-            assert (await the.ending(command))["verdict"] == "flat"
+            assert the.flat(await the.ending(command))
         orders = len(trades(the, Side.SELL))
         document = await flattens(the)
         assert (document["orders"]["placed"], len(trades(the, Side.SELL))) == (0, orders)
@@ -214,7 +215,7 @@ async def test_several_flattens_at_once_where_the_venue_lends_by_itself(venue: V
         the.misbehave("lose_after_execution", "place", product="spot", times=3)
         commands = [await the.command(Action.FLATTEN) for _ in range(2)]
         for command in commands:
-            assert (await the.ending(command))["verdict"] == "flat"
+            assert the.flat(await the.ending(command))
         await flattens(the)
         assert [sold(the, coin) for coin in SOLD] == [Decimal("0.8"), Decimal("5.25"), Decimal(120)]
 
@@ -251,7 +252,7 @@ async def test_a_coin_whose_market_is_closed_is_sold_when_it_opens(venue: VenueU
         await the.until(lambda: [the.balance("BTC"), the.balance("SOL")] == [0, 0])
         open_again = {"spot:ETH/USDT": "TRADING", "spot:ETH/BTC": "TRADING", "spot:ETH/USDC": "TRADING"}
         the.set(market_status=open_again)
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
 
 
 @failure("reopens_during")
@@ -464,7 +465,7 @@ async def test_accounts_of_one_address_are_flattened_side_by_side(venue: VenueUn
     async with stage(venue, *books) as the:
         commands = [await the.command(Action.FLATTEN, number) for number in range(3)]
         for command in commands:
-            assert (await the.ending(command))["verdict"] == "flat"
+            assert the.flat(await the.ending(command))
         assert all(the.empty(account) for account in the.sim.core.accounts.values())
 
 
@@ -579,5 +580,5 @@ async def test_a_coin_whose_market_was_closed_when_markets_were_read_is_watched(
         await the.incomplete(command, lambda said: told(said, "ETH") == "market_closed")
         await the.until(lambda: [the.balance("BTC"), the.balance("SOL")] == [0, 0])
         the.set(market_status=dict.fromkeys(symbols, "TRADING"))
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
         assert the.balance("ETH") == 0

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from node.sim.binance import limits as binance_limits
-from node.venues.profiles import binance_calls
+from node.sim.okx import limits as okx_limits
+from node.venues.profiles import binance_calls, okx_calls
 from node.venues.profiles.binance import BinanceProfile
+from node.venues.profiles.okx import OkxProfile
 
 #: Replaces an attribute of an object for the length of a test.
 Patch = Callable[[object, str, object], None]
@@ -47,6 +49,10 @@ class VenueUnderTest:
     hidden_slice: str
     #: Makes the minute by which budgets are counted that short, at the venue and in the profile.
     shorten_minute: Callable[[Patch, float], None]
+    #: The same for every test, where a look at everything takes most of what a venue allows.
+    usual_minute_s: float | None = None
+    #: What is said of an account that is flat as far as anybody can see.
+    best_verdict: str = "flat"
     #: What everything is sold into.
     base_currency: str = "USDT"
     #: A market that the tests name, as this venue's simulator does.
@@ -67,6 +73,14 @@ def _binance_minute(patch: Patch, seconds: float) -> None:
     patch(BinanceProfile, "budgets", budgets)
 
 
+def _okx_minute(patch: Patch, seconds: float) -> None:
+    patch(okx_limits, "SECOND_S", seconds / 60)
+    budgets = {
+        name: replace(budget, interval_s=budget.interval_s * seconds / 60) for name, budget in okx_calls.BUDGETS.items()
+    }
+    patch(OkxProfile, "budgets", budgets)
+
+
 VENUES: Final[Mapping[str, VenueUnderTest]] = {
     venue.name: venue
     for venue in (
@@ -85,6 +99,21 @@ VENUES: Final[Mapping[str, VenueUnderTest]] = {
                     "limit, cursor or page (developers.binance.com)"
                 ),
                 "hidden_dex": "there is one matching engine a product, and no builder-deployed markets",
+            },
+        ),
+        VenueUnderTest(
+            name="okx",
+            slices=("spot", "linear", "inverse"),
+            margin_slices=(),
+            contracts=(LINEAR, INVERSE),
+            client_id="clOrdId",
+            repaid_amount="amt",
+            hidden_slice="linear:USDC",
+            shorten_minute=_okx_minute,
+            usual_minute_s=3.0,
+            best_verdict="flat_with_residue",  # trading bots and the funding account are in no list
+            impossible={
+                "hidden_dex": "there is one matching engine, and no builder-deployed markets",
             },
         ),
     )

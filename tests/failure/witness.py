@@ -49,10 +49,16 @@ class Seen:
 
     intent: Intent
     product: Product | None
+    #: Of a list that shows several.
+    products: frozenset[Product]
     account: str | None
     symbols: frozenset[str]
     params: Mapping[str, str]
     at_ns: int
+
+    def concerns(self, product: str | None) -> bool:
+        """Whether it is about that product; none: whatever it is about."""
+        return product in (None, self.product) or product in self.products
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ class Ambush:
 
     def meets(self, seen: Seen) -> bool:
         """Whether this is the request."""
-        if seen.intent is not self.intent or self.product not in (None, seen.product):
+        if seen.intent is not self.intent or not seen.concerns(self.product):
             return False
         if self.symbol is not None and self.symbol not in seen.symbols:
             return False
@@ -185,6 +191,7 @@ class Witness:
             seen = Seen(
                 intent=traits.intent,
                 product=traits.product,
+                products=traits.products,
                 account=traits.account,
                 symbols=traits.symbols,
                 params=parsed.params,

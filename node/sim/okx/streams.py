@@ -1,7 +1,7 @@
 """Who hears what: subscriptions of logged-in connections, and what is pushed to them.
 
-``orders`` and ``orders-algo`` tell of changes only; ``positions``, ``account`` and ``balance_and_position`` begin with a
-snapshot. Trailing orders are in ``algo-advance``, all other algo orders in ``orders-algo``. Sources: the private and
+``orders`` and ``orders-algo`` tell of changes only; ``positions``, ``account`` and ``balance_and_position`` begin with
+a snapshot. Trailing orders are in ``algo-advance``, all other algo orders in ``orders-algo``. Sources: the private and
 business channels of the API v5 documentation.
 """
 
@@ -123,9 +123,7 @@ class OkxStreams:
         if wallet == TRADING:
             self._push_balances(account, Product.SPOT, frozenset(deltas))
 
-    def _push_balances(
-        self, account: Account, product: Product, assets: frozenset[str], *positions: Position
-    ) -> None:
+    def _push_balances(self, account: Account, product: Product, assets: frozenset[str], *positions: Position) -> None:
         if self.setup.streams.silences(product, account.name):
             return
         for each in self._heard("balance_and_position", account):
@@ -145,7 +143,9 @@ class OkxStreams:
     def _heard(self, channel: str, account: Account) -> list[Subscription]:
         return [each for each in self._subscriptions if (each.channel, each.account) == (channel, account.name)]
 
-    def _send(self, subscription: Subscription, rows: list[dict[str, Any]], account: Account, *, event: str = "") -> None:
+    def _send(
+        self, subscription: Subscription, rows: list[dict[str, Any]], account: Account, *, event: str = ""
+    ) -> None:
         message: dict[str, Any] = {"arg": {**subscription.argument, "uid": self._modes.of(account).uid}, "data": rows}
         if event:
             message |= {"eventType": event, "curPage": 1, "lastPage": True}
