@@ -13,7 +13,7 @@ from node.domain.snapshot import MarketKind, SliceSnapshot
 from node.domain.steps import ClosePosition, Outcome, Refusal, SellSpot
 from node.errors import VenueAnswerUnknown, VenueDenied, VenueLimited
 from node.sim.okx import limits
-from node.sim.orders import Leg, OrderKind, OrderTerms, Origin, Side
+from node.sim.orders import Book, Leg, OrderKind, OrderTerms, Origin, Side, TriggerTerms
 from node.venues.ccxt_venue import CcxtVenue
 from tests.support.venue_sim import Bench, bench, closes, order_ids, plan
 from tests.support.waiting import until
@@ -126,6 +126,34 @@ async def test_lists_go_on_beyond_their_first_page() -> None:
             the.sim.core.place(the.sim.account, terms)
         snapshot = await the.venue.read_slice("spot")
         assert len(snapshot.orders or ()) == 230
+
+
+async def test_what_was_cancelled_of_many_is_known_although_the_rest_was_too_much() -> None:
+    """Twenty algo orders of an instrument in two seconds: of sixty, two batches of ten are taken."""
+    async with okx("empty", slices=("linear",)) as the:
+        market = the.sim.core.listings["linear", "SOL-USDT-SWAP"].market
+        mark = the.sim.core.listing(market).mark
+        for number in range(60):
+            terms = OrderTerms(
+                market=market,
+                side=Side.BUY,
+                kind=OrderKind.MARKET,
+                client_id=f"engine{number}",
+                venue_type="trigger",
+                quantity=market.min_quantity,
+                leg=Leg.NET,
+                trigger=TriggerTerms(price=market.whole_ticks(mark * Decimal("1.1")), fires_at_or_above=True),
+                book=Book.ALGO,
+                origin=Origin.ENGINE,
+            )
+            the.sim.core.place(the.sim.account, terms)
+        snapshot = await the.venue.read_slice("linear")
+        (step,) = plan(the.venue, snapshot)
+        result = await the.venue.execute(step)
+        assert (result.outcome, result.refusal) == (Outcome.REFUSED, Refusal.RATE_LIMITED)
+        left = {str(order_id) for order_id in the.sim.account.open_orders}
+        assert result.gone == {each.order_id for each in snapshot.orders or ()} - left
+        assert len(left) == 40
 
 
 async def test_the_probe_shows_the_right_to_trade_without_touching_anything() -> None:

@@ -75,6 +75,11 @@ class Stage:
         """They are refused for that reason, in the venue's own words."""
         self.misbehave({"refuse": {"reason": reason}}, *(intents or ("place",)), times=times, **match)
 
+    def refuse_conversions(self) -> None:
+        """The convert service is away, where the node would ask for it."""
+        if "conversion" not in self.under_test.impossible:
+            self.refuse("overloaded", "convert", times=None)
+
     def set(self, **faults: object) -> None:
         """Anything else that a simulator can be told."""
         self.sim.set_faults(**faults)
@@ -301,7 +306,7 @@ async def stage(
         log = stack.enter_context(captured_logs())
         scenario = stack.enter_context(staged(books))
         sim = await stack.enter_async_context(serve(venue=under_test.name, scenario=scenario, ca_dir=_authority()))
-        witness = Witness(sim, under_test.client_id, under_test.repaid_amount, base_currency, keep)
+        witness = Witness(sim, under_test.client_id, under_test.repaid_amount, under_test.banned, base_currency, keep)
         sim.set_faults(**(faults or {}))
         pools = Pools()
         stack.push_async_callback(pools.close)

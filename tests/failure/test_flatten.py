@@ -141,9 +141,10 @@ async def test_a_kept_coin_beside_others_is_no_residue(venue: VenueUnderTest) ->
 @failure("spot_maximum", "market_maximum")
 async def test_a_balance_above_the_largest_order_is_sold_in_parts(venue: VenueUnderTest) -> None:
     """One after the other, each from a fresh read."""
-    async with stage(venue, plain(spot_USDT="10", spot_ADA="700000")) as the:
+    coin, amount = venue.much
+    async with stage(venue, plain(spot_USDT="10", **{f"spot_{coin}": amount})) as the:
         await flattens(the)
-        assert [sold(the, "ADA"), len(trades(the, Side.SELL))] == [700000, 3]
+        assert [sold(the, coin), len(trades(the, Side.SELL))] == [Decimal(amount), 3]
 
 
 @failure("spot_unbounded", "stale_read")
@@ -424,24 +425,24 @@ async def test_close_all_leaves_debts_and_balances_and_lists_them(venue: VenueUn
 
 
 @failure("dust")
-@pytest.mark.parametrize(("amount", "verdict"), [("0.00002", "dust"), ("0.00007", "dust")])
-async def test_a_remainder_below_the_least_order_is_dust_by_its_worth(
-    venue: VenueUnderTest, amount: str, verdict: str
-) -> None:
-    """Worth one dollar, and four: the venue takes no order for it, its convert service is away."""
-    async with stage(venue, plain(spot_USDT="100", spot_BTC=amount)) as the:
-        the.refuse("overloaded", "convert", times=None)
+@pytest.mark.parametrize("number", [0, 1])
+async def test_a_remainder_below_the_least_order_is_dust_by_its_worth(venue: VenueUnderTest, number: int) -> None:
+    """Worth one dollar to five: the venue takes no order for it, its convert service is away."""
+    coin, *amounts = venue.little
+    async with stage(venue, plain(spot_USDT="100", **{f"spot_{coin}": amounts[number]})) as the:
+        the.refuse_conversions()
         document = await the.flatten()
-        assert (document["state"], told(document, "BTC")) == ("done", verdict)
+        assert (document["state"], told(document, coin)) == ("done", "dust")
 
 
 @failure("dust")
 async def test_what_is_worth_more_than_min_value_is_not_dust(venue: VenueUnderTest) -> None:
-    """The venue's minimum is five dollars, the account's one."""
-    async with stage(venue, plain(spot_USDT="100", spot_BTC="0.00006"), min_value="1") as the:
-        the.refuse("overloaded", "convert", times=None)
+    """The venue's minimum is above the account's one dollar."""
+    coin, _, amount = venue.little
+    async with stage(venue, plain(spot_USDT="100", **{f"spot_{coin}": amount}), min_value="1") as the:
+        the.refuse_conversions()
         document = await the.flatten()
-        assert (document["state"], told(document, "BTC")) == ("done", "unsellable")
+        assert (document["state"], told(document, coin)) == ("done", "unsellable")
 
 
 @failure("late_trigger", "held_by_orders")
@@ -469,30 +470,9 @@ async def test_accounts_of_one_address_are_flattened_side_by_side(venue: VenueUn
         assert all(the.empty(account) for account in the.sim.core.accounts.values())
 
 
-def wallet_before(the: Stage, product: Product) -> dict[str, object]:
-    """What the venue answers about a wallet, frozen now."""
-    held = the.account.wallets[product].items()
-    if product is Product.SPOT:
-        rows = [{"asset": name, "free": str(each.free), "locked": str(each.locked)} for name, each in held]
-        return {"balances": rows, "canTrade": True}
-    return {
-        "userAssets": [
-            {
-                "asset": name,
-                "free": str(each.free),
-                "locked": str(each.locked),
-                "borrowed": str(each.borrowed),
-                "interest": str(each.interest),
-                "netAsset": "0",
-            }
-            for name, each in held
-        ]
-    }
-
-
 def lag(the: Stage, product: Product, times: int) -> None:
     """The next reads show the wallet as it is now."""
-    body = wallet_before(the, product)
+    body = the.under_test.wallet_answer(the.account.wallets[product])
     the.misbehave({"reshape": {"body": body}}, "balances", product=product.value, times=times)
 
 
@@ -537,8 +517,8 @@ async def test_an_ambiguous_sale_is_remembered_by_the_next_command(venue: VenueU
 async def test_a_coin_that_may_not_be_traded_is_named(venue: VenueUnderTest, compress: Compress) -> None:
     """The venue says so every time, in words without a cure; the others are sold."""
     compress(REFUSED_FOR_GOOD_AFTER_NS=200_000_000)
-    words = {"code": -2010, "msg": "This symbol is not permitted for this account."}
     async with stage(venue, COINS) as the:
+        words = venue.words["not permitted"]
         the.misbehave({"refuse": words}, "place", market="spot:ETH/USDT", times=None)
         document = await the.flatten()
         assert (document["state"], document["verdict"]) == ("done", "flat_with_residue")
@@ -551,7 +531,7 @@ async def test_a_repayment_that_is_never_clear_ends(venue: VenueUnderTest, compr
     """A code that nobody knows may mean anything; the debt shows that it means no."""
     compress(REFUSED_FOR_GOOD_AFTER_NS=200_000_000, LATE_ARRIVAL_NS=LATE_NS)
     async with stage(venue, MARGIN, slices=all_slices(venue), buys=True) as the:
-        the.misbehave({"refuse": {"code": -3067, "msg": "whatever"}}, "repay", times=None)
+        the.misbehave({"refuse": venue.words["unknown"]}, "repay", times=None)
         document = await the.flatten()
         assert (document["state"], document["verdict"]) == ("done", "flat_with_residue")
         debts = {each["asset"]: each["verdict"] for each in document["balances"] if each.get("debt")}
@@ -563,9 +543,7 @@ async def test_a_repayment_that_is_never_clear_ends(venue: VenueUnderTest, compr
 async def test_a_sale_that_is_too_large_in_the_words_for_too_small_is_halved(venue: VenueUnderTest) -> None:
     """One filter has a least and a greatest value, and one name."""
     async with stage(venue, COINS) as the:
-        the.misbehave(
-            {"refuse": {"code": -1013, "msg": "Filter failure: NOTIONAL"}}, "place", market="spot:BTC/USDT", times=2
-        )
+        the.misbehave({"refuse": venue.words["size"]}, "place", market="spot:BTC/USDT", times=2)
         await flattens(the)
         assert sold(the, "BTC") == Decimal("0.8")
 

@@ -80,7 +80,7 @@ async def test_a_key_that_may_no_longer_trade_futures_names_what_is_left(
 
 
 @pytest.mark.usefixtures("impatient")
-@failure("rights_removed")
+@failure("rights_removed", "rights_of_one_product")
 async def test_a_key_that_may_no_longer_trade_spot_still_closes_the_futures(venue: VenueUnderTest) -> None:
     """And the flatten fails with the balances named."""
     async with stage(venue, COINS) as the:

@@ -111,7 +111,8 @@ async def test_an_order_that_was_taken_and_ended_without_trading_is_no_success(
     async with stage(venue, book) as the:
         the.misbehave({"partial_fill": {"fraction": 0}}, "place", market=contract.market, times=3)
         document = await the.closes_flat()
-        assert document["orders"]["rejected"] >= 1
+        assert document["orders"]["rejected"] >= 1 or not venue.tells_fills
+        assert the.count("place", market=contract.market) >= 4
 
 
 @failure("ended_without_fill", "stop_lost")

@@ -134,7 +134,7 @@ async def test_a_list_that_is_empty_for_good_is_not_believed_against_the_wallet(
 ) -> None:
     """A good answer with nothing in it, before the node has seen anything else."""
     async with stage(venue, book, armed=False, deadline_s=0.6) as the:
-        the.misbehave({"reshape": {"body": []}}, intent, product="linear", times=None)
+        the.misbehave({"reshape": {"body": venue.nothing}}, intent, product="linear", times=None)
         command = await the.command_close()
         assert (await the.incomplete(command))["verdict"] in ("unknown", "not_flat")
         the.set(clear=True)

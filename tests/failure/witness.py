@@ -99,6 +99,8 @@ class Witness:
     sim: Simulator
     client_id: str
     repaid_amount: str
+    #: Status and code of the answers to a banned address.
+    banned: tuple[int, str | None]
     base_currency: str = "USDT"
     keep: frozenset[str] = frozenset()
     requests: list[Seen] = field(default_factory=list)
@@ -316,7 +318,11 @@ class Witness:
         faults += [f"{account}: client order id {name} came {n} times" for (account, name), n in ids.items() if n > 1]
         repaid = [seen.params for seen in self.requests if seen.intent is Intent.REPAY]
         faults += [f"{p} is asked to be repaid" for p in repaid if Decimal(p.get(self.repaid_amount, "0")) <= 0]
-        banned = [entry for entry in self.sim.journal.entries() if entry.status == 418 and entry.fault is None]
+        banned = [
+            entry
+            for entry in self.sim.journal.entries()
+            if entry.fault is None and entry.status == self.banned[0] and self.banned[1] in (None, entry.code)
+        ]
         if banned and not self.banned_by_fault:
             faults.append(f"the address was banned: {len(banned)} requests")
         return faults
