@@ -223,8 +223,11 @@ async def test_several_flattens_at_once_where_the_venue_lends_by_itself(venue: V
 
 @failure("partial_fill")
 @pytest.mark.parametrize("fraction", ["0", "0.4"])
-async def test_sales_that_fill_in_part_are_followed_by_the_rest(venue: VenueUnderTest, fraction: str) -> None:
-    """Or not at all."""
+async def test_sales_that_fill_in_part_are_followed_by_the_rest(
+    venue: VenueUnderTest, fraction: str, compress: Compress
+) -> None:
+    """Or not at all: where the answer does not tell, the wallet does when nothing can be late any more."""
+    compress(LATE_ARRIVAL_NS=LATE_NS)
     async with stage(venue, COINS) as the:
         the.misbehave({"partial_fill": {"fraction": fraction}}, "place", market="spot:BTC/USDT", times=2)
         await flattens(the)

@@ -215,6 +215,8 @@ async def test_a_position_that_is_too_small_to_be_closed_is_dust(venue: VenueUnd
         positions=(position(linear("BTC"), "1"), position(linear("DOGE"), "10")),
     )
     async with stage(venue, book) as the:
+        if venue.rest_of_a_lot is not None:
+            the.resize("linear:DOGE/USDT", venue.rest_of_a_lot)
         the.refuse("quantity_below_minimum", market="linear:DOGE/USDT", times=None)
         document = await the.close_all()
         assert (document["state"], document["verdict"]) == ("done", "flat_with_residue")
@@ -293,7 +295,8 @@ async def test_a_leg_that_is_refused_does_not_hold_up_the_other(venue: VenueUnde
             return sides.get("long") == "refused" and sides.get("short") in ("flat", "unknown")
 
         await the.incomplete(command, told)
-        await the.until(lambda: the.held(LINEAR.market) == Decimal("0.8"))
+        long = Decimal("0.8") / the.market(LINEAR.market).contract_size
+        await the.until(lambda: the.held(LINEAR.market) == long)
         assert [each for each in the.triggers(LINEAR.market) if each.terms.leg.value == "long"]
         the.set(clear=True)
         assert the.flat(await the.ending(command))

@@ -66,6 +66,8 @@ class VenueUnderTest:
     banned: tuple[int, str | None] = (418, None)
     #: Whether the answer to an order says what became of it, or only that it arrived.
     tells_fills: bool = True
+    #: Contracts that no order can be of, where orders have no least value: what is left when a lot grows.
+    rest_of_a_lot: str | None = None
     #: Whether every product has a position mode of its own.
     modes_by_product: bool = True
     #: How many orders a page of a list shows; None: all.
@@ -171,6 +173,7 @@ VENUES: Final[Mapping[str, VenueUnderTest]] = {
             much=("BTC", "700"),
             banned=(429, "1015"),
             tells_fills=False,
+            rest_of_a_lot="0.004",
             modes_by_product=False,
             orders_page=100,
             usual_minute_s=3.0,
