@@ -297,7 +297,7 @@ async def test_streams_tell_of_every_slice() -> None:
         async with asyncio.timeout(5):
             while not told >= {"linear", "spot"}:
                 told.add(await anext(changes))
-        await changes.aclose()  # type: ignore[attr-defined]
+        await changes.aclose()
 
 
 async def test_a_cancel_only_account_closes_nothing() -> None:

@@ -15,7 +15,7 @@ from node.domain.result import Document
 from node.sim.market import Product
 from node.sim.orders import Order, Origin, Side
 from node.sim.scenarios import MARGIN, RESIDUE, AccountSeed, linear, spot
-from tests.failure.books import COINS, plain, position, resting, wealth
+from tests.failure.books import COINS, holding, plain, position, resting, wealth
 from tests.failure.conftest import Compress
 from tests.failure.failures import failure
 from tests.failure.stage import Stage, not_flat, stage
@@ -142,7 +142,7 @@ async def test_a_kept_coin_beside_others_is_no_residue(venue: VenueUnderTest) ->
 async def test_a_balance_above_the_largest_order_is_sold_in_parts(venue: VenueUnderTest) -> None:
     """One after the other, each from a fresh read."""
     coin, amount = venue.much
-    async with stage(venue, plain(spot_USDT="10", **{f"spot_{coin}": amount})) as the:
+    async with stage(venue, holding(coin, amount)) as the:
         await flattens(the)
         assert [sold(the, coin), len(trades(the, Side.SELL))] == [Decimal(amount), 3]
 
@@ -432,7 +432,7 @@ async def test_close_all_leaves_debts_and_balances_and_lists_them(venue: VenueUn
 async def test_a_remainder_below_the_least_order_is_dust_by_its_worth(venue: VenueUnderTest, number: int) -> None:
     """Worth one dollar to five: the venue takes no order for it, its convert service is away."""
     coin, *amounts = venue.little
-    async with stage(venue, plain(spot_USDT="100", **{f"spot_{coin}": amounts[number]})) as the:
+    async with stage(venue, holding(coin, amounts[number])) as the:
         the.refuse_conversions()
         document = await the.flatten()
         assert (document["state"], told(document, coin)) == ("done", "dust")
@@ -442,7 +442,7 @@ async def test_a_remainder_below_the_least_order_is_dust_by_its_worth(venue: Ven
 async def test_what_is_worth_more_than_min_value_is_not_dust(venue: VenueUnderTest) -> None:
     """The venue's minimum is above the account's one dollar."""
     coin, _, amount = venue.little
-    async with stage(venue, plain(spot_USDT="100", **{f"spot_{coin}": amount}), min_value="1") as the:
+    async with stage(venue, holding(coin, amount), min_value="1") as the:
         the.refuse_conversions()
         document = await the.flatten()
         assert (document["state"], told(document, coin)) == ("done", "unsellable")
