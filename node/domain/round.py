@@ -33,11 +33,11 @@ def without_cancelled(snapshot: SliceSnapshot, results: list[StepResult]) -> Sli
     swept: set[tuple[str, bool]] = set()
     for result in results:
         step = result.step
-        if result.outcome is not Outcome.DONE and result.refusal is not Refusal.UNKNOWN_ORDER:
-            continue
         if isinstance(step, CancelOrders):
-            gone |= {(step.symbol, order_id, step.trigger) for order_id in step.order_ids}
-        elif isinstance(step, CancelSymbol):
+            gone |= {(step.symbol, order_id, step.trigger) for order_id in result.ended_orders}
+        elif isinstance(step, CancelSymbol) and (
+            result.outcome is Outcome.DONE or result.refusal is Refusal.UNKNOWN_ORDER
+        ):
             swept.add((step.symbol, step.trigger))
     orders = tuple(
         order

@@ -170,6 +170,16 @@ class StepResult:
     retry_after_s: float | None = None
     #: What the venue says was executed, in the order's own units; None: it did not say.
     filled: Decimal | None = None
+    #: Of a cancel that took several requests: orders that are gone, whatever became of the others.
+    gone: frozenset[str] = frozenset()
+
+    @property
+    def ended_orders(self) -> frozenset[str]:
+        """The orders that the venue says are gone, of those that a cancel names."""
+        if not isinstance(self.step, CancelOrders):
+            return frozenset()
+        all_gone = self.outcome is Outcome.DONE or self.refusal is Refusal.UNKNOWN_ORDER
+        return frozenset(self.step.order_ids) if all_gone else self.gone
 
 
 #: First letter of every client order id: never 't', which one venue reserves.

@@ -48,7 +48,7 @@ class KnownOrders:
         gone = result.outcome is Outcome.DONE or result.refusal is Refusal.UNKNOWN_ORDER
         judged = result.outcome is Outcome.REFUSED and result.sent_ns is not None and result.refusal not in PASSING
         for key in keys:
-            if gone:
+            if gone or key[1] in result.gone:
                 self._orders.pop(key, None)
             elif judged:
                 self._tries[key] += 1

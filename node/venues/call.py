@@ -28,6 +28,8 @@ class Call:
     #: As ccxt's method takes them; a list where the venue's body is one.
     params: Mapping[str, Any] | Sequence[Any] = field(default_factory=dict)
     charges: tuple[Charge, ...] = ()
+    #: Of a cancel that is one of several: the orders that this one is about.
+    order_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

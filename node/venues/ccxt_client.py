@@ -25,6 +25,7 @@ from node.venues.options import VenueOptions
 from node.venues.outcomes import Attempt, read_failure
 from node.venues.pool import Pools
 from node.venues.profile import Profile
+from node.venues.shared_reads import SharedReads
 from node.venues.wire import Wire
 
 #: How many requests the typical round trip is taken from.
@@ -47,6 +48,7 @@ class CcxtClient:
         self._closed = False
         self.scrub = Scrubber(tuple(value for value in options.credentials.values() if value))
         self._answer_log = AnswerLog(self.scrub)
+        self._reads = SharedReads(self.attempt)
         #: What a request, or the reading of its answer, may raise: anything. Sockets, ccxt, and its surprises; whatever
         #: it is, the request may have been executed.
         self.faults: tuple[type[Exception], ...] = (Exception,)
@@ -83,7 +85,7 @@ class CcxtClient:
         Raises:
             VenueError: by what the operator must do about it.
         """
-        attempt = await self.attempt(call)
+        attempt = await self._reads.attempt(call)
         if attempt.error is not None:
             reply = self.reply(attempt)
             if (nothing := self._nothing(call, reply)) is not None:
@@ -228,7 +230,10 @@ class CcxtClient:
         body: Any = None,  # noqa: ANN401 - whatever ccxt makes of it
     ) -> Any:  # noqa: ANN401 - decoded JSON
         """In place of ccxt's own: nothing leaves that the account's permission level does not include."""
-        self._gate.check(url, method, body, wire.current())
+        record = wire.current()
+        self._gate.check(url, method, body, record)
+        if record is not None:
+            record.left = True
         return await self.send(url, method, headers, body)
 
     async def _throttle(self, _cost: float | None = None) -> None:

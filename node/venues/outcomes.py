@@ -14,7 +14,7 @@ import aiohttp
 from node.domain.steps import Outcome, Refusal, Step, StepResult
 from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueLimited, VenueUnavailable
 from node.venues.answer_log import Scrubber
-from node.venues.call import Answer, Judgement, Reply
+from node.venues.call import Answer, Call, Judgement, Reply
 from node.venues.gate import NotPermitted
 from node.venues.profile import Profile
 from node.venues.wire import Wire
@@ -125,6 +125,16 @@ def describe(error: BaseException | None) -> str:
     own = type(error).__module__.startswith("ccxt")
     text = type(error).__name__ if own else f"{type(error).__name__}: {error}"
     return text if cause is None else f"{text}, from {type(cause).__name__}: {cause}"
+
+
+def gone(calls: Sequence[Call], judgements: Sequence[Judgement]) -> frozenset[str]:
+    """The orders of those cancels that were carried out, or found nothing."""
+    return frozenset(
+        order_id
+        for call, judgement in zip(calls, judgements, strict=True)
+        if judgement.outcome is Outcome.DONE or judgement.refusal is Refusal.UNKNOWN_ORDER
+        for order_id in call.order_ids
+    )
 
 
 def combine(step: Step, judgements: Sequence[Judgement], wires: Iterable[Wire], ended_ns: int) -> StepResult:

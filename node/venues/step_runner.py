@@ -15,7 +15,7 @@ from node.venues.call import Call, Judgement
 from node.venues.ccxt_client import CcxtClient
 from node.venues.conversion import Offer
 from node.venues.layout import Slice
-from node.venues.outcomes import Attempt, combine, judge
+from node.venues.outcomes import Attempt, combine, gone, judge
 from node.venues.profile import Profile
 
 T = TypeVar("T")
@@ -48,7 +48,8 @@ class StepRunner:
         """Make a step's requests, all at once; the worst of their answers is the step's."""
         attempts: list[Attempt] = await together(*(self._client.attempt(call) for call in calls))
         judgements = [self._judge(step, call, attempt) for call, attempt in zip(calls, attempts, strict=True)]
-        return await self._result(step, calls[0], judgements, attempts)
+        result = await self._result(step, calls[0], judgements, attempts)
+        return replace(result, gone=gone(calls, judgements))
 
     async def filled(self, step: SpotOrder) -> bool | None:
         """Ask by client order id whether an ambiguous order reached the venue; None while that is not known."""

@@ -26,6 +26,8 @@ class Wire:
     effect: Effect | None = None
     #: Something that may act has passed the gate: one call is one request.
     acted: bool = False
+    #: The request has passed the gate: what is asked from now on is asked too late for it.
+    left: bool = False
     #: Monotonic: the request's bytes were handed to the socket. None: the venue cannot have seen it.
     sent_ns: int | None = None
     #: Monotonic: the answer was complete.

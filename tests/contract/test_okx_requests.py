@@ -468,7 +468,7 @@ async def test_arming_asks_for_markets_time_and_configuration_and_nothing_else()
         asked = sorted((each.path.removeprefix("/api/v5/"), each.params.get("instType", "")) for each in fetch.sent)
         assert asked == [
             ("account/config", ""),
-            *[("public/instruments", name) for name in ("FUTURES", "FUTURES", "SPOT", "SWAP", "SWAP")],
+            *[("public/instruments", name) for name in ("FUTURES", "SPOT", "SWAP")],
             ("public/time", ""),
         ]
         assert venue.not_covered == ("funding account", "options")

@@ -20,7 +20,8 @@ async def test_lists_may_depend_on_the_markets(monkeypatch: pytest.MonkeyPatch) 
 
         def reads_of(part: Slice, book: MarketBook) -> SliceReads:
             seen.append((part.name, book))
-            return replace(plain, orders=(*plain.orders, *plain.orders))
+            more = (replace(call, params={**dict(call.params), "symbol": "BTCUSDT"}) for call in plain.orders)
+            return replace(plain, orders=(*plain.orders, *more))
 
         once = venue.look_interval_s("linear")
         monkeypatch.setattr(profile, "reads_of", reads_of)

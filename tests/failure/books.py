@@ -133,6 +133,12 @@ def plain(name: str = "plain", *, positions: tuple[PositionSeed, ...] = (), **ba
     return AccountSeed(name=name, balances=wealth(**{"linear_USDT": "400000", **balances}), positions=positions)
 
 
+def holding(coin: str, amount: str) -> AccountSeed:
+    """One coin beside some dollars."""
+    balances = {"linear_USDT": "400000", "spot_USDT": "100", f"spot_{coin}": amount}
+    return AccountSeed(name="holding", balances=wealth(**balances))
+
+
 @contextmanager
 def staged(books: tuple[AccountSeed, ...]) -> Iterator[str]:
     """Make a scenario of the books for as long as the block lasts; its name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 
@@ -10,8 +11,8 @@ import pytest
 from node.domain.command import Action
 from node.sim.market import Product
 from node.sim.orders import Leg
-from node.sim.scenarios import AccountSeed
-from tests.failure.books import HEDGE, ONE_WAY
+from node.sim.scenarios import AccountSeed, MarketName
+from tests.failure.books import HEDGE, ONE_WAY, entry, resting
 from tests.failure.failures import failure
 from tests.failure.stage import Stage, stage
 from tests.failure.venues import LINEAR, Contract, VenueUnderTest
@@ -40,7 +41,7 @@ async def test_what_the_engine_opens_a_moment_later_elsewhere_is_closed_while_th
     async with stage(venue, book) as the:
         trap = {"symbol": "linear:LINK/USDT", "quantity": "50", "trigger": "after_flat", "delay_ms": delay_ms}
         the.set(engine_reopens=trap)
-        assert (await the.close_all())["verdict"] == "flat"
+        assert the.flat(await the.close_all())
         await the.until(lambda: the.account.engine_counters.orders_placed == 1)
         await the.closes_flat()
 
@@ -57,7 +58,7 @@ async def test_a_hold_is_not_lifted_over_what_was_opened_while_things_settled(
         the.set(engine_reopens=trap)
         document = await the.closes_flat(latch=False)
         assert the.account.engine_counters.orders_placed == 1
-        assert not document["lock"]["locked"]
+        assert document["lock"]["locked"] is (venue.best_verdict != "flat"), "not let go where something is unseen"
 
 
 @failure("reopens_after", "flatten_twice")
@@ -160,7 +161,7 @@ async def test_a_slice_hidden_for_good_is_never_called_flat(venue: VenueUnderTes
         assert document["verdict"] in ("unknown", "not_flat")
         assert {each.market.slice_name for each in the.account.open_positions()} == {venue.hidden_slice}
         the.set(clear=True)
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
         assert the.empty()
 
 
@@ -176,7 +177,7 @@ async def test_a_product_whose_lists_are_empty_for_good_is_never_called_flat(
         document = await the.incomplete(command)
         assert document["verdict"] in ("unknown", "not_flat")
         the.set(clear=True)
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
         assert the.empty()
 
 
@@ -210,9 +211,32 @@ async def test_a_mode_that_was_changed_since_the_account_was_armed(
     empty = AccountSeed(name="changing", hedge=not hedge, balances=ONE_WAY.balances)
     product = Product(contract.product)
     async with stage(venue, empty) as the:
-        the.sim.core.set_hedge_mode(the.account, product, hedge=hedge)
+        for each in {product} if venue.modes_by_product else {Product.LINEAR, Product.INVERSE}:
+            the.sim.core.set_hedge_mode(the.account, each, hedge=hedge)
         for quantity in ("30", "-10") if hedge else ("-30",):
             the.engine_order(contract.market, quantity if contract.product == "inverse" else f"{int(quantity) / 100}")
+        await the.closes_flat()
+
+
+@failure("hidden_page", "triggers_survive")
+async def test_what_is_on_the_next_page_is_cancelled_too(venue: VenueUnderTest, contract: Contract) -> None:
+    """A page and a bit of orders, and of conditional ones."""
+    assert venue.orders_page is not None
+    quantity = "100" if contract.product == "inverse" else "0.01"
+    market = MarketName(
+        product=Product(contract.product),
+        base="BTC",
+        quote="USD" if contract.product == "inverse" else "USDT",
+    )
+    more = venue.orders_page + 5
+    book = replace(
+        ONE_WAY,
+        name="many",
+        orders=tuple(resting(market, quantity, f"0.{8000 + number}") for number in range(more)),
+        triggers=tuple(entry(market, quantity, f"1.{1000 + number}") for number in range(more)),
+    )
+    async with stage(venue, book, deadline_s=20.0) as the:
+        assert len(the.account.open_orders) == 2 * more
         await the.closes_flat()
 
 
@@ -260,7 +284,7 @@ async def test_positions_that_nobody_here_opened_are_closed(venue: VenueUnderTes
     """Opened by hand since the last look, in markets that the account never held: perpetual and dated."""
     async with stage(venue, book) as the:
         for market, quantity in (("linear:LINK/USDT", "-50"), ("linear:ADA/USDT", "900"), ("inverse:ETH/USD", "30")):
-            the.account.balance(Product.INVERSE, "ETH").free = Decimal(30)
+            the.account.balance(the.market("inverse:ETH/USD").wallet, "ETH").free = Decimal(30)
             the.engine_order(market, quantity)
         the.engine_order("linear:LINK/USDT", "20", price_factor="0.97")
         await the.closes_flat()

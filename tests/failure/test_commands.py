@@ -55,7 +55,7 @@ async def test_the_same_id_with_another_content_is_refused(venue: VenueUnderTest
         other = await the.node.desk.submit(request(Action.CLOSE_ALL, ACCOUNT, command_id=first.command_id))
         assert other.rejection is not None
         assert other.rejection.code is RejectCode.CONFLICT
-        assert (await the.ending(first.command_id))["verdict"] == "flat"
+        assert the.flat(await the.ending(first.command_id))
         assert the.held("linear:ETH/USDT") > 0
 
 
@@ -89,7 +89,7 @@ async def test_expiry_is_judged_by_the_venues_time_when_our_clock_is_wrong(venue
         times = {"issued_at": issued, "expires_at": issued + timedelta(seconds=30)}
         command = request(Action.CLOSE_ALL, ACCOUNT, issuer="desk", door=Door.MQTT, **times)
         assert (await the.node.desk.submit(command)).rejection is None
-        assert (await the.ending(command.command_id))["verdict"] == "flat"
+        assert the.flat(await the.ending(command.command_id))
         assert the.empty()
 
 
@@ -145,7 +145,7 @@ async def test_positions_are_closed_although_markets_never_load(venue: VenueUnde
         command = await the.command_close()
         await the.until(lambda: not any(the.account.open_positions()), within_s=5.0)
         the.set(clear=True)
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
         assert the.empty()
 
 
@@ -164,7 +164,7 @@ async def test_two_commands_at_once_close_once(venue: VenueUnderTest, book: Acco
         legs = len(list(the.account.open_positions()))
         commands = await asyncio.gather(the.command_close(), the.command_close())
         for command in commands:
-            assert (await the.ending(command))["verdict"] == "flat"
+            assert the.flat(await the.ending(command))
         assert (the.empty(), placed(the)) == (True, legs)
 
 
@@ -179,7 +179,7 @@ async def test_two_commands_at_once_on_a_venue_that_stumbles(venue: VenueUnderTe
         await the.until(lambda: the.count("place") >= 2)
         second = await the.command_close()
         for command in (first, second):
-            assert (await the.ending(command))["verdict"] == "flat"
+            assert the.flat(await the.ending(command))
         assert the.empty()
 
 
@@ -190,7 +190,7 @@ async def test_two_commands_for_different_symbols(venue: VenueUnderTest, book: A
         bitcoin, ether = the.symbol("linear:BTC/USDT"), the.symbol("linear:ETH/USDT")
         commands = [await the.command_close(symbols=(symbol,)) for symbol in (bitcoin, ether)]
         for command in commands:
-            assert (await the.ending(command))["verdict"] == "flat"
+            assert the.flat(await the.ending(command))
         assert [the.held("linear:BTC/USDT"), the.held("linear:ETH/USDT")] == [0, 0]
         assert the.held("linear:SOL/USDT") > 0
         assert the.triggers("linear:SOL/USDT")
@@ -209,7 +209,7 @@ async def test_a_lock_during_a_close_is_in_force_at_once_and_stays(venue: VenueU
         assert any(the.account.open_positions()), "the lock was answered before the close could end"
         assert lock["verdict"] == "locked"
         document = await the.ending(close)
-        assert (document["verdict"], document["lock"]["locked"]) == ("flat", True)
+        assert (the.flat(document), document["lock"]["locked"]) == (True, True)
         assert the.empty()
 
 
@@ -223,8 +223,8 @@ async def test_a_close_during_a_flatten_ends_by_itself(venue: VenueUnderTest, ph
         flatten = await the.command(Action.FLATTEN)
         await the.until(lambda: the.count("place", product=product) >= 1)
         close = await the.command_close()
-        assert (await the.ending(close))["verdict"] == "flat"
-        assert (await the.ending(flatten))["verdict"] == "flat"
+        assert the.flat(await the.ending(close))
+        assert the.flat(await the.ending(flatten))
         assert the.empty()
         assert [the.balance(coin) for coin in ("BTC", "ETH", "SOL")] == [0, 0, 0]
 
@@ -237,8 +237,8 @@ async def test_a_flatten_during_a_close_widens_it(venue: VenueUnderTest) -> None
         close = await the.command_close()
         await the.until(lambda: the.count("place") >= 1)
         flatten = await the.command(Action.FLATTEN)
-        assert (await the.ending(close))["verdict"] == "flat"
-        assert (await the.ending(flatten))["verdict"] == "flat"
+        assert the.flat(await the.ending(close))
+        assert the.flat(await the.ending(flatten))
         assert the.count("place", product="linear") == 1
         assert [the.balance(coin) for coin in ("BTC", "ETH", "SOL")] == [0, 0, 0]
 
@@ -260,7 +260,7 @@ async def test_a_close_of_everything_during_one_of_a_single_symbol(
             await the.incomplete(everything)
             the.set(clear=True)
         for command in (one, everything):
-            assert (await the.ending(command))["verdict"] == "flat"
+            assert the.flat(await the.ending(command))
         assert the.empty()
 
 
@@ -299,7 +299,7 @@ async def test_a_drill_and_a_close_at_once(venue: VenueUnderTest) -> None:
     async with stage(venue, ONE_WAY) as the:
         drill, close = await asyncio.gather(the.command_close(dry_run=True), the.command_close())
         assert (await the.ending(drill))["errors"][0]["code"] == "PREEMPTED"
-        assert (await the.ending(close))["verdict"] == "flat"
+        assert the.flat(await the.ending(close))
 
 
 @failure("close_during_drill")
@@ -322,7 +322,7 @@ async def test_a_drill_while_a_close_is_live_gives_way(venue: VenueUnderTest) ->
         close = await the.command_close()
         drill = await the.ending(await the.command_close(dry_run=True))
         assert drill["errors"][0]["code"] == "PREEMPTED"
-        assert (await the.ending(close))["verdict"] == "flat"
+        assert the.flat(await the.ending(close))
 
 
 @failure("duplicate_command", "lost_answer")

@@ -80,7 +80,7 @@ async def test_a_key_that_may_no_longer_trade_futures_names_what_is_left(
 
 
 @pytest.mark.usefixtures("impatient")
-@failure("rights_removed")
+@failure("rights_removed", "rights_of_one_product")
 async def test_a_key_that_may_no_longer_trade_spot_still_closes_the_futures(venue: VenueUnderTest) -> None:
     """And the flatten fails with the balances named."""
     async with stage(venue, COINS) as the:
@@ -111,7 +111,7 @@ async def test_a_position_in_a_market_that_takes_no_orders_is_watched_and_closed
         if status is not MarketStatus.DELISTED:
             assert the.triggers(contract.market)
         the.set(market_status={contract.market: "TRADING"})
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
         assert the.empty()
 
 
@@ -129,7 +129,7 @@ async def test_a_market_that_is_gone_before_the_node_starts(venue: VenueUnderTes
         await the.until(lambda: {each.market for each in the.account.open_positions()} == {the.market(market)})
         assert the.held(market) == held
         the.set(market_status={market: "TRADING"})
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
         assert the.empty()
 
 
@@ -146,7 +146,7 @@ async def test_a_contract_that_is_being_settled_beside_others(venue: VenueUnderT
         await the.incomplete(command, lambda told: verdict_of(told, the, "linear:BCH/USDT") == {"market_closed"})
         await the.until(lambda: the.held("linear:BTC/USDT") == 0)
         the.set(market_status={"linear:BCH/USDT": "TRADING"})
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
 
 
 @failure("settling", "delisted")
@@ -157,7 +157,7 @@ async def test_a_position_that_the_venue_settles_by_itself_is_gone_and_that_is_a
         command = await the.command_close()
         await the.incomplete(command)
         the.resize("linear:BCH/USDT", "0")
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
 
 
 @failure("slow_part")
@@ -172,7 +172,7 @@ async def test_a_slow_part_of_the_venue_holds_nothing_up_elsewhere(
         command = await the.command_close()
         await the.until(lambda: not any(each.market.product == "linear" for each in the.account.open_positions()))
         assert time.monotonic() - began < 0.3
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
         assert the.empty()
 
 
@@ -185,7 +185,7 @@ async def test_a_part_that_hangs_holds_nothing_up_elsewhere(venue: VenueUnderTes
         command = await the.command_close()
         await the.until(lambda: not any(each.market.product == "linear" for each in the.account.open_positions()))
         assert time.monotonic() - began < 0.4
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
         assert the.empty()
 
 
@@ -200,7 +200,7 @@ async def test_one_slow_order_holds_up_no_other(venue: VenueUnderTest) -> None:
             lambda: {each.market for each in the.account.open_positions()} == {the.market("linear:ETH/USDT")}
         )
         assert time.monotonic() - began < 0.4
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
 
 
 @failure("slow_part", "shared_address")
@@ -211,9 +211,9 @@ async def test_an_account_that_hangs_does_not_hold_up_another(venue: VenueUnderT
         the.misbehave("hang", account=ONE_WAY.name, times=6)
         began = time.monotonic()
         slow = await the.command_close(0)
-        assert (await the.close_all(1))["verdict"] == "flat"
+        assert the.flat(await the.close_all(1))
         assert time.monotonic() - began < 3.6
-        assert (await the.ending(slow))["verdict"] == "flat"
+        assert the.flat(await the.ending(slow))
         assert all(the.empty(account) for account in the.sim.core.accounts.values())
 
 
@@ -232,5 +232,5 @@ async def test_the_stop_of_a_position_in_a_closed_market_fires_when_it_opens_and
         await the.incomplete(command)
         assert len(the.triggers("linear:BTC/USDT")) == 1
         the.set(market_status={"linear:BTC/USDT": "TRADING"}, prices={"linear:BTC/USDT": "50000"})
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
         assert the.empty()

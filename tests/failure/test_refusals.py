@@ -75,7 +75,7 @@ async def test_a_position_that_cannot_be_closed_keeps_its_stop_and_is_reported(
         ]
         assert {each.market for each in the.account.open_positions()} == {the.market(contract.market)}
         the.set(clear=True)
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
         assert the.empty()
 
 
@@ -100,7 +100,7 @@ async def test_a_stop_that_closes_the_whole_position_outlives_a_close_that_is_sa
         await the.incomplete(command)
         assert [each for each in the.triggers(contract.market) if each.terms.only_reduces] == stops
         the.set(clear=True)
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
 
 
 @failure("ended_without_fill")
@@ -111,7 +111,8 @@ async def test_an_order_that_was_taken_and_ended_without_trading_is_no_success(
     async with stage(venue, book) as the:
         the.misbehave({"partial_fill": {"fraction": 0}}, "place", market=contract.market, times=3)
         document = await the.closes_flat()
-        assert document["orders"]["rejected"] >= 1
+        assert document["orders"]["rejected"] >= 1 or not venue.tells_fills
+        assert the.count("place", market=contract.market) >= 4
 
 
 @failure("ended_without_fill", "stop_lost")
@@ -125,7 +126,7 @@ async def test_orders_that_never_trade_leave_the_position_known_and_protected(
         await the.incomplete(command, not_flat)
         assert [each for each in the.triggers(contract.market) if each.terms.only_reduces]
         the.set(clear=True)
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
 
 
 @failure("partial_fill")
@@ -171,7 +172,7 @@ async def test_a_band_that_refuses_every_price_is_waited_out(
             command, lambda told: not_flat(told) and verdict_of(told, the, contract.market) == {"refused"}
         )
         the.set(clear=True)
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
 
 
 @failure("market_maximum")
@@ -214,6 +215,8 @@ async def test_a_position_that_is_too_small_to_be_closed_is_dust(venue: VenueUnd
         positions=(position(linear("BTC"), "1"), position(linear("DOGE"), "10")),
     )
     async with stage(venue, book) as the:
+        if venue.rest_of_a_lot is not None:
+            the.resize("linear:DOGE/USDT", venue.rest_of_a_lot)
         the.refuse("quantity_below_minimum", market="linear:DOGE/USDT", times=None)
         document = await the.close_all()
         assert (document["state"], document["verdict"]) == ("done", "flat_with_residue")
@@ -233,7 +236,7 @@ async def test_a_position_worth_something_is_not_left_behind_because_the_venue_c
         command = await the.command_close()
         await the.incomplete(command, not_flat)
         the.set(clear=True)
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
 
 
 @failure("overload")
@@ -255,7 +258,7 @@ async def test_minutes_of_overload_cost_a_bounded_number_of_requests(
         assert rounds <= 40 * minutes, f"{rounds} attempts a position"
         assert requests <= 600 * minutes, f"{requests} requests"
         the.set(clear=True)
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
 
 
 @failure("overload", "unread_slice")
@@ -273,7 +276,7 @@ async def test_an_overloaded_venue_that_cannot_even_be_read_is_left_in_peace(
         assert document["verdict"] == "unknown"
         assert len(the.witness.requests) - before <= 400
         the.set(clear=True)
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))
 
 
 ANYTHING: Final = ("place", "cancel", "positions", "orders", "triggers", "balances", "quotes", "order")
@@ -292,7 +295,8 @@ async def test_a_leg_that_is_refused_does_not_hold_up_the_other(venue: VenueUnde
             return sides.get("long") == "refused" and sides.get("short") in ("flat", "unknown")
 
         await the.incomplete(command, told)
-        await the.until(lambda: the.held(LINEAR.market) == Decimal("0.8"))
+        long = Decimal("0.8") / the.market(LINEAR.market).contract_size
+        await the.until(lambda: the.held(LINEAR.market) == long)
         assert [each for each in the.triggers(LINEAR.market) if each.terms.leg.value == "long"]
         the.set(clear=True)
-        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.flat(await the.ending(command))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from node.domain.round import without_cancelled
 from node.domain.snapshot import OpenOrder, SliceSnapshot
 from node.domain.steps import CancelOrders, CancelSymbol, Outcome, Refusal, Step, StepResult
 from node.engine.known_orders import TRIES_MAX, KnownOrders
@@ -96,3 +97,17 @@ def test_an_order_is_known_as_it_was_seen_first() -> None:
     known.saw([order(BTC, "1")])
     known.saw([replace(order(BTC, "1"), symbol="BTCUSDT")])
     assert [each.symbol for each in known.completed(read()).orders or ()] == [BTC]
+
+
+def test_of_a_cancel_in_several_requests_what_is_gone_is_gone() -> None:
+    """A budget that never takes all of them at once would otherwise be spent on the same ones for ever."""
+    step = replace(CANCEL, order_ids=("1", "2", "3"))
+    result = StepResult(
+        step=step, outcome=Outcome.REFUSED, refusal=Refusal.RATE_LIMITED, sent_ns=1, gone=frozenset({"1", "3"})
+    )
+    known = KnownOrders()
+    snapshot = read(*(order(BTC, order_id) for order_id in step.order_ids))
+    known.completed(snapshot)
+    known.ended(result)
+    assert missing(known) == ["2"]
+    assert [each.order_id for each in without_cancelled(snapshot, [result]).orders or ()] == ["2"]

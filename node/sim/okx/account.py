@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from node.sim.okx.account_views import balance_document, position_view
+from node.sim.okx.account_views import balance_document, position_view, risk_document
 from node.sim.okx.calls import Call, Rows
 from node.sim.okx.errors import OkxError, unsupported, wrong
 from node.sim.okx.markets import TRADING
@@ -70,6 +70,12 @@ def positions(call: Call) -> Rows:
         if (position.quantity or named) and call.wanted(position.market)
     ]
     return [view for view in views if not ids or view["posId"] in ids]
+
+
+def position_risk(call: Call) -> Rows:
+    """``GET /api/v5/account/account-position-risk``: balances and positions of one moment."""
+    wanted = call.params.text("instType")
+    return [risk_document(call.core, call.account, call.mode, frozenset({wanted}) - {""})]
 
 
 def set_position_mode(call: Call) -> Rows:

@@ -84,6 +84,40 @@ def balance_document(
     }
 
 
+def risk_document(
+    core: MatchingCore, account: Account, mode: AccountMode, types: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """``account/account-position-risk``: every coin, and the positions of some types of instrument, or of all."""
+    balance = balance_document(core, account, mode)
+    shown = [each for each in account.open_positions() if not types or instrument_type(each.market) in types]
+    return {
+        "adjEq": balance["adjEq"],
+        "balData": [{name: detail[name] for name in ("ccy", "disEq", "eq")} for detail in balance["details"]],
+        "posData": [_position_at_risk(core, account, position) for position in shown],
+        "ts": str(core.now_ms()),
+    }
+
+
+def _position_at_risk(core: MatchingCore, account: Account, position: Position) -> dict[str, Any]:
+    view, market = position_view(core, account, position), position.market
+    names = (
+        "baseBal", "ccy", "instId", "instType", "mgnMode", "notionalUsd", "pos", "posCcy", "posId", "posSide",
+        "quoteBal",
+    )  # fmt: skip
+    notional = abs(market.value(position.quantity, core.listing(market).mark))
+    return {**{name: view[name] for name in names}, "notionalCcy": money(notional)}
+
+
+def changed_position(core: MatchingCore, account: Account, position: Position) -> dict[str, Any]:
+    """One position of the channel ``balance_and_position``."""
+    view = position_view(core, account, position)
+    names = (
+        "avgPx", "ccy", "instId", "instType", "mgnMode", "nonSettleAvgPx", "pos", "posCcy", "posId", "posSide",
+        "settledPnl", "tradeId", "uTime",
+    )  # fmt: skip
+    return {name: view[name] for name in names}
+
+
 def position_view(core: MatchingCore, account: Account, position: Position) -> dict[str, Any]:
     """One position of ``account/positions``, also a flat one."""
     market, settings = position.market, account.position_settings(position.market)

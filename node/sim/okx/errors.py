@@ -52,7 +52,7 @@ _REASONS: Mapping[Reason, tuple[str, str]] = {
     Reason.PRICE_BELOW_BAND: ("51006", "Order price is not within the price limit"),
     Reason.COUNTERPARTY_PRICE: ("51136", "Your closing price has triggered the limit price."),
     Reason.NOTIONAL_BELOW_MINIMUM: ("51020", "Your order should meet or exceed the minimum order amount."),
-    Reason.NOTIONAL_ABOVE_MAXIMUM: ("51201", "The value of a market order can't exceed 1,000,000 USD."),
+    Reason.NOTIONAL_ABOVE_MAXIMUM: ("51203", "Order amount exceeds the limit."),
     Reason.INSUFFICIENT_BALANCE: ("51008", "Order failed. Insufficient balance in account"),
     Reason.INSUFFICIENT_MARGIN: ("51008", "Order failed. Insufficient margin in account"),
     Reason.POSITION_LIMIT: (

@@ -24,7 +24,7 @@ from node.sim.okx.markets import okx_listings, trigger_words
 from node.sim.okx.modes import AccountModes
 from node.sim.okx.params import Params, flattened, json_body
 from node.sim.okx.routes import Endpoint, okx_routes
-from node.sim.okx.security import authenticate
+from node.sim.okx.security import authenticate, check_life
 from node.sim.okx.stream_session import PATHS, OkxSession
 from node.sim.okx.streams import OkxStreams
 from node.sim.okx.trade import Countdowns
@@ -34,7 +34,17 @@ from node.sim.streams import Connection, StreamSession
 from node.sim.venue import Effects, VenueSetup, WireAnswer, WireRequest
 
 HOSTS = ("okx.com", "*.okx.com")
-ALL_PRODUCTS = frozenset({Product.SPOT, Product.LINEAR, Product.INVERSE})
+CONTRACTS = frozenset({Product.LINEAR, Product.INVERSE})
+ALL_PRODUCTS = CONTRACTS | {Product.SPOT}
+#: What lists show that name no instrument: by ``instType``, and without one.
+PRODUCTS_OF_TYPE = {"SWAP": CONTRACTS, "FUTURES": CONTRACTS, "SPOT": {Product.SPOT}, "MARGIN": {Product.SPOT}}
+PRODUCTS_OF_LIST = {
+    "/api/v5/account/positions": CONTRACTS,
+    "/api/v5/account/account-position-risk": CONTRACTS,
+    "/api/v5/account/balance": frozenset({Product.SPOT}),
+    "/api/v5/trade/orders-pending": ALL_PRODUCTS,
+    "/api/v5/trade/orders-algo-pending": ALL_PRODUCTS,
+}
 NOT_FOUND = b'{"code":"404","data":{},"detailMsg":"","error_code":"404","error_message":"Not Found","msg":"Not Found"}'
 BANNED_PAGE = (
     b"<!DOCTYPE html><html><head><title>Access denied | Error 1015: You are being rate limited</title></head></html>"
@@ -80,6 +90,7 @@ class OkxFrontEnd:
                 path=path,
                 intent=intent,
                 product=self._product(symbols, params),
+                products=_listed(path, symbols, params),
                 account=key.account if key is not None else None,
                 symbols=symbols,
                 sides=frozenset(params.get("side", "").split(",")) - {""},
@@ -174,6 +185,8 @@ class OkxFrontEnd:
         if endpoint.private:
             call.key = authenticate(request, self.setup.clock.now_ms(), trades=endpoint.trades)
             _ = call.account
+        if endpoint.places:
+            check_life(request, self.setup.clock.now_ms())
         if request.method == "POST":
             _read_body(endpoint, call, json_body(request.body))
         return self.perform(endpoint, call)
@@ -203,6 +216,12 @@ class OkxFrontEnd:
 
     def _on_closed(self, account: Account, market: Market) -> None:
         end_with_position(self.setup.core, account, market)
+
+
+def _listed(path: str, symbols: frozenset[str], params: Mapping[str, str]) -> frozenset[Product]:
+    if symbols or path not in PRODUCTS_OF_LIST:
+        return frozenset()
+    return frozenset(PRODUCTS_OF_TYPE.get(params.get("instType", "").upper(), PRODUCTS_OF_LIST[path]))
 
 
 def _read_body(endpoint: Endpoint, call: Call, document: object) -> None:

@@ -16,6 +16,7 @@ from node.sim.refusals import Reason
 
 ORDERS_PER_ACCOUNT = 1000
 ACCOUNT_WINDOW_S = 2.0
+SECOND_S = 1.0  # how long a limit's second lasts
 
 
 class Scope(StrEnum):
@@ -66,7 +67,7 @@ class Limiter:
                 raise refusal(Reason.TOO_MANY_ORDERS)
 
     def _count(self, bucket: str, owner: str, seconds: float, now_ms: int) -> int:
-        window = int(now_ms / 1000 / seconds)
+        window = int(now_ms / 1000 / (seconds * SECOND_S))
         number, count = self._windows.get((bucket, owner), (window, 0))
         count = count + 1 if number == window else 1
         self._windows[bucket, owner] = window, count

@@ -8,7 +8,7 @@ from typing import Any
 from node.sim.market import Listing, Market, MarketStatus
 from node.sim.okx.calls import Call, Rows, instrument_code
 from node.sim.okx.errors import refusal, wrong
-from node.sim.okx.markets import MAX_ORDER_USD, MOST, family, instrument_type
+from node.sim.okx.markets import MAX_LIMIT_USD, MAX_ORDER_USD, MOST, family, instrument_type
 from node.sim.okx.numbers import plain
 from node.sim.refusals import Reason
 
@@ -130,7 +130,7 @@ def _instrument(call: Call, listing: Listing) -> dict[str, Any]:
         "listTime": LISTED_MS,
         "lotSz": plain(market.step),
         "maxIcebergSz": plain(market.max_quantity),
-        "maxLmtAmt": "20000000",
+        "maxLmtAmt": plain(MAX_LIMIT_USD),
         "maxLmtSz": plain(market.max_quantity),
         "maxMktAmt": "" if contract else plain(MAX_ORDER_USD),
         "maxMktSz": _max_market(market),

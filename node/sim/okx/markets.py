@@ -61,6 +61,7 @@ SPOT_FEE, CONTRACT_FEE = Decimal("0.001"), Decimal("0.0005")
 COIN_QUOTED_TICK = {"BTC": Decimal("0.0000001"), "ETH": Decimal("0.0001")}
 MOST = Decimal(9_999_999_999)  # how OKX writes "no limit"
 MAX_ORDER_USD = Decimal(1_000_000)  # of a market order on spot
+MAX_LIMIT_USD = Decimal(20_000_000)  # of a limit order on spot
 
 
 def okx_listings() -> list[Listing]:
@@ -122,6 +123,7 @@ def _spot(coin: Coin, quote: str) -> Listing:
         max_quantity=MOST,
         max_market_quantity=MOST,
         min_notional=Decimal(0),
+        max_notional=MAX_LIMIT_USD / (1 if quote.startswith("USD") else price_of(quote)),
         band_up=Decimal("1.1"),
         band_down=Decimal("0.9"),
         fee_rate=SPOT_FEE,

@@ -162,7 +162,7 @@ def check_funds(call: Call, terms: OrderTerms, listing: Listing) -> None:
     base = terms.quantity if terms.quantity is not None else (terms.quote_quantity or Decimal(0)) / price
     quote_usd = Decimal(1) if market.quote.startswith("USD") else _usd(call, market.quote)
     if terms.kind is OrderKind.MARKET and base * listing.mark * quote_usd > MAX_ORDER_USD:
-        raise refusal(Reason.NOTIONAL_ABOVE_MAXIMUM)
+        raise OkxError("51201", "The value of a market order can't exceed 1,000,000 USD.")
     asset, gives = (market.base, base) if terms.side is Side.SELL else (market.quote, base * price)
     if gives > call.available(asset) and not (terms.borrows or call.core.rules.auto_borrow):
         raise OkxError("51008", f"Order failed. Insufficient {asset} balance in account")

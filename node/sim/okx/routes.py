@@ -86,6 +86,7 @@ def _account_routes() -> Routes:
         ("GET", "/api/v5/account/instruments"): _read(Intent.MARKETS, market_data.instruments, 20),
         ("GET", "/api/v5/account/balance"): _read(Intent.BALANCES, account.balance, 10),
         ("GET", "/api/v5/account/positions"): _read(Intent.POSITIONS, account.positions, 10),
+        ("GET", "/api/v5/account/account-position-risk"): _read(Intent.BALANCES, account.position_risk, 10),
         ("POST", "/api/v5/account/set-position-mode"): _trade(Intent.OTHER, account.set_position_mode, other),
         ("POST", "/api/v5/account/set-account-level"): _trade(Intent.OTHER, account.set_account_level, other),
         ("POST", "/api/v5/account/set-auto-loan"): _trade(Intent.OTHER, account.set_auto_loan, other),

@@ -56,6 +56,19 @@ def authenticate(request: WireRequest, now_ms: int, *, trades: bool) -> ApiKey:
     return key
 
 
+def check_life(request: WireRequest, now_ms: int) -> None:
+    """The header ``expTime`` of orders: until when, in milliseconds, they may be taken. It may be left out.
+
+    Raises:
+        OkxError: 50036, 50037.
+    """
+    until = request.headers.get("expTime", "")
+    if until and not until.isdecimal():
+        raise OkxError("50037", "The expTime format is incorrect.")
+    if until and int(until) < now_ms:
+        raise OkxError("50036", "The expTime can't be earlier than the current system time. Please adjust the expTime.")
+
+
 def log_in(keys: KeyRing, wanted: Mapping[str, object], now_ms: int) -> ApiKey:
     """The key of a WebSocket's login.
 

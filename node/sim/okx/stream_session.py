@@ -1,9 +1,9 @@
 """One WebSocket connection to OKX: logging in, subscribing, ordering, and the text that keeps it alive.
 
-``/ws/v5/private`` has orders, positions and the account, and takes orders; ``/ws/v5/business`` has algo orders;
-``/ws/v5/public`` takes subscriptions and is never fed. Orders over a WebSocket are those of HTTP, with the same limits;
-they do not show in the request journal. A connection on which the venue has said nothing for thirty seconds breaks: the
-client's ``ping`` is answered, and keeps it.
+``/ws/v5/private`` has orders, positions and the account, and takes orders; ``/ws/v5/business`` has algo orders, those
+of the advanced types in a channel of their own; ``/ws/v5/public`` takes subscriptions and is never fed. Orders over a
+WebSocket are those of HTTP, with the same limits; they do not show in the request journal. A connection on which the
+venue has said nothing for thirty seconds breaks: the client's ``ping`` is answered, and keeps it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ from node.sim.venue import NO_EFFECTS, VenueSetup
 
 PRIVATE, BUSINESS, PUBLIC = (f"/ws/v5/{name}" for name in ("private", "business", "public"))
 PATHS = (PRIVATE, BUSINESS, PUBLIC)
-CHANNELS = {PRIVATE: ("orders", "positions", "account", "balance_and_position"), BUSINESS: ("orders-algo",)}
+CHANNELS = {
+    PRIVATE: ("orders", "positions", "account", "balance_and_position"),
+    BUSINESS: ("orders-algo", "algo-advance"),
+}
 OPERATIONS = {
     "order": "/api/v5/trade/order",
     "batch-orders": "/api/v5/trade/batch-orders",

@@ -1,20 +1,21 @@
 """Who hears what: subscriptions of logged-in connections, and what is pushed to them.
 
-``orders`` and ``orders-algo`` tell of changes only; ``positions`` and ``account`` begin with a snapshot. Sources: the
-private and business channels of the API v5 documentation.
+``orders`` and ``orders-algo`` tell of changes only; ``positions``, ``account`` and ``balance_and_position`` begin with
+a snapshot. Trailing orders are in ``algo-advance``, all other algo orders in ``orders-algo``. Sources: the private and
+business channels of the API v5 documentation.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from node.sim.accounts import Account
+from node.sim.accounts import Account, Position
 from node.sim.market import Market, Product
-from node.sim.okx.account_views import balance_document, position_view
+from node.sim.okx.account_views import balance_document, changed_position, position_view
 from node.sim.okx.markets import TRADING, family, instrument_type
 from node.sim.okx.modes import AccountModes
 from node.sim.okx.order_views import algo_view, order_push
@@ -23,6 +24,7 @@ from node.sim.streams import Connection
 from node.sim.venue import VenueSetup
 
 UPGRADE = ("64008", "The connection will soon be closed for a service upgrade. Please reconnect.")
+ADVANCED = frozenset({"move_order_stop", "iceberg", "smart_iceberg", "twap", "chase"})
 CONTRACTS = frozenset({Product.LINEAR, Product.INVERSE})
 
 
@@ -77,6 +79,9 @@ class OkxStreams:
             open_ones = [each for each in account.open_positions() if subscription.covers(each.market)]
             rows = [position_view(self.setup.core, account, position) for position in open_ones]
             self._send(subscription, rows, account, event="snapshot")
+        if subscription.channel == "balance_and_position":
+            assets = frozenset(account.wallets.get(TRADING, {}))
+            self._send(subscription, [self._both(account, "snapshot", assets, account.open_positions())], account)
 
     def unsubscribe(self, connection: Connection, argument: Mapping[str, str] | None) -> None:
         """Push no more, of one channel or of all."""
@@ -105,21 +110,24 @@ class OkxStreams:
         market, mode = order.terms.market, self._modes.of(account)
         listing = self.setup.core.listing(market)
         if order.terms.book is Book.ALGO:
-            self._push("orders-algo", account, market, algo_view(account, mode, order, listing))
+            channel = "algo-advance" if order.terms.venue_type in ADVANCED else "orders-algo"
+            self._push(channel, account, market, algo_view(account, mode, order, listing))
             return
         self._push("orders", account, market, order_push(account, mode, order, fill, listing))
         if fill is not None and market.is_contract:
             position = account.position(market, order.terms.leg)
             self._push("positions", account, market, position_view(self.setup.core, account, position))
-            self._push_balances(account, market.product, frozenset({market.settle}))
+            self._push_balances(account, market.product, frozenset({market.settle}), position)
 
     def _on_balances(self, account: Account, wallet: str, deltas: Mapping[str, Decimal | None]) -> None:
         if wallet == TRADING:
             self._push_balances(account, Product.SPOT, frozenset(deltas))
 
-    def _push_balances(self, account: Account, product: Product, assets: frozenset[str]) -> None:
+    def _push_balances(self, account: Account, product: Product, assets: frozenset[str], *positions: Position) -> None:
         if self.setup.streams.silences(product, account.name):
             return
+        for each in self._heard("balance_and_position", account):
+            self._send(each, [self._both(account, "filled", assets, positions)], account)
         for each in self._heard("account", account):
             told = assets & each.assets if each.assets else assets
             if told:
@@ -135,7 +143,9 @@ class OkxStreams:
     def _heard(self, channel: str, account: Account) -> list[Subscription]:
         return [each for each in self._subscriptions if (each.channel, each.account) == (channel, account.name)]
 
-    def _send(self, subscription: Subscription, rows: list[dict[str, Any]], account: Account, *, event: str) -> None:
+    def _send(
+        self, subscription: Subscription, rows: list[dict[str, Any]], account: Account, *, event: str = ""
+    ) -> None:
         message: dict[str, Any] = {"arg": {**subscription.argument, "uid": self._modes.of(account).uid}, "data": rows}
         if event:
             message |= {"eventType": event, "curPage": 1, "lastPage": True}
@@ -143,6 +153,18 @@ class OkxStreams:
 
     def _balances(self, account: Account, assets: frozenset[str]) -> dict[str, Any]:
         return balance_document(self.setup.core, account, self._modes.of(account), assets)
+
+    def _both(
+        self, account: Account, event: str, assets: frozenset[str], positions: Iterable[Position]
+    ) -> dict[str, Any]:
+        now, details = str(self.setup.core.now_ms()), self._balances(account, assets)["details"]
+        return {
+            "balData": [{name: detail[name] for name in ("ccy", "cashBal", "uTime")} for detail in details],
+            "eventType": event,
+            "pTime": now,
+            "posData": [changed_position(self.setup.core, account, position) for position in positions],
+            "trades": [],
+        }
 
     def _note_hearing(self, connection: Connection) -> None:
         connection.hears.clear()

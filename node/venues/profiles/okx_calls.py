@@ -7,6 +7,7 @@ https://www.okx.com/docs-v5/en/#order-book-trading-trade, .../#order-book-tradin
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Final
 
 from node.domain.permission import Effect
@@ -186,7 +187,8 @@ def _cancels(step: CancelOrders) -> Iterable[Call]:
     name, size = ("algoId", ALGO_CANCEL_BATCH) if step.trigger else ("ordId", CANCEL_BATCH)
     for start in range(0, len(step.order_ids), size):
         ids = step.order_ids[start : start + size]
-        yield _cancel([{"instId": step.market_id, name: order_id} for order_id in ids], trigger=step.trigger)
+        call = _cancel([{"instId": step.market_id, name: order_id} for order_id in ids], trigger=step.trigger)
+        yield replace(call, order_ids=ids)
 
 
 def _cancel(entries: list[dict[str, str]], *, trigger: bool) -> Call:
