@@ -18,7 +18,8 @@ class Traits:
     host: str
     path: str
     intent: Intent = Intent.OTHER
-    product: Product | None = None  # None: of the account as a whole, or unknown
+    product: Product | None = None  # None: of several, of the account as a whole, or unknown
+    products: frozenset[Product] = frozenset()  # of a list that shows several
     account: str | None = None
     symbols: frozenset[str] = frozenset()
     sides: frozenset[str] = frozenset()
@@ -40,7 +41,7 @@ class _ActiveRule:
         intents = match.intent if isinstance(match.intent, list) else [match.intent]
         return (
             (match.intent is None or traits.intent in intents)
-            and match.product in (None, traits.product)
+            and (match.product in (None, traits.product) or match.product in traits.products)
             and (self.markets is None or any((traits.product, symbol) in self.markets for symbol in traits.symbols))
             and match.method in (None, traits.method)
             and traits.host.startswith(match.host or "")

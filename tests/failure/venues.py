@@ -6,7 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from node.sim.accounts import Account
 from node.sim.binance import limits as binance_limits
+from node.sim.bybit.account import wallet_view
+from node.sim.market import Product
+from node.sim.matching import MatchingCore
+from node.sim.scenarios import AccountSeed, MarketName, TriggerAction, TriggerSeed
 from node.venues.profiles import binance_calls
 from node.venues.profiles.binance import BinanceProfile
 
@@ -30,6 +35,10 @@ LINEAR: Final = Contract(product="linear", market="linear:BTC/USDT")
 INVERSE: Final = Contract(product="inverse", market="inverse:BTC/USD")
 
 
+def _as_it_is(book: AccountSeed) -> AccountSeed:
+    return book
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueUnderTest:
     """One simulated venue, and what the tests must know of it that they cannot ask it."""
@@ -47,6 +56,24 @@ class VenueUnderTest:
     hidden_slice: str
     #: Makes the minute by which budgets are counted that short, at the venue and in the profile.
     shorten_minute: Callable[[Patch, float], None]
+    #: The answer to a read of a wallet, as it is now.
+    wallet_answer: Callable[[MatchingCore, Account, Product], object]
+    #: Refusals that no reason of the simulators' names.
+    words: Mapping[str, Mapping[str, object]]
+    #: Intents of requests that are made with others' there: a list of conditional orders that is none of its own.
+    intents: Mapping[str, str] = field(default_factory=dict)
+    #: What its answers say, by status or code, when there were too many requests, and when an address is banned.
+    too_many: frozenset[int] = frozenset({429})
+    banned: int = 418
+    #: Whether the answer to an order says what became of it, or only that it arrived.
+    tells_fills: bool = True
+    #: The wallet that owes, and whether what is owed and not held is bought.
+    owing: Product = Product.MARGIN
+    buys_debts: bool = True
+    #: A book as it can be there.
+    book: Callable[[AccountSeed], AccountSeed] = _as_it_is
+    #: How many orders a page of a list shows; None: all.
+    orders_page: int | None = None
     #: What everything is sold into.
     base_currency: str = "USDT"
     #: A market that the tests name, as this venue's simulator does.
@@ -58,6 +85,26 @@ class VenueUnderTest:
         return self.name
 
 
+def _binance_wallet(_core: MatchingCore, account: Account, product: Product) -> object:
+    held = account.wallets[product].items()
+    if product is Product.SPOT:
+        rows = [{"asset": name, "free": str(each.free), "locked": str(each.locked)} for name, each in held]
+        return {"balances": rows, "canTrade": True}
+    return {
+        "userAssets": [
+            {
+                "asset": name,
+                "free": str(each.free),
+                "locked": str(each.locked),
+                "borrowed": str(each.borrowed),
+                "interest": str(each.interest),
+                "netAsset": "0",
+            }
+            for name, each in held
+        ]
+    }
+
+
 def _binance_minute(patch: Patch, seconds: float) -> None:
     patch(binance_limits, "MINUTE_MS", int(seconds * 1000))
     budgets = {
@@ -65,6 +112,31 @@ def _binance_minute(patch: Patch, seconds: float) -> None:
         for name, budget in binance_calls.BUDGETS.items()
     }
     patch(BinanceProfile, "budgets", budgets)
+
+
+def _bybit_wallet(core: MatchingCore, account: Account, _product: Product) -> object:
+    return {"retCode": 0, "retMsg": "OK", "result": {"list": [wallet_view(core, account, [])]}, "retExtInfo": {}}
+
+
+def _bybit_minute(_patch: Patch, _seconds: float) -> None:
+    """Budgets are counted by the second there, and come back as fast."""
+
+
+def _bybit_book(book: AccountSeed) -> AccountSeed:
+    """Hedge mode is one of USDT perpetuals only; elsewhere the second leg would be taken from the first."""
+
+    def stands(market: MarketName, closes: bool) -> bool:
+        return not book.hedge or market.quote == "USDT" or not closes
+
+    return replace(
+        book,
+        positions=tuple(each for each in book.positions if stands(each.market, each.quantity < 0)),
+        triggers=tuple(each for each in book.triggers if stands(each.market, _closes_short(each))),
+    )
+
+
+def _closes_short(seed: TriggerSeed) -> bool:
+    return seed.action is not TriggerAction.ENTRY and (seed.quantity or seed.sign) > 0
 
 
 VENUES: Final[Mapping[str, VenueUnderTest]] = {
@@ -79,12 +151,46 @@ VENUES: Final[Mapping[str, VenueUnderTest]] = {
             repaid_amount="amount",
             hidden_slice="linear:USDC",
             shorten_minute=_binance_minute,
+            wallet_answer=_binance_wallet,
+            words={
+                "not_permitted": {"code": -2010, "msg": "This symbol is not permitted for this account."},
+                "never_heard": {"code": -3067, "msg": "whatever"},
+                "too_small": {"code": -1013, "msg": "Filter failure: NOTIONAL"},
+            },
+            too_many=frozenset({418, 429}),
             impossible={
                 "hidden_page": (
                     "openOrders, openAlgoOrders, positionRisk and account answer with everything: their pages name no "
                     "limit, cursor or page (developers.binance.com)"
                 ),
                 "hidden_dex": "there is one matching engine a product, and no builder-deployed markets",
+            },
+        ),
+        VenueUnderTest(
+            name="bybit",
+            slices=("spot", "linear", "inverse"),
+            margin_slices=(),
+            contracts=(LINEAR, INVERSE),
+            client_id="orderLinkId",
+            repaid_amount="amount",
+            hidden_slice="linear:USDC",
+            shorten_minute=_bybit_minute,
+            wallet_answer=_bybit_wallet,
+            intents={"triggers": "orders"},
+            words={
+                "not_permitted": {"code": 170358, "msg": "The current site does not support ETP"},
+                "never_heard": {"code": 34022099, "msg": "whatever"},
+                "too_small": {"code": 170140, "msg": "Order value exceeded lower limit."},
+            },
+            too_many=frozenset({403, 429, 10006}),
+            banned=403,
+            tells_fills=False,
+            owing=Product.SPOT,
+            buys_debts=False,
+            book=_bybit_book,
+            orders_page=50,
+            impossible={
+                "hidden_dex": "there is one matching engine a category, and no builder-deployed markets",
             },
         ),
     )

@@ -49,10 +49,16 @@ class Seen:
 
     intent: Intent
     product: Product | None
+    #: Of a list that shows several.
+    products: frozenset[Product]
     account: str | None
     symbols: frozenset[str]
     params: Mapping[str, str]
     at_ns: int
+
+    def concerns(self, product: str | None) -> bool:
+        """Whether it is about that product; none: whatever it is about."""
+        return product in (None, self.product) or product in self.products
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ class Ambush:
 
     def meets(self, seen: Seen) -> bool:
         """Whether this is the request."""
-        if seen.intent is not self.intent or self.product not in (None, seen.product):
+        if seen.intent is not self.intent or not seen.concerns(self.product):
             return False
         if self.symbol is not None and self.symbol not in seen.symbols:
             return False
@@ -93,6 +99,7 @@ class Witness:
     sim: Simulator
     client_id: str
     repaid_amount: str
+    banned: int = 418
     base_currency: str = "USDT"
     keep: frozenset[str] = frozenset()
     requests: list[Seen] = field(default_factory=list)
@@ -185,6 +192,7 @@ class Witness:
             seen = Seen(
                 intent=traits.intent,
                 product=traits.product,
+                products=traits.products,
                 account=traits.account,
                 symbols=traits.symbols,
                 params=parsed.params,
@@ -309,7 +317,7 @@ class Witness:
         faults += [f"{account}: client order id {name} came {n} times" for (account, name), n in ids.items() if n > 1]
         repaid = [seen.params for seen in self.requests if seen.intent is Intent.REPAY]
         faults += [f"{p} is asked to be repaid" for p in repaid if Decimal(p.get(self.repaid_amount, "0")) <= 0]
-        banned = [entry for entry in self.sim.journal.entries() if entry.status == 418 and entry.fault is None]
+        banned = [entry for entry in self.sim.journal.entries() if entry.status == self.banned and entry.fault is None]
         if banned and not self.banned_by_fault:
             faults.append(f"the address was banned: {len(banned)} requests")
         return faults

@@ -32,6 +32,9 @@ UNCERTAIN: Final = frozenset(
         "170212",  # Cancel order request processing
         "170234",  # System Error
         "176014",  # Repeated repayment requests
+        "34022001",  # System error
+        "34022003",
+        "34022038",  # Repayment is in progress
         "790000",  # system error of the convert service
     }
 )
@@ -129,6 +132,13 @@ WALLET: Final[Mapping[str, Refusal]] = {
     "10006": Refusal.RATE_LIMITED,
     "176015": Refusal.INSUFFICIENT,
     "182101": Refusal.INSUFFICIENT,
+    # Of debts: no such coin, nothing owed, too much or too little, failed, not without collateral or other repayments.
+    **dict.fromkeys(
+        ("34022010", "34022011", "34022014", "34022027", "34022034", "34022041", "34022044", "34022047"), Refusal.OTHER
+    ),
+    **dict.fromkeys(("34022048", "34022050", "34022051", "34022052", "34022053", "34022094"), Refusal.OTHER),
+    "34022035": Refusal.OVERLOADED,  # not in the minutes around the hour in which interest is charged
+    "34022049": Refusal.INSUFFICIENT,
     **dict.fromkeys(("176016", "176017", "176018", "176019", "176132", "182100", "182102", "182103"), Refusal.OTHER),
     "700005": Refusal.INSUFFICIENT,
     "700006": Refusal.TOO_SMALL,
