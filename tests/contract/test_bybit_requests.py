@@ -434,7 +434,8 @@ async def test_arming_asks_for_markets_time_and_the_key_and_nothing_else() -> No
         base = {"category": "linear", "limit": "1000"}
         asked = [each.params for each in fetch.sent if each.path == "/v5/market/instruments-info"]
         assert sorted(asked, key=str) == sorted(
-            [base, {**base, "cursor": "c1"}, *({**base, "status": each} for each in ("PreLaunch", "Delivering"))], key=str
+            [base, {**base, "cursor": "c1"}, *({**base, "status": each} for each in ("PreLaunch", "Delivering"))],
+            key=str,
         )
         others = sorted(each.path for each in fetch.sent if each.path != "/v5/market/instruments-info")
         assert others == ["/v5/account/info", "/v5/market/time", "/v5/user/query-api"]

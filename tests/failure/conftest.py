@@ -76,6 +76,14 @@ def quick_minute(venue: VenueUnderTest, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.fixture(autouse=True)
+def _usual_minute(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the venue's own."""
+    venue = request.getfixturevalue("venue") if "venue" in request.fixturenames else None
+    if venue is not None and venue.usual_minute_s is not None:
+        venue.shorten_minute(monkeypatch.setattr, venue.usual_minute_s)
+
+
+@pytest.fixture(autouse=True)
 def _quick_and_quiet(compress: Compress) -> None:
     """Short pauses; and a background that polls once and then keeps still, so that faults reach whom they are for."""
     compress(POSITIONS_EVERY_S=3600.0, SWEEP_EVERY_S=3600.0, WARM_SOCKETS_EVERY_S=3600.0, SOCKETS_MIN=2, SOCKETS_MAX=4)

@@ -8,12 +8,14 @@ from typing import Final
 
 from node.sim.accounts import Account
 from node.sim.binance import limits as binance_limits
+from node.sim.bybit import limits as bybit_limits
 from node.sim.bybit.account import wallet_view
-from node.sim.market import Product
+from node.sim.market import ZERO, Product
 from node.sim.matching import MatchingCore
 from node.sim.scenarios import AccountSeed, MarketName, TriggerAction, TriggerSeed
-from node.venues.profiles import binance_calls
+from node.venues.profiles import binance_calls, bybit_calls
 from node.venues.profiles.binance import BinanceProfile
+from node.venues.profiles.bybit import BybitProfile
 
 #: Replaces an attribute of an object for the length of a test.
 Patch = Callable[[object, str, object], None]
@@ -56,6 +58,8 @@ class VenueUnderTest:
     hidden_slice: str
     #: Makes the minute by which budgets are counted that short, at the venue and in the profile.
     shorten_minute: Callable[[Patch, float], None]
+    #: The same for every test, where a look at everything takes most of what a venue allows.
+    usual_minute_s: float | None = None
     #: The answer to a read of a wallet, as it is now.
     wallet_answer: Callable[[MatchingCore, Account, Product], object]
     #: Refusals that no reason of the simulators' names.
@@ -118,12 +122,21 @@ def _bybit_wallet(core: MatchingCore, account: Account, _product: Product) -> ob
     return {"retCode": 0, "retMsg": "OK", "result": {"list": [wallet_view(core, account, [])]}, "retExtInfo": {}}
 
 
-def _bybit_minute(_patch: Patch, _seconds: float) -> None:
-    """Budgets are counted by the second there, and come back as fast."""
+def _bybit_minute(patch: Patch, seconds: float) -> None:
+    patch(bybit_limits, "SECOND_MS", int(seconds / 60 * 1000))
+    patch(bybit_limits, "ADDRESS_WINDOW_MS", int(seconds / 60 * 5000))
+    budgets = {
+        name: replace(budget, interval_s=budget.interval_s * seconds / 60)
+        for name, budget in bybit_calls.BUDGETS.items()
+    }
+    patch(BybitProfile, "budgets", budgets)
 
 
 def _bybit_book(book: AccountSeed) -> AccountSeed:
-    """Hedge mode is one of USDT perpetuals only; elsewhere the second leg would be taken from the first."""
+    """Hedge mode is one of USDT perpetuals only; elsewhere the second leg would be taken from the first.
+
+    Interest is owed when it has been charged (docs/v5/account/wallet-balance: it is no part of borrowAmount before).
+    """
 
     def stands(market: MarketName, closes: bool) -> bool:
         return not book.hedge or market.quote == "USDT" or not closes
@@ -132,6 +145,7 @@ def _bybit_book(book: AccountSeed) -> AccountSeed:
         book,
         positions=tuple(each for each in book.positions if stands(each.market, each.quantity < 0)),
         triggers=tuple(each for each in book.triggers if stands(each.market, _closes_short(each))),
+        debts=tuple(replace(each, borrowed=each.borrowed + each.interest, interest=ZERO) for each in book.debts),
     )
 
 
@@ -175,6 +189,7 @@ VENUES: Final[Mapping[str, VenueUnderTest]] = {
             repaid_amount="amount",
             hidden_slice="linear:USDC",
             shorten_minute=_bybit_minute,
+            usual_minute_s=6.0,
             wallet_answer=_bybit_wallet,
             intents={"triggers": "orders"},
             words={
