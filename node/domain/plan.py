@@ -34,6 +34,8 @@ SLIPPAGE_WIDENING = (Decimal(1), Decimal(2), Decimal(4))
 TOO_SMALL_FOR_GOOD = 3
 #: So many orders a leg and round at most, however large a number the venue shows: the next round closes the rest.
 ORDERS_MAX = 200
+#: After so many market orders in a row that were taken and have closed nothing a limit is named.
+TAKEN_IN_VAIN = 2
 #: A refusal for quantity halves the chunks down to this part of the position, no further.
 CHUNKS_MAX = 16
 #: However wide the configured slippage, never worse than this part of the mark price.
@@ -67,6 +69,8 @@ class LegMemory:
     protective_in_the_way: bool = False
     #: How often a market order, then a limit, was refused for its price; 0: market order.
     price_level: int = 0
+    #: How often in a row the venue took market orders, and the position was as large as before.
+    taken_in_vain: int = 0
     #: The venue refused a larger chunk.
     chunk_max: Decimal | None = None
     last_refusal: Refusal | None = None
@@ -309,9 +313,13 @@ def learn(
             leg = replace(leg, last_refusal=None)
         if Refusal.NOTHING_TO_REDUCE in refusals:
             leg = replace(leg, protective_in_the_way=True)
-        if refusals & {Refusal.PRICE_BAND, Refusal.UNFILLED} or _nothing_filled(position, closes):
+        if closes:
+            leg = replace(leg, taken_in_vain=leg.taken_in_vain + 1 if _in_vain(position, closes) else 0)
+        in_vain = leg.taken_in_vain >= TAKEN_IN_VAIN
+        if refusals & {Refusal.PRICE_BAND, Refusal.UNFILLED} or _nothing_filled(position, closes) or in_vain:
             # After the widest limit at market again: the band moves with the market, and so must we.
-            leg = replace(leg, price_level=(leg.price_level + 1) % (len(SLIPPAGE_WIDENING) + 1))
+            level = (leg.price_level + 1) % (len(SLIPPAGE_WIDENING) + 1)
+            leg = replace(leg, price_level=level, taken_in_vain=0)
         if Refusal.QUANTITY in refusals:
             half = max(step.contracts for _, step in closes) / 2
             leg = replace(leg, chunk_max=max(half, position.contracts / CHUNKS_MAX))
@@ -339,4 +347,17 @@ def _nothing_filled(position: Position, closes: list[tuple[StepResult, ClosePosi
     """Whether the venue took limited orders for all of a position, and it is as large as before: priced too well."""
     if not all(result.outcome is Outcome.DONE and step.limit_price is not None for result, step in closes):
         return False
+    return _as_large_as_asked(position, closes)
+
+
+def _in_vain(position: Position, closes: list[tuple[StepResult, ClosePosition]]) -> bool:
+    """Whether the venue took market orders for all of a position, of which it does not say that they traded, and it is
+    as large as before. Once it may only not have shown it yet.
+    """
+    if not all(result.outcome is Outcome.DONE and step.limit_price is None for result, step in closes):
+        return False
+    return not any(result.filled for result, _ in closes) and _as_large_as_asked(position, closes)
+
+
+def _as_large_as_asked(position: Position, closes: list[tuple[StepResult, ClosePosition]]) -> bool:
     return bool(closes) and position.contracts >= sum(step.contracts for _, step in closes)

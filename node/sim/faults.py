@@ -188,6 +188,7 @@ class RightsChange(_Model):
 
     spot: bool | None = None
     futures: bool | None = None
+    options: bool | None = None
     margin: bool | None = None
     convert: bool | None = None
     withdrawals: bool | None = None

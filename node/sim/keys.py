@@ -18,6 +18,7 @@ class KeyRights:
 
     spot: bool = True
     futures: bool = True
+    options: bool = False
     margin: bool = True  # borrow and repay; orders on margin need only the right to trade spot
     convert: bool = True
     withdrawals: bool = False

@@ -604,7 +604,7 @@ class TestMarkets:
         exchange = async_support.bybit({"options": {"fetchMarkets": {"types": [kind.value]}}})
 
         async def fetch(url: str, *_: Any) -> Any:
-            return json.loads(page(kind.value, *([] if "PreLaunch" in url else given)).body)
+            return json.loads(page(kind.value, *([] if "status=" in url else given)).body)
 
         exchange.fetch = fetch
         theirs = {market["id"]: market for market in await exchange.fetch_markets()}

@@ -409,7 +409,7 @@ def listed(**changes: Any) -> dict[str, Any]:
 
 
 async def test_arming_asks_for_markets_time_and_the_key_and_nothing_else() -> None:
-    """Both lists of contracts, page by page; no currencies, no options."""
+    """The three lists of contracts, page by page; no currencies, no options."""
     async with recorded_venue(exchange="bybit", slices=("linear",), warm_sockets=1) as (venue, fetch):
         venue._shelf.books.clear()
         early = listed(symbol="NEWUSDT", baseCoin="NEW", status="PreLaunch")
@@ -417,6 +417,7 @@ async def test_arming_asks_for_markets_time_and_the_key_and_nothing_else() -> No
             "": page("linear", listed(), cursor="c1"),
             "c1": page("linear", listed(symbol="ETHUSDT", baseCoin="ETH")),
             "PreLaunch": page("linear", early),
+            "Delivering": page("linear", listed(symbol="BCHUSDT", baseCoin="BCH", status="Delivering")),
         }
 
         def instruments() -> Any:
@@ -433,12 +434,17 @@ async def test_arming_asks_for_markets_time_and_the_key_and_nothing_else() -> No
         base = {"category": "linear", "limit": "1000"}
         asked = [each.params for each in fetch.sent if each.path == "/v5/market/instruments-info"]
         assert sorted(asked, key=str) == sorted(
-            [base, {**base, "cursor": "c1"}, {**base, "status": "PreLaunch"}], key=str
+            [base, {**base, "cursor": "c1"}, *({**base, "status": each} for each in ("PreLaunch", "Delivering"))],
+            key=str,
         )
         others = sorted(each.path for each in fetch.sent if each.path != "/v5/market/instruments-info")
         assert others == ["/v5/account/info", "/v5/market/time", "/v5/user/query-api"]
         assert all(signed(each) for each in fetch.sent if each.path in ("/v5/account/info", "/v5/user/query-api"))
-        assert set(venue.rules("linear")) == {"BTC/USDT:USDT", "ETH/USDT:USDT", "NEW/USDT:USDT"}
+        assert {name for name, rules in venue.rules("linear").items() if rules.trading} == {
+            "BTC/USDT:USDT",
+            "ETH/USDT:USDT",
+        }
+        assert {"NEW/USDT:USDT", "BCH/USDT:USDT"} <= venue.rules("linear").keys()
         facts = venue.key_facts
         assert facts is not None
         assert (facts.may_trade, facts.may_withdraw, facts.bound_to_addresses, facts.account) == (

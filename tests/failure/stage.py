@@ -66,10 +66,14 @@ class Stage:
 
     def misbehave(self, deed: object, *intents: str, times: int | None = 1, **match: object) -> None:
         """The next requests of that intent go wrong; ``times=None`` for good."""
-        wanted: dict[str, object] = {"intent": list(intents)} if intents else {}
+        wanted: dict[str, object] = {"intent": self._intents(*intents)} if intents else {}
         if isinstance(match.get("market"), str):
             match["market"] = self.under_test.market(str(match["market"]))
         self.sim.set_faults(rules=[{"match": wanted | match, "times": times, "do": deed}])
+
+    def _intents(self, *names: str) -> list[str]:
+        """As this venue's requests have them."""
+        return [self.under_test.intents.get(name, name) for name in names]
 
     def refuse(self, reason: str, *intents: str, times: int | None = 1, **match: object) -> None:
         """They are refused for that reason, in the venue's own words."""
@@ -142,7 +146,7 @@ class Stage:
         found = self.market(market) if market else None
         self.witness.ambush(
             Ambush(
-                intent=Intent(intent),
+                intent=Intent(self._intents(intent)[0]),
                 product=found.product if found else product,
                 symbol=found.symbol if found else None,
                 after=after,
@@ -173,9 +177,9 @@ class Stage:
 
     def count(self, *intents: str, product: str | None = None, market: str | None = None, account: str = "") -> int:
         """How many requests of that kind have arrived."""
-        symbol = self.market(market).symbol if market else None
+        symbol, wanted = self.market(market).symbol if market else None, self._intents(*intents)
         return sum(
-            (not intents or seen.intent.value in intents)
+            (not wanted or seen.intent.value in wanted)
             and seen.concerns(product)
             and (symbol is None or symbol in seen.symbols)
             and account in ("", seen.account)
@@ -300,7 +304,7 @@ async def stage(
     """
     global stages
     stages += 1
-    books = books or (ONE_WAY,)
+    books = tuple(under_test.book(each) for each in books or (ONE_WAY,))
     base_currency = base_currency or under_test.base_currency
     async with AsyncExitStack() as stack:
         log = stack.enter_context(captured_logs())

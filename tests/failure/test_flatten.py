@@ -362,8 +362,13 @@ async def test_a_conversion_price_that_never_comes_changes_nothing(venue: VenueU
 
 def owed(the: Stage) -> dict[str, Decimal]:
     """What is owed in the wallet of borrowed money."""
-    wallet = the.account.wallets.get(Product.MARGIN, {})
+    wallet = the.account.wallets.get(the.under_test.owing, {})
     return {name: balance.owed for name, balance in wallet.items() if balance.owed}
+
+
+def unpaid(venue: VenueUnderTest) -> set[str]:
+    """Coins that stay owed: short, where the venue's profile buys nothing."""
+    return set() if venue.buys_debts else {"ETH"}
 
 
 def all_slices(venue: VenueUnderTest) -> tuple[str, ...]:
@@ -372,18 +377,20 @@ def all_slices(venue: VenueUnderTest) -> tuple[str, ...]:
 
 
 @failure("borrowed")
-async def test_borrowed_balances_are_paid_back_last(venue: VenueUnderTest) -> None:
+async def test_borrowed_balances_are_paid_back_last(venue: VenueUnderTest, compress: Compress) -> None:
     """Sold first, the short covered, then paid back; nothing but the short's coin is bought."""
+    compress(REFUSED_FOR_GOOD_AFTER_NS=200_000_000)
     async with stage(venue, MARGIN, slices=all_slices(venue), buys=True) as the:
         document = await the.flatten()
         assert document["state"] == "done"
-        assert owed(the) == {}
-        assert {order.terms.market.base for order in trades(the, Side.BUY)} <= {"ETH"}
+        assert owed(the).keys() == unpaid(venue)
+        assert {each["asset"] for each in document["balances"] if each.get("debt")} == unpaid(venue)
+        assert {order.terms.market.base for order in trades(the, Side.BUY)} <= ({"ETH"} - unpaid(venue))
         held = {the.market(f"margin:{coin}/USDT").symbol for coin in ("BTC", "BNB")}
         intents = [seen.intent.value for seen in the.witness.requests]
         sales = [n for n, seen in enumerate(the.witness.requests) if seen.intent == "place" and held & seen.symbols]
         assert intents.index("repay") > max(sales)
-        assert the.balance("BTC", Product.MARGIN) == 0
+        assert the.balance("BTC", venue.owing) == 0
 
 
 @failure("borrowed")
@@ -393,12 +400,12 @@ async def test_ambiguous_repayments_and_purchases_are_not_repeated_blindly(
     venue: VenueUnderTest, deed: object, intent: str, compress: Compress
 ) -> None:
     """The debt itself shows what was paid; a purchase is looked up by its id."""
-    compress(LATE_ARRIVAL_NS=LATE_NS)
+    compress(LATE_ARRIVAL_NS=LATE_NS, REFUSED_FOR_GOOD_AFTER_NS=200_000_000)
     async with stage(venue, MARGIN, slices=all_slices(venue), buys=True) as the:
-        the.misbehave(deed, intent, product="margin", times=2)
+        the.misbehave(deed, intent, product=venue.owing.value, times=2)
         document = await the.flatten()
         assert document["state"] == "done"
-        assert owed(the) == {}
+        assert owed(the).keys() == unpaid(venue)
         bought = sum((order.filled for order in trades(the, Side.BUY)), Decimal(0))
         assert bought <= Decimal("8.1"), "the short was covered more than once"
 
@@ -475,18 +482,25 @@ async def test_accounts_of_one_address_are_flattened_side_by_side(venue: VenueUn
 
 def lag(the: Stage, product: Product, times: int) -> None:
     """The next reads show the wallet as it is now."""
-    body = the.under_test.wallet_answer(the.account.wallets[product])
+    body = the.under_test.wallet_answer(the.sim.core, the.account, product)
     the.misbehave({"reshape": {"body": body}}, "balances", product=product.value, times=times)
 
 
 @failure("borrowed", "stale_read")
 @pytest.mark.parametrize("times", [1, 3])
-async def test_a_wallet_that_lags_behind_a_purchase_buys_nothing_twice(venue: VenueUnderTest, times: int) -> None:
-    """The short is covered once."""
+async def test_a_wallet_that_lags_behind_a_purchase_or_a_repayment_does_nothing_twice(
+    venue: VenueUnderTest, times: int, compress: Compress
+) -> None:
+    """The short is covered once, and no debt paid back that is none any more."""
+    compress(REFUSED_FOR_GOOD_AFTER_NS=200_000_000)
     async with stage(venue, MARGIN, slices=all_slices(venue), buys=True) as the:
-        the.just_before("place", partial(lag, the, Product.MARGIN, times), market="margin:ETH/USDT")
+        if venue.buys_debts:
+            the.just_before("place", partial(lag, the, venue.owing, times), market="margin:ETH/USDT")
+        else:
+            the.just_before("repay", partial(lag, the, venue.owing, times))
         document = await the.flatten()
-        assert (document["state"], owed(the)) == ("done", {})
+        assert (document["state"], owed(the).keys()) == ("done", unpaid(venue))
+        assert the.account.counters.repayments == 3 - len(unpaid(venue))
         assert sum((order.filled for order in trades(the, Side.BUY)), Decimal(0)) <= Decimal("8.1")
 
 
@@ -521,8 +535,7 @@ async def test_a_coin_that_may_not_be_traded_is_named(venue: VenueUnderTest, com
     """The venue says so every time, in words without a cure; the others are sold."""
     compress(REFUSED_FOR_GOOD_AFTER_NS=200_000_000)
     async with stage(venue, COINS) as the:
-        words = venue.words["not permitted"]
-        the.misbehave({"refuse": words}, "place", market="spot:ETH/USDT", times=None)
+        the.misbehave({"refuse": venue.words["not_permitted"]}, "place", market="spot:ETH/USDT", times=None)
         document = await the.flatten()
         assert (document["state"], document["verdict"]) == ("done", "flat_with_residue")
         assert told(document, "ETH") == "refused"
@@ -534,7 +547,7 @@ async def test_a_repayment_that_is_never_clear_ends(venue: VenueUnderTest, compr
     """A code that nobody knows may mean anything; the debt shows that it means no."""
     compress(REFUSED_FOR_GOOD_AFTER_NS=200_000_000, LATE_ARRIVAL_NS=LATE_NS)
     async with stage(venue, MARGIN, slices=all_slices(venue), buys=True) as the:
-        the.misbehave({"refuse": venue.words["unknown"]}, "repay", times=None)
+        the.misbehave({"refuse": venue.words["never_heard"]}, "repay", times=None)
         document = await the.flatten()
         assert (document["state"], document["verdict"]) == ("done", "flat_with_residue")
         debts = {each["asset"]: each["verdict"] for each in document["balances"] if each.get("debt")}
@@ -546,7 +559,7 @@ async def test_a_repayment_that_is_never_clear_ends(venue: VenueUnderTest, compr
 async def test_a_sale_that_is_too_large_in_the_words_for_too_small_is_halved(venue: VenueUnderTest) -> None:
     """One filter has a least and a greatest value, and one name."""
     async with stage(venue, COINS) as the:
-        the.misbehave({"refuse": venue.words["size"]}, "place", market="spot:BTC/USDT", times=2)
+        the.misbehave({"refuse": venue.words["too_small"]}, "place", market="spot:BTC/USDT", times=2)
         await flattens(the)
         assert sold(the, "BTC") == Decimal("0.8")
 

@@ -13,6 +13,7 @@ from tests.failure.books import COINS, plain
 from tests.failure.conftest import Compress
 from tests.failure.failures import failure
 from tests.failure.stage import Stage, stage
+from tests.failure.test_flatten import all_slices, owed, unpaid
 from tests.failure.venues import VenueUnderTest
 
 #: JSON of every kind; an empty list is a good answer to some reads, and has its own test.
@@ -98,14 +99,14 @@ async def test_no_shape_of_an_answer_ends_a_conversion(venue: VenueUnderTest, bo
 
 @failure("unexpected_shape", "borrowed")
 @BODY
-async def test_no_shape_of_an_answer_ends_a_repayment(venue: VenueUnderTest, body: object) -> None:
+async def test_no_shape_of_an_answer_ends_a_repayment(venue: VenueUnderTest, body: object, compress: Compress) -> None:
     """The debts are gone in the end, and nothing was bought twice."""
-    slices = (*venue.slices, *venue.margin_slices)
-    async with stage(venue, MARGIN, slices=slices, buys=True) as the:
+    compress(REFUSED_FOR_GOOD_AFTER_NS=200_000_000)
+    async with stage(venue, MARGIN, slices=all_slices(venue), buys=True) as the:
         the.misbehave({"reshape": {"body": body}}, "repay", times=2)
         document = await the.flatten()
         assert document["state"] == "done"
-        assert not any(balance.owed for wallet in the.account.wallets.values() for balance in wallet.values())
+        assert owed(the).keys() == unpaid(venue)
 
 
 @failure("unexpected_shape", "unread_slice")

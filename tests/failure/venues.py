@@ -6,11 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from node.sim.accounts import Balance
+from node.sim.accounts import Account
 from node.sim.binance import limits as binance_limits
+from node.sim.bybit import limits as bybit_limits
+from node.sim.bybit.account import wallet_view
+from node.sim.market import ZERO, Product
+from node.sim.matching import MatchingCore
 from node.sim.okx import limits as okx_limits
-from node.venues.profiles import binance_calls, okx_calls
+from node.sim.scenarios import AccountSeed, MarketName, TriggerAction, TriggerSeed
+from node.venues.profiles import binance_calls, bybit_calls, okx_calls
 from node.venues.profiles.binance import BinanceProfile
+from node.venues.profiles.bybit import BybitProfile
 from node.venues.profiles.okx import OkxProfile
 
 #: Replaces an attribute of an object for the length of a test.
@@ -33,6 +39,10 @@ LINEAR: Final = Contract(product="linear", market="linear:BTC/USDT")
 INVERSE: Final = Contract(product="inverse", market="inverse:BTC/USD")
 
 
+def _as_it_is(book: AccountSeed) -> AccountSeed:
+    return book
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueUnderTest:
     """One simulated venue, and what the tests must know of it that they cannot ask it."""
@@ -52,16 +62,20 @@ class VenueUnderTest:
     shorten_minute: Callable[[Patch, float], None]
     #: The same for every test, where a look at everything takes most of what a venue allows.
     usual_minute_s: float | None = None
-    #: Words of its own for what no reason of the simulators' names.
+    #: The answer to a read of a wallet, as it is now.
+    wallet_answer: Callable[[MatchingCore, Account, Product], object]
+    #: Refusals that no reason of the simulators' names.
     words: Mapping[str, Mapping[str, object]]
-    #: A wallet as a read of balances shows it.
-    wallet_answer: Callable[[Mapping[str, Balance]], object]
     #: A good answer to a read of a list that has nothing in it.
     nothing: object
     #: A coin, two amounts of it that are below the least order (worth one to five dollars), and an amount that is more
     #: than two orders may be of.
     little: tuple[str, str, str] = ("BTC", "0.00002", "0.00007")
     much: tuple[str, str] = ("ADA", "700000")
+    #: Intents of requests that are made with others' there: a list of conditional orders that is none of its own.
+    intents: Mapping[str, str] = field(default_factory=dict)
+    #: What its answers say, by status or code, when there were too many requests.
+    too_many: frozenset[int] = frozenset({429})
     #: Status and code of the answers to a banned address.
     banned: tuple[int, str | None] = (418, None)
     #: Whether the answer to an order says what became of it, or only that it arrived.
@@ -70,6 +84,11 @@ class VenueUnderTest:
     rest_of_a_lot: str | None = None
     #: Whether every product has a position mode of its own.
     modes_by_product: bool = True
+    #: The wallet that owes, and whether what is owed and not held is bought.
+    owing: Product = Product.MARGIN
+    buys_debts: bool = True
+    #: A book as it can be there.
+    book: Callable[[AccountSeed], AccountSeed] = _as_it_is
     #: How many orders a page of a list shows; None: all.
     orders_page: int | None = None
     #: What is said of an account that is flat as far as anybody can see.
@@ -85,6 +104,26 @@ class VenueUnderTest:
         return self.name
 
 
+def _binance_wallet(_core: MatchingCore, account: Account, product: Product) -> object:
+    held = account.wallets[product].items()
+    if product is Product.SPOT:
+        rows = [{"asset": name, "free": str(each.free), "locked": str(each.locked)} for name, each in held]
+        return {"balances": rows, "canTrade": True}
+    return {
+        "userAssets": [
+            {
+                "asset": name,
+                "free": str(each.free),
+                "locked": str(each.locked),
+                "borrowed": str(each.borrowed),
+                "interest": str(each.interest),
+                "netAsset": "0",
+            }
+            for name, each in held
+        ]
+    }
+
+
 def _binance_minute(patch: Patch, seconds: float) -> None:
     patch(binance_limits, "MINUTE_MS", int(seconds * 1000))
     budgets = {
@@ -94,25 +133,10 @@ def _binance_minute(patch: Patch, seconds: float) -> None:
     patch(BinanceProfile, "budgets", budgets)
 
 
-def _binance_wallet(held: Mapping[str, Balance]) -> object:
-    """Of spot, and of the margin wallet."""
-    rows = [
-        {
-            "asset": name,
-            "free": str(each.free),
-            "locked": str(each.locked),
-            "borrowed": str(each.borrowed),
-            "interest": str(each.interest),
-            "netAsset": "0",
-        }
-        for name, each in held.items()
-    ]
-    return {"balances": rows, "userAssets": rows, "canTrade": True}
-
-
-def _okx_wallet(held: Mapping[str, Balance]) -> object:
+def _okx_wallet(_core: MatchingCore, account: Account, product: Product) -> object:
     details = [
-        {"ccy": name, "cashBal": str(each.total), "availBal": str(each.free), "liab": ""} for name, each in held.items()
+        {"ccy": name, "cashBal": str(each.total), "availBal": str(each.free), "liab": ""}
+        for name, each in account.wallets[product].items()
     ]
     return {"code": "0", "data": [{"details": details, "totalEq": "0"}], "msg": ""}
 
@@ -123,6 +147,41 @@ def _okx_minute(patch: Patch, seconds: float) -> None:
         name: replace(budget, interval_s=budget.interval_s * seconds / 60) for name, budget in okx_calls.BUDGETS.items()
     }
     patch(OkxProfile, "budgets", budgets)
+
+
+def _bybit_wallet(core: MatchingCore, account: Account, _product: Product) -> object:
+    return {"retCode": 0, "retMsg": "OK", "result": {"list": [wallet_view(core, account, [])]}, "retExtInfo": {}}
+
+
+def _bybit_minute(patch: Patch, seconds: float) -> None:
+    patch(bybit_limits, "SECOND_MS", int(seconds / 60 * 1000))
+    patch(bybit_limits, "ADDRESS_WINDOW_MS", int(seconds / 60 * 5000))
+    budgets = {
+        name: replace(budget, interval_s=budget.interval_s * seconds / 60)
+        for name, budget in bybit_calls.BUDGETS.items()
+    }
+    patch(BybitProfile, "budgets", budgets)
+
+
+def _bybit_book(book: AccountSeed) -> AccountSeed:
+    """Hedge mode is one of USDT perpetuals only; elsewhere the second leg would be taken from the first.
+
+    Interest is owed when it has been charged (docs/v5/account/wallet-balance: it is no part of borrowAmount before).
+    """
+
+    def stands(market: MarketName, closes: bool) -> bool:
+        return not book.hedge or market.quote == "USDT" or not closes
+
+    return replace(
+        book,
+        positions=tuple(each for each in book.positions if stands(each.market, each.quantity < 0)),
+        triggers=tuple(each for each in book.triggers if stands(each.market, _closes_short(each))),
+        debts=tuple(replace(each, borrowed=each.borrowed + each.interest, interest=ZERO) for each in book.debts),
+    )
+
+
+def _closes_short(seed: TriggerSeed) -> bool:
+    return seed.action is not TriggerAction.ENTRY and (seed.quantity or seed.sign) > 0
 
 
 VENUES: Final[Mapping[str, VenueUnderTest]] = {
@@ -137,12 +196,13 @@ VENUES: Final[Mapping[str, VenueUnderTest]] = {
             repaid_amount="amount",
             hidden_slice="linear:USDC",
             shorten_minute=_binance_minute,
-            words={
-                "not permitted": {"code": -2010, "msg": "This symbol is not permitted for this account."},
-                "size": {"code": -1013, "msg": "Filter failure: NOTIONAL"},
-                "unknown": {"code": -3067, "msg": "whatever"},
-            },
             wallet_answer=_binance_wallet,
+            words={
+                "not_permitted": {"code": -2010, "msg": "This symbol is not permitted for this account."},
+                "never_heard": {"code": -3067, "msg": "whatever"},
+                "too_small": {"code": -1013, "msg": "Filter failure: NOTIONAL"},
+            },
+            too_many=frozenset({418, 429}),
             nothing=[],
             impossible={
                 "hidden_page": (
@@ -163,9 +223,9 @@ VENUES: Final[Mapping[str, VenueUnderTest]] = {
             hidden_slice="linear:USDC",
             shorten_minute=_okx_minute,
             words={
-                "not permitted": {"code": "51155", "msg": "You can't trade this pair for compliance reasons."},
-                "size": {"code": "51020", "msg": "Your order should meet or exceed the minimum order amount."},
-                "unknown": {"code": "59999", "msg": "whatever"},
+                "not_permitted": {"code": "51155", "msg": "You can't trade this pair for compliance reasons."},
+                "too_small": {"code": "51020", "msg": "Your order should meet or exceed the minimum order amount."},
+                "never_heard": {"code": "59999", "msg": "whatever"},
             },
             wallet_answer=_okx_wallet,
             nothing={"code": "0", "data": [], "msg": ""},
@@ -187,6 +247,35 @@ VENUES: Final[Mapping[str, VenueUnderTest]] = {
                     "not simulated: what is bought makes up for a debt by itself in multi-currency mode, which the "
                     "tests of debts (repaid by request) do not know yet"
                 ),
+            },
+        ),
+        VenueUnderTest(
+            name="bybit",
+            slices=("spot", "linear", "inverse"),
+            margin_slices=(),
+            contracts=(LINEAR, INVERSE),
+            client_id="orderLinkId",
+            repaid_amount="amount",
+            hidden_slice="linear:USDC",
+            shorten_minute=_bybit_minute,
+            usual_minute_s=6.0,
+            wallet_answer=_bybit_wallet,
+            intents={"triggers": "orders"},
+            words={
+                "not_permitted": {"code": 170358, "msg": "The current site does not support ETP"},
+                "never_heard": {"code": 34022099, "msg": "whatever"},
+                "too_small": {"code": 170140, "msg": "Order value exceeded lower limit."},
+            },
+            too_many=frozenset({403, 429, 10006}),
+            banned=(403, None),
+            nothing={"retCode": 0, "retMsg": "OK", "result": {"list": []}, "retExtInfo": {}},
+            tells_fills=False,
+            owing=Product.SPOT,
+            buys_debts=False,
+            book=_bybit_book,
+            orders_page=50,
+            impossible={
+                "hidden_dex": "there is one matching engine a category, and no builder-deployed markets",
             },
         ),
     )

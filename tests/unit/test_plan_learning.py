@@ -34,6 +34,7 @@ def close(
     outcome: Outcome | None = None,
     side: PositionSide = LONG,
     limit_price: str | None = None,
+    filled: str | None = None,
 ) -> StepResult:
     """How a close ended."""
     step = ClosePosition(
@@ -47,7 +48,12 @@ def close(
         limit_price=None if limit_price is None else Decimal(limit_price),
         client_order_id="s",
     )
-    return StepResult(step=step, outcome=outcome or (Outcome.REFUSED if refusal else Outcome.DONE), refusal=refusal)
+    return StepResult(
+        step=step,
+        outcome=outcome or (Outcome.REFUSED if refusal else Outcome.DONE),
+        refusal=refusal,
+        filled=None if filled is None else Decimal(filled),
+    )
 
 
 def leg(*results: StepResult, before: LegMemory | None = None, still: Position | None = None) -> LegMemory:
@@ -77,6 +83,28 @@ def test_a_limited_close_that_was_taken_and_filled_nothing_raises_the_level_too(
     """Otherwise the same unfillable price would be offered for ever."""
     level_one = LegMemory(price_level=1)
     assert leg(close("2", limit_price="95"), before=level_one).price_level == 2
+
+
+def test_market_orders_that_are_taken_and_close_nothing_are_followed_by_a_limit() -> None:
+    """Where orders are acknowledged before anybody looks at them, one that finds no price ends without a word."""
+    once = leg(close("2"))
+    assert once.price_level == 0, "the venue may only not have shown it yet"
+    assert leg(close("2"), before=once).price_level == 1
+    assert leg(close("1"), close("1"), before=once).price_level == 1
+
+
+def test_a_position_that_is_there_again_after_a_market_order_has_traded_is_closed_at_market() -> None:
+    """Somebody has opened it again: nothing was wrong with the price."""
+    once = leg(close("2"))
+    traded = leg(close("2", filled="2"), before=once)
+    assert (traded.price_level, leg(close("2"), before=traded).price_level) == (0, 0)
+
+
+def test_market_orders_that_are_taken_in_vain_have_to_be_so_in_a_row() -> None:
+    """One of unknown outcome says nothing about the price, and one that has closed a part shows that there is one."""
+    once = leg(close("2"))
+    for between in (leg(close("2", outcome=Outcome.AMBIGUOUS), before=once), leg(close("3"), before=once)):
+        assert leg(close("2"), before=between).price_level == 0
 
 
 def test_a_limited_close_that_filled_in_part_keeps_its_level() -> None:

@@ -143,7 +143,10 @@ def set_margin_mode(call: Call) -> dict[str, Any]:
 
 
 def query_api(call: Call) -> dict[str, Any]:
-    """``GET /v5/user/query-api``: what the key may do. A key that is bound to no address says ``*``."""
+    """``GET /v5/user/query-api``: what the key may do. A key that is bound to no address says ``*``.
+
+    By the documentation one right is good for options and for USDC perpetuals. Here perpetuals do not ask for it.
+    """
     key = call.key
     if key is None:
         raise BybitError(10003, "API key is invalid.")
@@ -159,7 +162,7 @@ def query_api(call: Call) -> dict[str, Any]:
             "ContractTrade": ["Order", "Position"] if rights.futures else [],
             "Spot": ["SpotTrade"] if rights.spot else [],
             "Wallet": wallet,
-            "Options": ["OptionsTrade"] if rights.futures else [],
+            "Options": ["OptionsTrade"] if rights.options else [],
             "Derivatives": ["DerivativesTrade"] if rights.futures else [],
             "CopyTrading": [],
             "BlockTrade": [],

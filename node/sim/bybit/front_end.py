@@ -30,6 +30,12 @@ HOSTS: Final = ("bybit.com", "*.bybit.com", "*.bytick.com")
 #: Orders of this kind are taken, and cancelled at once.
 REFUSED_LATE: Final = frozenset({Reason.POST_ONLY_CROSSES, Reason.UNFILLABLE})
 FORBIDDEN: Final = b"<html><head><title>403 Forbidden</title></head><body>403, access too frequent</body></html>"
+#: What requests are about that name no category: there is one wallet, that of all, and spot's for what is done with it.
+CONCERNED: Final = {
+    Intent.BALANCES: STREAM_PRODUCTS,
+    Intent.REPAY: frozenset({Product.SPOT}),
+    Intent.CONVERT: frozenset({Product.SPOT}),
+}
 NOT_FOUND: Final = b"404 page not found"
 
 
@@ -70,6 +76,7 @@ class BybitFrontEnd:
                 path=path,
                 intent=intent,
                 product=CATEGORIES.get(str(values.get("category"))),
+                products=CONCERNED.get(intent, frozenset()),
                 account=key.account if key is not None else None,
                 symbols=frozenset(str(order["symbol"]) for order in orders if order.get("symbol")),
                 sides=frozenset(str(order["side"]).lower() for order in orders if order.get("side")),

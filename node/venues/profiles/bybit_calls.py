@@ -68,11 +68,13 @@ def charges(bucket: str, units: int = 1) -> tuple[Charge, ...]:
 
 
 def market_calls(kind: MarketKind) -> tuple[Call, ...]:
-    """What is listed; of contracts also those that trade before their launch, which are a list of their own."""
+    """What is listed; of contracts also those before their launch, and those that are being settled: what the venue
+    lists by itself is only what is trading.
+    """
     lists: list[dict[str, Any]] = [{"category": CATEGORY[kind]}]
     if kind is not MarketKind.SPOT:  # spot knows no pages
         lists[0]["limit"] = MARKETS_PAGE
-        lists.append({**lists[0], "status": "PreLaunch"})
+        lists += [{**lists[0], "status": status} for status in ("PreLaunch", "Delivering")]
     return tuple(_public("publicGetV5MarketInstrumentsInfo", **params) for params in lists)
 
 

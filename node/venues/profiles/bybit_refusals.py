@@ -32,6 +32,9 @@ UNCERTAIN: Final = frozenset(
         "170212",  # Cancel order request processing
         "170234",  # System Error
         "176014",  # Repeated repayment requests
+        "34022001",  # System error
+        "34022003",
+        "34022038",  # Repayment is in progress
         "790000",  # system error of the convert service
     }
 )
@@ -69,6 +72,7 @@ _QUANTITY: Final = ("170124", "170198", "170200", "170229", "170341", "170381", 
 _TOO_SMALL: Final = ("110094", "170136", "170140")
 _MARKET_CLOSED: Final = (
     "110063",  # settlement in progress
+    "110066",  # currently not allowed
     "110074",  # not live
     "110095",  # call auction
     "110098",
@@ -95,7 +99,7 @@ _UNKNOWN_ORDER: Final = (
 _OTHER: Final = (
     *("10001", "10002", "10017", "10029", "30228"),
     *("110005", "110009", "110011", "110018", "110019", "110020", "110021", "110022", "110023", "110029", "110032"),
-    *("110039", "110040", "110042", "110049", "110050", "110057", "110066", "110067", "110068", "110070", "110080"),
+    *("110039", "110040", "110042", "110049", "110050", "110057", "110067", "110068", "110070", "110080"),
     *("110085", "110086", "110087", "110089", "110090", "110092", "110093", "110100", "110101", "110102", "110104"),
     *("110105", "110106", "110107", "110115", "110131", "110135", "110136"),
     *("170031", "170036", "170037", "170105", "170115", "170116", "170117", "170121", "170130", "170134", "170137"),
@@ -128,6 +132,13 @@ WALLET: Final[Mapping[str, Refusal]] = {
     "10006": Refusal.RATE_LIMITED,
     "176015": Refusal.INSUFFICIENT,
     "182101": Refusal.INSUFFICIENT,
+    # Of debts: no such coin, nothing owed, too much or too little, failed, not without collateral or other repayments.
+    **dict.fromkeys(
+        ("34022010", "34022011", "34022014", "34022027", "34022034", "34022041", "34022044", "34022047"), Refusal.OTHER
+    ),
+    **dict.fromkeys(("34022048", "34022050", "34022051", "34022052", "34022053", "34022094"), Refusal.OTHER),
+    "34022035": Refusal.OVERLOADED,  # not in the minutes around the hour in which interest is charged
+    "34022049": Refusal.INSUFFICIENT,
     **dict.fromkeys(("176016", "176017", "176018", "176019", "176132", "182100", "182102", "182103"), Refusal.OTHER),
     "700005": Refusal.INSUFFICIENT,
     "700006": Refusal.TOO_SMALL,
