@@ -103,8 +103,11 @@ async def test_flatten_twice_sells_nothing_twice(venue: VenueUnderTest) -> None:
 
 @failure("two_hops")
 @pytest.mark.parametrize("deed", [None, "lose_after_execution", {"partial_fill": {"fraction": "0.5"}}], ids=str)
-async def test_a_coin_without_a_market_against_base_goes_over_another(venue: VenueUnderTest, deed: object) -> None:
+async def test_a_coin_without_a_market_against_base_goes_over_another(
+    venue: VenueUnderTest, deed: object, compress: Compress
+) -> None:
     """Its first sale brings bitcoin, which is sold in turn; answers may get lost on the way."""
+    compress(LATE_ARRIVAL_NS=LATE_NS)
     async with stage(venue, plain(spot_USDT="1000", spot_WAN="50000")) as the:
         if deed is not None:
             the.misbehave(deed, "place", product="spot", times=2)
@@ -221,8 +224,11 @@ async def test_several_flattens_at_once_where_the_venue_lends_by_itself(venue: V
 
 @failure("partial_fill")
 @pytest.mark.parametrize("fraction", ["0", "0.4"])
-async def test_sales_that_fill_in_part_are_followed_by_the_rest(venue: VenueUnderTest, fraction: str) -> None:
+async def test_sales_that_fill_in_part_are_followed_by_the_rest(
+    venue: VenueUnderTest, fraction: str, compress: Compress
+) -> None:
     """Or not at all."""
+    compress(LATE_ARRIVAL_NS=LATE_NS)
     async with stage(venue, COINS) as the:
         the.misbehave({"partial_fill": {"fraction": fraction}}, "place", market="spot:BTC/USDT", times=2)
         await flattens(the)
