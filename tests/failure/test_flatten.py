@@ -502,7 +502,8 @@ async def test_a_wallet_that_lags_behind_a_purchase_or_a_repayment_does_nothing_
         else:
             the.just_before("repay", partial(lag, the, venue.owing, times))
         document = await the.flatten()
-        assert (document["state"], set(owed(the))) == ("done", unpaid(venue))
+        assert document["state"] == "done"
+        assert owed(the).keys() == unpaid(venue)
         assert the.account.counters.repayments == 3 - len(unpaid(venue))
         assert sum((order.filled for order in trades(the, Side.BUY)), Decimal(0)) <= Decimal("8.1")
 
