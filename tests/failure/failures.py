@@ -12,6 +12,7 @@ FAILURES: Final[dict[str, str]] = {
     "ended_without_fill": "an order is answered as taken, and its status says that it ended without trading",
     "reopens_during": "the engine opens positions again while they are being closed",
     "reopens_after": "the engine opens positions again when all are closed",
+    "reopens_at_release": "the engine opens positions again in the moment before a hold is lifted",
     "order_in_flight": "an engine's order is on its way when the lock comes",
     "triggers_survive": "conditional orders survive a cancel of all orders",
     "late_trigger": "a conditional order fires while its account is being closed, or because it is cancelled",

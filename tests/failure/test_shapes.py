@@ -148,7 +148,7 @@ async def test_a_list_that_is_empty_for_good_is_not_believed_against_the_wallet(
 @pytest.mark.parametrize("shape", ["nulls", "strangers", "text"])
 async def test_no_shape_of_an_answer_crashes_a_drill(venue: VenueUnderTest, intent: str, shape: str) -> None:
     """It fails, or passes where the answer did not matter."""
-    async with stage(venue, COINS) as the:
+    async with stage(venue, COINS, request_timeout_s=1.0) as the:  # a drill asks once
         the.misbehave({"reshape": {"body": BODIES[shape]}}, intent, times=2)
         document = await the.ending(await the.command(Action.FLATTEN, dry_run=True))
         assert document["verdict"] in ("drill_failed", "drill_passed")

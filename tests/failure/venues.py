@@ -242,6 +242,10 @@ VENUES: Final[Mapping[str, VenueUnderTest]] = {
                 "hidden_dex": "there is one matching engine, and no builder-deployed markets",
                 "conversion": "the profile uses no convert service: OKX's is of the funding account as well",
                 "rate_limit": "429 with 50011 has no Retry-After (API v5, rate limits): unnamed_rate_limit",
+                "reopens_at_release": (
+                    "no hold is ever lifted: what trading bots and the funding account hold is in no list that is "
+                    "read, and every result says so"
+                ),
                 "rights_of_one_product": "a key may trade, or may not: all products (API v5, permissions)",
                 "borrowed": (
                     "not simulated: what is bought makes up for a debt by itself in multi-currency mode, which the "
