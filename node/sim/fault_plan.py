@@ -23,6 +23,7 @@ class Traits:
     account: str | None = None
     symbols: frozenset[str] = frozenset()
     sides: frozenset[str] = frozenset()
+    also: frozenset[Intent] = frozenset()  # what one request answers besides, where other venues have two
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ class _ActiveRule:
         match = self.rule.match
         intents = match.intent if isinstance(match.intent, list) else [match.intent]
         return (
-            (match.intent is None or traits.intent in intents)
+            (match.intent is None or traits.intent in intents or not traits.also.isdisjoint(intents))
             and (match.product in (None, traits.product) or match.product in traits.products)
             and (self.markets is None or any((traits.product, symbol) in self.markets for symbol in traits.symbols))
             and match.method in (None, traits.method)

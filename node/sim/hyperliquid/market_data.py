@@ -28,9 +28,10 @@ def meta_and_contexts(state: VenueState, dex: str) -> list[Any]:
     return [meta(state, dex), [_context(listing) for listing in state.listed(dex)]]
 
 
-def dexs(_: VenueState) -> list[dict[str, Any] | None]:
+def dexs(state: VenueState) -> list[dict[str, Any] | None]:
     """``perpDexs``: the first is the venue's own, and null."""
-    return [None if not each.name else _dex(each.name, each.full_name, each.coins) for each in DEXS]
+    deployed = [each for each in DEXS if each.name not in state.undeployed]
+    return [None if not each.name else _dex(each.name, each.full_name, each.coins) for each in deployed]
 
 
 def spot_meta(_: VenueState) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def all_mids(state: VenueState, dex: str) -> dict[str, str]:
 
 
 def book(state: VenueState, coin: object) -> dict[str, Any]:
-    """``l2Book``: one level either side, deeper than any order.
+    """``l2Book``: one level either side, deeper than any order; none where nobody bids or offers.
 
     Raises:
         HyperliquidError: there is no such coin.
@@ -89,7 +90,8 @@ def book(state: VenueState, coin: object) -> dict[str, Any]:
     listing = state.coin(coin)
     if listing is None:
         raise HyperliquidError("null", status=500)
-    levels = [[{"px": number(price), "sz": DEEP, "n": 1}] for price in (listing.bid, listing.ask)]
+    sides = ([price] if price > 0 else [] for price in (listing.bid, listing.ask))
+    levels = [[{"px": number(price), "sz": DEEP, "n": 1} for price in prices] for prices in sides]
     return {"coin": listing.market.symbol, "time": state.now_ms, "levels": levels}
 
 

@@ -25,8 +25,9 @@ from node.sim.scenarios import (
     linear,
 )
 
-#: Dust of the scenarios that is not listed here, and the coin that stands in for it.
-_DUST = {"DOGE": "PURR"}
+#: What stands in for coins of the scenarios: what most is sold for, and for dust a coin that is listed. Who means the
+#: dollar that is called USDT0 here names it so.
+_SPOT = {"USDT": "USDC", "DOGE": "PURR", "USDT0": "USDT"}
 _OWN, _BUILDERS = DEXS[0], DEXS[2]
 Seed = TypeVar("Seed", PositionSeed, OrderSeed, TriggerSeed)
 
@@ -61,6 +62,8 @@ def _market(name: MarketName) -> MarketName | None:
         return replace(name, quote=pair[1]) if pair in PAIRS else None
     if name.product is not Product.LINEAR:
         return None
+    if "-" in name.base:  # a builder's, as it is called here
+        return name
     if name.quote == "USDT" and name.base in _OWN.coins:
         return replace(name, quote="USDC")
     if name.quote == "USDC" and name.base in _BUILDERS.coins:
@@ -89,7 +92,7 @@ def _balances(seed: AccountSeed) -> tuple[tuple[Product, str, Decimal], ...]:
         if product is Product.LINEAR:
             held[product, "USDC" if asset == "USDT" else _BUILDERS.collateral] += amount  # type: ignore[assignment]
         elif product is Product.SPOT:
-            coin = "USDC" if asset == "USDT" else _DUST.get(asset, asset)
+            coin = _SPOT.get(asset, asset)
             if coin in TOKEN_BY_ASSET:
                 held[product, coin] += amount  # type: ignore[assignment]
     return tuple((product, asset, Decimal(amount)) for (product, asset), amount in held.items())
