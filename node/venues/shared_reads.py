@@ -41,7 +41,7 @@ class SharedReads:
         request = self._requests.get(key)
         if request is None or request.record.left or request.task.done():
             record = Wire()
-            request = _Request(record, asyncio.ensure_future(self._sent(call, record)))
+            request = _Request(record, asyncio.create_task(self._sent(call, record), name=f"read:{call.endpoint}"))
             self._requests[key] = request
             request.task.add_done_callback(lambda _: self._forget(key, record))
         request.waiting += 1
