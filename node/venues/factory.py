@@ -10,18 +10,18 @@ from node.clock import Clock
 from node.errors import ConfigError
 from node.venues.options import VenueOptions
 from node.venues.profile import Profile
-from node.venues.profiles.binance import BinanceProfile
-from node.venues.profiles.bitget import BitgetProfile
-from node.venues.profiles.bybit import BybitProfile
-from node.venues.profiles.coinbase import CoinbaseProfile
-from node.venues.profiles.deribit import DeribitProfile
-from node.venues.profiles.gate import GateProfile
-from node.venues.profiles.hyperliquid import HyperliquidProfile
-from node.venues.profiles.kraken import KrakenProfile
-from node.venues.profiles.krakenfutures import KrakenFuturesProfile
-from node.venues.profiles.kucoin import KucoinProfile
-from node.venues.profiles.mexc import MexcProfile
-from node.venues.profiles.okx import OkxProfile
+from node.venues.profiles.binance.profile import BinanceProfile
+from node.venues.profiles.bitget.profile import BitgetProfile
+from node.venues.profiles.bybit.profile import BybitProfile
+from node.venues.profiles.coinbase.profile import CoinbaseProfile
+from node.venues.profiles.deribit.profile import DeribitProfile
+from node.venues.profiles.gate.profile import GateProfile
+from node.venues.profiles.hyperliquid.profile import HyperliquidProfile
+from node.venues.profiles.kraken.profile import KrakenProfile
+from node.venues.profiles.krakenfutures.profile import KrakenFuturesProfile
+from node.venues.profiles.kucoin.profile import KucoinProfile
+from node.venues.profiles.mexc.profile import MexcProfile
+from node.venues.profiles.okx.profile import OkxProfile
 
 if TYPE_CHECKING:
     from node.venues.ccxt_venue import CcxtVenue

@@ -21,9 +21,9 @@ from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueLimite
 from node.venues import wire
 from node.venues.call import Call
 from node.venues.gate import NotPermitted, read_request
-from node.venues.profiles.bitget_effects import effect_of
-from node.venues.profiles.bitget_refusals import CLOCK, DENIED, LIMITED, UNCERTAIN, UNKNOWN
-from node.venues.profiles.bitget_words import data_of
+from node.venues.profiles.bitget.effects import effect_of
+from node.venues.profiles.bitget.refusals import CLOCK, DENIED, LIMITED, UNCERTAIN, UNKNOWN
+from node.venues.profiles.bitget.words import data_of
 from node.venues.wire import Wire
 from tests.contract.test_bitget_requests import CLASSIC, UNIFIED, cancels, close, sweep
 from tests.support.bitget import EMPTY, bitget, failed, said

@@ -14,7 +14,7 @@ from node.domain.snapshot import MarketKind, PositionSide, Side
 from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueLimited, VenueUnavailable
 from node.venues.layout import Layout, Slice
 from node.venues.markets import MarketBook
-from node.venues.profiles.bybit import BybitProfile
+from node.venues.profiles.bybit.profile import BybitProfile
 from tests.support.bybit import coin, empty, fault, ok, order, page, position, stop, wallet
 from tests.support.venue import BOOKS, Answer, answer, recorded_venue, rules
 

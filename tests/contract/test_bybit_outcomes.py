@@ -11,7 +11,7 @@ import ccxt
 import pytest
 
 from node.domain.steps import ConvertAsset, Outcome, Refusal, RepayDebt, Step
-from node.venues.profiles import bybit_refusals
+from node.venues.profiles.bybit import refusals as bybit_refusals
 from tests.support.bybit import fault, ok, order, page
 from tests.support.venue import (
     CREDENTIALS,

@@ -13,7 +13,7 @@ from node.domain.steps import ConvertAsset, Outcome, Refusal, RepayDebt, Step
 from node.venues import wire
 from node.venues.call import Call
 from node.venues.gate import NotPermitted, read_request
-from node.venues.profiles.bybit_effects import effect_of
+from node.venues.profiles.bybit.effects import effect_of
 from node.venues.wire import Wire
 from tests.support.bybit import empty
 from tests.support.venue import cancel_orders, cancel_symbol, close_position, recorded_venue, sell_spot

@@ -16,7 +16,7 @@ from node.errors import VenueAnswerUnknown, VenueDenied
 from node.venues import factory
 from node.venues.conversion import Offer
 from node.venues.options import VenueOptions
-from node.venues.profiles.bybit import BybitProfile
+from node.venues.profiles.bybit.profile import BybitProfile
 from tests.support.bybit import empty, fault, ok, page, signed
 from tests.support.venue import (
     CREDENTIALS,

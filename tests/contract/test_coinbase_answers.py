@@ -18,7 +18,7 @@ from node.venues import wire
 from node.venues.call import Call
 from node.venues.gate import NotPermitted, read_request
 from node.venues.options import VenueOptions
-from node.venues.profiles.coinbase import CoinbaseProfile
+from node.venues.profiles.coinbase.profile import CoinbaseProfile
 from node.venues.wire import Wire
 from tests.support.coinbase import (
     ACCOUNTS,

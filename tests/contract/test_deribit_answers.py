@@ -18,8 +18,8 @@ from node.venues import wire
 from node.venues.call import Call
 from node.venues.gate import NotPermitted, read_request
 from node.venues.options import VenueOptions
-from node.venues.profiles.deribit import DeribitProfile
-from node.venues.profiles.deribit_answers import Family, family
+from node.venues.profiles.deribit.answers import Family, family
+from node.venues.profiles.deribit.profile import DeribitProfile
 from node.venues.wire import Wire
 from tests.contract.test_deribit_requests import close, linear_close
 from tests.support.deribit import (

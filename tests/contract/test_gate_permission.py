@@ -12,7 +12,7 @@ from node.domain.steps import Outcome, Refusal, Step
 from node.venues import wire
 from node.venues.call import Call, Request
 from node.venues.gate import NotPermitted, read_request
-from node.venues.profiles.gate_effects import effect_of
+from node.venues.profiles.gate.effects import effect_of
 from node.venues.wire import Wire
 from tests.support.gate import HOST, cancel, close, gate, holds_nothing, sell, sweep
 

@@ -25,9 +25,9 @@ from node.venues.call import Call, Request
 from node.venues.gate import NotPermitted
 from node.venues.layout import Layout, Slice
 from node.venues.markets import MarketBook
-from node.venues.profiles.hyperliquid import HyperliquidProfile
-from node.venues.profiles.hyperliquid_answers import dexs_of
-from node.venues.profiles.hyperliquid_effects import effect_of
+from node.venues.profiles.hyperliquid.answers import dexs_of
+from node.venues.profiles.hyperliquid.effects import effect_of
+from node.venues.profiles.hyperliquid.profile import HyperliquidProfile
 from node.venues.stream import Heard
 from node.venues.wire import Wire
 from tests.support.hyperliquid_venue import (

@@ -22,11 +22,11 @@ from node.venues.call import Call
 from node.venues.gate import NotPermitted, read_request
 from node.venues.layout import resolve
 from node.venues.markets import MarketBook
-from node.venues.profiles import kraken_streams as streams
-from node.venues.profiles.kraken import KrakenProfile
-from node.venues.profiles.kraken_answers import rules_of
-from node.venues.profiles.kraken_effects import effect_of
-from node.venues.profiles.kraken_judgements import pause_s
+from node.venues.profiles.kraken import streams
+from node.venues.profiles.kraken.answers import rules_of
+from node.venues.profiles.kraken.effects import effect_of
+from node.venues.profiles.kraken.judgements import pause_s
+from node.venues.profiles.kraken.profile import KrakenProfile
 from node.venues.stream import Heard
 from tests.support.kraken import API, BOOKS, ONE, TWO, cancel, close, empty, failed, ok, sell, venue
 from tests.support.venue import Answer, answer, rules

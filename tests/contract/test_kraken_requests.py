@@ -20,8 +20,8 @@ from node.domain.snapshot import MarketKind, PositionSide
 from node.domain.steps import Outcome, Step
 from node.venues import factory
 from node.venues.options import VenueOptions
-from node.venues.profiles import kraken_line
-from node.venues.profiles.kraken import KrakenProfile
+from node.venues.profiles.kraken import line as kraken_line
+from node.venues.profiles.kraken.profile import KrakenProfile
 from tests.support.kraken import API, CREDENTIALS, ONE, TWO, cancel, close, empty, failed, ok, sell, sweep, venue
 from tests.support.venue import RecordedFetch, Sent
 

@@ -20,9 +20,9 @@ from node.venues import wire
 from node.venues.call import Call
 from node.venues.gate import NotPermitted, read_request
 from node.venues.layout import resolve
-from node.venues.profiles import krakenfutures_streams as streams
-from node.venues.profiles.krakenfutures import KrakenFuturesProfile
-from node.venues.profiles.krakenfutures_effects import effect_of
+from node.venues.profiles.krakenfutures import streams
+from node.venues.profiles.krakenfutures.effects import effect_of
+from node.venues.profiles.krakenfutures.profile import KrakenFuturesProfile
 from node.venues.stream import Heard
 from node.venues.wire import Wire
 from tests.support.krakenfutures import (

@@ -14,7 +14,7 @@ import pytest
 from node.domain.permission import Permission
 from node.domain.snapshot import MarketKind, PositionSide
 from node.domain.steps import Outcome, Step
-from node.venues.profiles.krakenfutures import KrakenFuturesProfile
+from node.venues.profiles.krakenfutures.profile import KrakenFuturesProfile
 from tests.support.krakenfutures import (
     API,
     CREDENTIALS,

@@ -16,7 +16,7 @@ from node.domain.snapshot import MarketKind, OpenOrder, PositionSide, Side
 from node.domain.steps import Outcome, Refusal, Step
 from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueLimited, VenueUnavailable
 from node.venues.call import Reply
-from node.venues.profiles.kucoin_judgements import REFUSALS, UNCERTAIN
+from node.venues.profiles.kucoin.judgements import REFUSALS, UNCERTAIN
 from tests.support.kucoin import (
     ID,
     cancel,

@@ -12,7 +12,7 @@ from node.domain.steps import Outcome, Refusal, Step
 from node.venues import wire
 from node.venues.call import Call, Request
 from node.venues.gate import NotPermitted, read_request
-from node.venues.profiles.kucoin_effects import effect_of
+from node.venues.profiles.kucoin.effects import effect_of
 from node.venues.wire import Wire
 from tests.support.kucoin import FUTURES, SPOT, cancel, close, holds_nothing, kucoin, ok, sell, sweep
 

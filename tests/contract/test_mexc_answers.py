@@ -21,9 +21,9 @@ from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueLimite
 from node.venues import wire
 from node.venues.call import Call
 from node.venues.gate import NotPermitted, read_request
-from node.venues.profiles.mexc_effects import effect_of
-from node.venues.profiles.mexc_refusals import CLOCK, DENIED, LIMITED, UNCERTAIN, UNKNOWN
-from node.venues.profiles.mexc_words import data_of
+from node.venues.profiles.mexc.effects import effect_of
+from node.venues.profiles.mexc.refusals import CLOCK, DENIED, LIMITED, UNCERTAIN, UNKNOWN
+from node.venues.profiles.mexc.words import data_of
 from node.venues.wire import Wire
 from tests.contract.test_mexc_requests import (
     ORDER,

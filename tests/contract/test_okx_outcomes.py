@@ -18,7 +18,7 @@ from node.domain.steps import Outcome, Refusal, Step
 from node.venues import wire
 from node.venues.call import Call
 from node.venues.gate import NotPermitted, read_request
-from node.venues.profiles.okx_effects import effect_of
+from node.venues.profiles.okx.effects import effect_of
 from node.venues.wire import Wire
 from tests.support.okx_venue import (
     ID,

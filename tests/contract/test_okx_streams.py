@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from node.venues.profiles.okx import OkxProfile
+from node.venues.profiles.okx.profile import OkxProfile
 from node.venues.stream import Stream
 from tests.support.okx_venue import INVERSE, KEY, SWAP, okx
 

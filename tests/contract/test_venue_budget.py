@@ -8,7 +8,7 @@ from node.domain.snapshot import MarketKind
 from node.venues.ccxt_venue import CcxtVenue
 from node.venues.options import VenueOptions
 from node.venues.pool import Pools
-from node.venues.profiles.binance import BinanceProfile
+from node.venues.profiles.binance.profile import BinanceProfile
 from tests.support.venue import CREDENTIALS, answer, cancel_symbol, recorded_venue
 
 ALL = ("spot", "linear", "inverse", "margin")

@@ -23,7 +23,7 @@ from node.errors import VenueDenied
 from node.venues import wire
 from node.venues.call import Call
 from node.venues.gate import NotPermitted, read_request
-from node.venues.profiles.binance_effects import effect_of
+from node.venues.profiles.binance.effects import effect_of
 from node.venues.wire import Wire
 from tests.support.venue import (
     RecordedFetch,

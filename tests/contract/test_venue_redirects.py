@@ -17,7 +17,7 @@ from node.sim.tls import serve_tls
 from node.venues.ccxt_venue import CcxtVenue
 from node.venues.options import VenueOptions
 from node.venues.pool import Pools
-from node.venues.profiles.binance import BinanceProfile
+from node.venues.profiles.binance.profile import BinanceProfile
 from tests.support.venue import (
     BOOKS,
     CREDENTIALS,

@@ -24,8 +24,8 @@ from node.venues.call import Call
 from node.venues.ccxt_venue import CcxtVenue
 from node.venues.lane import Charge, background
 from node.venues.layout import Layout
-from node.venues.profiles import binance_streams
-from node.venues.profiles.binance import BinanceProfile
+from node.venues.profiles.binance import streams as binance_streams
+from node.venues.profiles.binance.profile import BinanceProfile
 from node.venues.stream import Heard, Stream
 from node.venues.streams import Streams
 from tests.support.venue import CREDENTIALS, answer, error, recorded_venue

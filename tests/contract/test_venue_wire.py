@@ -19,7 +19,7 @@ from node.venues import markets
 from node.venues.ccxt_venue import CcxtVenue
 from node.venues.options import VenueOptions
 from node.venues.pool import Pools
-from node.venues.profiles.binance import BinanceProfile
+from node.venues.profiles.binance.profile import BinanceProfile
 from tests.support.venue_sim import Bench, bench, closes, order_ids, plan
 
 

@@ -14,10 +14,12 @@ from node.sim.market import ZERO, Product
 from node.sim.matching import MatchingCore
 from node.sim.okx import limits as okx_limits
 from node.sim.scenarios import AccountSeed, MarketName, TriggerAction, TriggerSeed
-from node.venues.profiles import binance_calls, bybit_calls, okx_calls
-from node.venues.profiles.binance import BinanceProfile
-from node.venues.profiles.bybit import BybitProfile
-from node.venues.profiles.okx import OkxProfile
+from node.venues.profiles.binance import calls as binance_calls
+from node.venues.profiles.binance.profile import BinanceProfile
+from node.venues.profiles.bybit import calls as bybit_calls
+from node.venues.profiles.bybit.profile import BybitProfile
+from node.venues.profiles.okx import calls as okx_calls
+from node.venues.profiles.okx.profile import OkxProfile
 
 #: Replaces an attribute of an object for the length of a test.
 Patch = Callable[[object, str, object], None]

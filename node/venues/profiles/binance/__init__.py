@@ -1,0 +1,1 @@
+"""What is peculiar about Binance: ``profile`` puts it together."""

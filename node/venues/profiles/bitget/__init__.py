@@ -1,0 +1,1 @@
+"""What is peculiar about Bitget: ``profile`` puts it together."""

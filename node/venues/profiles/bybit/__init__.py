@@ -1,0 +1,1 @@
+"""What is peculiar about Bybit: ``profile`` puts it together."""

@@ -1,0 +1,1 @@
+"""What is peculiar about Coinbase: ``profile`` puts it together."""

@@ -1,0 +1,1 @@
+"""What is peculiar about Deribit: ``profile`` puts it together."""

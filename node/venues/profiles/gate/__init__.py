@@ -1,0 +1,1 @@
+"""What is peculiar about Gate: ``profile`` puts it together."""

@@ -1,0 +1,1 @@
+"""What is peculiar about Hyperliquid: ``profile`` puts it together."""

@@ -1,0 +1,1 @@
+"""What is peculiar about Kraken (spot and its margin positions): ``profile`` puts it together."""

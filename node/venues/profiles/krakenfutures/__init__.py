@@ -1,0 +1,1 @@
+"""What is peculiar about Kraken Futures: ``profile`` puts it together."""

@@ -1,0 +1,1 @@
+"""What is peculiar about KuCoin: ``profile`` puts it together."""

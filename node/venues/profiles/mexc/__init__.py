@@ -1,0 +1,1 @@
+"""What is peculiar about MEXC: ``profile`` puts it together."""

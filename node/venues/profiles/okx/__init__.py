@@ -1,0 +1,1 @@
+"""What is peculiar about OKX: ``profile`` puts it together."""
