@@ -312,15 +312,15 @@ async def test_a_second_leg_opened_by_hand_is_closed(venue: VenueUnderTest) -> N
 def rest(the: Stage, market: str, count: int) -> list[int]:
     """The engine fills a book with small orders far from the price; their numbers."""
     least = the.market(market).min_quantity
-    quantity = str(max(least, Decimal("0.01")) if market.startswith(("linear", "spot")) else least * 100)
-    return [the.engine_order(market, quantity, price_factor=str(Decimal("0.96"))).order_id for _ in range(count)]
+    quantity = str(least * 100 if market.startswith("inverse") else max(least, Decimal("0.01")))
+    return [the.engine_order(market, quantity, price_factor="0.96").order_id for _ in range(count)]
 
 
 @failure("hidden_page")
 @pytest.mark.parametrize("market", ["linear:BTC/USDT", "inverse:BTC/USD", "spot:ETH/USDT"])
 async def test_orders_on_the_next_page_are_cancelled_too(venue: VenueUnderTest, market: str) -> None:
     """More than a page of them; the oldest, with the stops of the book, are on the last one."""
-    async with stage(venue, faults={"enforce_limits": False}) as the:
+    async with stage(venue, request_timeout_s=2.0, faults={"enforce_limits": False}) as the:
         rest(the, market, (venue.orders_page or 0) + 12)
         await the.closes_flat()
 
@@ -329,7 +329,7 @@ async def test_orders_on_the_next_page_are_cancelled_too(venue: VenueUnderTest, 
 @pytest.mark.parametrize("deed", [{"status_after_execution": 502}, {"reshape": {"body": {}}}, "empty_200"], ids=str)
 async def test_a_next_page_that_cannot_be_read_is_not_left_out(venue: VenueUnderTest, deed: object) -> None:
     """The first one comes as usual: what it shows goes, flat is not said, and the rest goes when it can be seen."""
-    async with stage(venue, deadline_s=0.6, faults={"enforce_limits": False}) as the:
+    async with stage(venue, deadline_s=0.6, request_timeout_s=1.0, faults={"enforce_limits": False}) as the:
         rest(the, "spot:ETH/USDT", (venue.orders_page or 0) + 12)
         the.misbehave(deed, "orders", product="spot", nth=2, times=None)
         command = await the.command_close()

@@ -14,7 +14,6 @@ from tests.failure.books import HEDGE, ONE_WAY, plain, position, whole_stop
 from tests.failure.conftest import Compress
 from tests.failure.failures import failure
 from tests.failure.stage import Stage, not_flat, stage
-from tests.failure.test_commands import placed
 from tests.failure.venues import LINEAR, Contract, VenueUnderTest
 
 #: Whatever a venue may say of a close that it does not take.
@@ -111,10 +110,10 @@ async def test_an_order_that_was_taken_and_ended_without_trading_is_no_success(
     """The answer looks like an accepted order; its status says expired, and nothing was executed."""
     async with stage(venue, book) as the:
         the.misbehave({"partial_fill": {"fraction": 0}}, "place", market=contract.market, times=3)
-        legs = len(list(the.account.open_positions()))
         document = await the.closes_flat()
-        assert document["orders"]["rejected"] >= 1 or not venue.tells_fills
-        assert placed(the) >= legs + 3
+        if venue.tells_fills:
+            assert document["orders"]["rejected"] >= 1
+        assert the.count("place", market=contract.market) >= 4
 
 
 @failure("ended_without_fill", "stop_lost")
