@@ -154,8 +154,7 @@ async def test_markets_clock_and_key() -> None:
         instruments = ("GET", HOST, f"{API}/instruments")
         assert sorted(fetch.lines) == [
             ("GET", HOST, "/api/auth/v1/api-keys/v3/check"),
-            instruments,
-            instruments,
+            instruments,  # of both kinds
             ("GET", HOST, f"{API}/instruments/PF_XBTUSD/status"),
         ]
         checked = next(sent for sent in fetch.sent if "auth" in sent.path)

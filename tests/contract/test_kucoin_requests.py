@@ -467,8 +467,7 @@ async def test_arming_asks_for_markets_time_mode_and_rights_and_nothing_else() -
         arming(fetch)
         await venue.arm()
         assert sorted((each.host, each.path) for each in fetch.sent) == [
-            (FUTURES, "/api/v1/contracts/active"),
-            (FUTURES, "/api/v1/contracts/active"),
+            (FUTURES, "/api/v1/contracts/active"),  # of both kinds
             (FUTURES, "/api/v1/timestamp"),
             (SPOT, "/api/ua/v1/account/mode"),
             (SPOT, "/api/v1/hf/accounts/opened"),
