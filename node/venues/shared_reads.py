@@ -51,6 +51,7 @@ class SharedReads:
         finally:
             request.waiting -= 1
             if not request.waiting:
+                self._forget(key, request.record)
                 request.task.cancel()
 
     async def _sent(self, call: Call, record: Wire) -> Attempt:

@@ -115,3 +115,23 @@ async def test_who_gives_up_takes_nothing_from_the_others() -> None:
     third.cancel()
     await turns()
     assert line.cancelled == 1
+
+
+async def test_nobody_joins_a_request_that_was_just_given_up() -> None:
+    """It would be cancelled with it, and believe that it was meant."""
+    line = Line()
+    reads = SharedReads(line.send)
+
+    async def asks_again() -> Attempt:
+        try:
+            return await reads.attempt(ALL)
+        except asyncio.CancelledError:
+            return await reads.attempt(ALL)
+
+    asked = asyncio.ensure_future(asks_again())
+    await turns()
+    asked.cancel()
+    await turns()
+    line.gate.set()
+    line.answer.set()
+    assert (await asked).answer == 1
