@@ -79,13 +79,13 @@ class CcxtClient:
         """
         return (await self.asked(call)).answer
 
-    async def asked(self, call: Call) -> Attempt:
-        """The same, with how it was answered.
+    async def asked(self, call: Call, purpose: str = "") -> Attempt:
+        """The same, with how it was answered. Who asks the same for the same purpose at the same moment may share it.
 
         Raises:
             VenueError: by what the operator must do about it.
         """
-        attempt = await self._reads.attempt(call)
+        attempt = await self._reads.attempt(call, purpose)
         if attempt.error is not None:
             reply = self.reply(attempt)
             if (nothing := self._nothing(call, reply)) is not None:

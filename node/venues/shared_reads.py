@@ -1,7 +1,8 @@
 """One request for what several slices ask at the same moment.
 
 A venue may show all slices in one list; each of them is read and proven by itself all the same. Whoever asks what has
-been asked already, and has not left yet, gets the same answer: it was not sent before either of them wanted it.
+been asked already, and has not left yet, gets the same answer: it was not sent before either of them wanted it. What is
+asked for another purpose is asked by itself: one answer cannot bear out itself.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from node.venues.outcomes import Attempt
 from node.venues.wire import Wire
 
 Send = Callable[[Call, Wire], Awaitable[Attempt]]
-_Key = tuple[str, str, bool]
+_Key = tuple[str, str, str, bool]
 
 
 @dataclass(slots=True, eq=False)
@@ -35,9 +36,9 @@ class SharedReads:
     send: Send
     _requests: dict[_Key, _Request] = field(default_factory=dict)
 
-    async def attempt(self, call: Call) -> Attempt:
+    async def attempt(self, call: Call, purpose: str = "") -> Attempt:
         """The answer to *call*, sent no earlier than now. What waits in the background is no emergency's."""
-        key = (call.endpoint, repr(call.params), is_background())
+        key = (purpose, call.endpoint, repr(call.params), is_background())
         request = self._requests.get(key)
         if request is None or request.record.left or request.task.done():
             record = Wire()
@@ -50,6 +51,7 @@ class SharedReads:
         finally:
             request.waiting -= 1
             if not request.waiting:
+                self._forget(key, request.record)
                 request.task.cancel()
 
     async def _sent(self, call: Call, record: Wire) -> Attempt:

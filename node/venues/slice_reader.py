@@ -141,7 +141,7 @@ class SliceReader:
         *book* is one for the whole read: where the markets become known meanwhile, a trigger must not be named
         otherwise than its position.
         """
-        pages = await together(*(self._pages(call) for call in getattr(self._profile.reads_of(part, book), what)))
+        pages = await together(*(self._pages(call, what) for call in getattr(self._profile.reads_of(part, book), what)))
         answers = tuple(page for each in pages for page in each)
         found: list[Any] = []
         for call, attempt in answers:
@@ -150,7 +150,7 @@ class SliceReader:
             found = list({_identity(each): each for each in found}.values())
         return _Aspect(tuple(found), answers)
 
-    async def _pages(self, call: Call) -> list[tuple[Call, Attempt]]:
+    async def _pages(self, call: Call, purpose: str = "") -> list[tuple[Call, Attempt]]:
         """A list to its end, however many pages it has."""
         pages: list[tuple[Call, Attempt]] = []
         following: Call | None = call
@@ -158,7 +158,7 @@ class SliceReader:
             if len(pages) == PAGES_MAX:
                 raise VenueAnswerUnknown(f"{call.endpoint}: no end after {PAGES_MAX} pages")
             asked = following
-            attempt = await self._client.asked(asked)
+            attempt = await self._client.asked(asked, purpose)
             pages.append((asked, attempt))
             following = self._understood(asked, attempt, partial(self._profile.more, asked, attempt.answer))
         return pages

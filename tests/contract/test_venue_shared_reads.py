@@ -58,6 +58,17 @@ async def test_what_has_not_left_yet_serves_all_who_ask_for_it() -> None:
     assert answers[1] is not answers[0]
 
 
+async def test_what_is_to_bear_out_an_answer_is_another_answer() -> None:
+    """Some venues show positions and the wallet in one document: it is asked for twice."""
+    line = Line()
+    line.gate.set()
+    line.answer.set()
+    reads = SharedReads(line.send)
+    positions, wallet = await asyncio.gather(reads.attempt(ALL, "positions"), reads.attempt(ALL, "balances"))
+    assert line.sent == [ALL, ALL]
+    assert positions is not wallet
+
+
 async def test_what_has_left_serves_nobody_else() -> None:
     """What happened in between would be missing from its answer."""
     line = Line()
@@ -104,3 +115,23 @@ async def test_who_gives_up_takes_nothing_from_the_others() -> None:
     third.cancel()
     await turns()
     assert line.cancelled == 1
+
+
+async def test_nobody_joins_a_request_that_was_just_given_up() -> None:
+    """It would be cancelled with it, and believe that it was meant."""
+    line = Line()
+    reads = SharedReads(line.send)
+
+    async def asks_again() -> Attempt:
+        try:
+            return await reads.attempt(ALL)
+        except asyncio.CancelledError:
+            return await reads.attempt(ALL)
+
+    asked = asyncio.ensure_future(asks_again())
+    await turns()
+    asked.cancel()
+    await turns()
+    line.gate.set()
+    line.answer.set()
+    assert (await asked).answer == 1
