@@ -287,8 +287,8 @@ async def test_reads_of_perpetuals_ask_every_dex() -> None:
         asked = fetch.asked()
         assert asked[0] == {"type": "twapHistory", "user": WALLET}
         assert asked[1:5] == [*orders, {"type": "perpDexs"}]
-        # Positions and the wallet are in one answer, which both are read from.
-        assert sorted(map(str, asked[5:])) == sorted(map(str, [*states, {"type": "perpDexs"}]))
+        # The wallet bears the positions out: it is asked for by itself.
+        assert sorted(map(str, asked[5:])) == sorted(map(str, [*states, *states, {"type": "perpDexs"}]))
 
 
 async def test_positions_alone_are_one_cheap_request_a_dex() -> None:
