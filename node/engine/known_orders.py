@@ -23,15 +23,19 @@ class KnownOrders:
     def __init__(self) -> None:
         self._orders: dict[OrderKey, OpenOrder] = {}
         self._tries: Counter[OrderKey] = Counter()
+        #: When the venue said that an order is gone: a list that was asked for before then says nothing against it.
+        self._gone_ns: dict[OrderKey, int] = {}
 
-    def saw(self, orders: Iterable[OpenOrder]) -> None:
-        """Somebody has listed these."""
+    def saw(self, orders: Iterable[OpenOrder], *, started_ns: int) -> None:
+        """Somebody has listed these, in a read that began then."""
         for order in orders:
-            self._orders.setdefault(_key(order), order)
+            key = _key(order)
+            if started_ns >= self._gone_ns.get(key, started_ns):
+                self._orders.setdefault(key, order)
 
     def completed(self, snapshot: SliceSnapshot) -> SliceSnapshot:
         """A whole read, and what it has left out: to be cancelled by id, which is harmless if it is gone."""
-        self.saw(snapshot.orders or ())
+        self.saw(snapshot.orders or (), started_ns=snapshot.started_ns)
         listed = {_key(order) for order in snapshot.orders or ()}
         missing = (order for key, order in self._orders.items() if key not in listed and self._tries[key] < TRIES_MAX)
         return replace(snapshot, orders=(*(snapshot.orders or ()), *missing))
@@ -50,6 +54,7 @@ class KnownOrders:
         for key in keys:
             if gone or key[1] in result.gone:
                 self._orders.pop(key, None)
+                self._gone_ns[key] = result.ended_ns
             elif judged:
                 self._tries[key] += 1
 

@@ -130,7 +130,7 @@ class SliceWorker:
         """Pursue until stopped. Returns when nothing is in flight any more: reads are given up, steps never."""
         try:
             if (last := self._view.last(self.name)) is not None:
-                self._orders.saw(last.snapshot.orders or ())
+                self._orders.saw(last.snapshot.orders or (), started_ns=last.snapshot.started_ns)
             await self._pursuit.orders_first(self.name)
             await self._pursue()
         except asyncio.CancelledError:

@@ -774,7 +774,7 @@ class TestWatch:
             for number in range(10):
                 venue.orders.append(order(BTC, f"entry-{number}"))
                 await until(lambda: venue.orders == [])
-            assert guard_of(node).guard.spaced
+            await until(lambda: guard_of(node).guard.spaced)
             venue.positions = [position(BTC, "1")]
             await until(lambda: venue.positions == [])
 

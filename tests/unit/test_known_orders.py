@@ -34,7 +34,7 @@ def after(
 ) -> list[str]:
     """What is still expected when two orders, one in each book, were seen and a step has ended so."""
     known = KnownOrders()
-    known.saw([order(BTC, "1"), order(BTC, "2", trigger=True)])
+    known.saw([order(BTC, "1"), order(BTC, "2", trigger=True)], started_ns=1)
     for _ in range(times):
         known.ended(StepResult(step=step, outcome=outcome, refusal=refusal, sent_ns=1 if sent else None))
     return missing(known)
@@ -44,7 +44,7 @@ def test_what_was_seen_once_is_expected_and_what_is_listed_is_not_doubled() -> N
     """Whether a whole read has shown it or somebody else's."""
     known = KnownOrders()
     known.completed(read(order(BTC, "1")))
-    known.saw([order(BTC, "2")])
+    known.saw([order(BTC, "2")], started_ns=1)
     assert missing(known) == ["1", "2"]
     assert [each.order_id for each in known.completed(read(order(BTC, "1"))).orders or ()] == ["1", "2"]
 
@@ -52,7 +52,7 @@ def test_what_was_seen_once_is_expected_and_what_is_listed_is_not_doubled() -> N
 def test_the_same_number_in_another_market_or_book_is_another_order() -> None:
     """Some venues number their orders by market."""
     known = KnownOrders()
-    known.saw([order(BTC, "1"), order(BTC, "1", trigger=True), order("ETH/USDT:USDT", "1")])
+    known.saw([order(BTC, "1"), order(BTC, "1", trigger=True), order("ETH/USDT:USDT", "1")], started_ns=1)
     known.ended(StepResult(step=CANCEL, outcome=Outcome.DONE))
     assert [(each.symbol, each.trigger) for each in known.completed(read()).orders or ()] == [
         (BTC, True),
@@ -94,8 +94,8 @@ def test_what_the_venue_will_not_cancel_is_given_up_after_a_few_tries() -> None:
 def test_an_order_is_known_as_it_was_seen_first() -> None:
     """A later list may show it half filled; its cancel is the same."""
     known = KnownOrders()
-    known.saw([order(BTC, "1")])
-    known.saw([replace(order(BTC, "1"), symbol="BTCUSDT")])
+    known.saw([order(BTC, "1")], started_ns=1)
+    known.saw([replace(order(BTC, "1"), symbol="BTCUSDT")], started_ns=1)
     assert [each.symbol for each in known.completed(read()).orders or ()] == [BTC]
 
 
@@ -111,3 +111,16 @@ def test_of_a_cancel_in_several_requests_what_is_gone_is_gone() -> None:
     known.ended(result)
     assert missing(known) == ["2"]
     assert [each.order_id for each in without_cancelled(snapshot, [result]).orders or ()] == ["2"]
+
+
+@pytest.mark.parametrize(("started_ns", "expected"), [(4, []), (5, ["1"]), (6, ["1"])])
+def test_a_list_that_was_asked_for_before_an_order_was_gone_brings_nothing_back(
+    started_ns: int, expected: list[str]
+) -> None:
+    """Pages take a while: what they show may have been cancelled since they were asked for. A later list counts."""
+    known = KnownOrders()
+    known.saw([order(BTC, "1")], started_ns=1)
+    known.ended(StepResult(step=CANCEL, outcome=Outcome.DONE, sent_ns=2, ended_ns=5))
+    listed = replace(read(order(BTC, "1")), started_ns=started_ns, ended_ns=9)
+    assert [each.order_id for each in known.completed(listed).orders or ()] == ["1"]
+    assert missing(known) == expected
