@@ -128,10 +128,10 @@ async def test_revoked_key(simulator: Simulator, client: Any) -> None:
     assert (simulator.account.counters.orders_placed, simulator.account.engine_counters.orders_placed) == (0, 1)
 
 
-async def test_after_an_upgrade(simulator: Simulator, client: Any) -> None:
-    """A market that is closed takes no order that could trade; cancels go on."""
+async def test_a_market_that_is_halted(simulator: Simulator, client: Any) -> None:
+    """It takes no order; cancels go on."""
     simulator.set_faults(market_status={"linear:BTC/USDC": "BREAK"})
-    with pytest.raises(ccxt.ExchangeError, match="Only post-only orders allowed"):
+    with pytest.raises(ccxt.ExchangeError, match="Trading is halted"):
         await sell(client)
     orders = await client.fetch_open_orders()
     await client.cancel_order(next(o["id"] for o in orders if o["symbol"] == BTC and o["type"] == "limit"), BTC)
@@ -157,7 +157,7 @@ async def test_engine_reopens(simulator: Simulator, client: Any) -> None:
         ("reduce_only_rejected", 200, "Reduce only order would increase position. asset=0", ccxt.InvalidOrder),
         ("insufficient_margin", 200, "Insufficient margin to place order. asset=0", ccxt.InsufficientFunds),
         ("counterparty_price", 200, "could not immediately match", ccxt.InvalidOrder),
-        ("market_closed", 200, "Only post-only orders allowed", ccxt.ExchangeError),
+        ("market_closed", 200, "Trading is halted", ccxt.ExchangeError),
         ("price_below_band", 200, "more than 95% away from the reference price", ccxt.ExchangeError),
     ],
 )
@@ -193,7 +193,8 @@ async def test_reasons(
 )
 async def test_intents(simulator: Simulator, client: Any, intent: str, call: Any) -> None:
     """A rule finds a request by what it is for; no other request uses the rule up."""
-    others = {"positions": lambda: client.fetch_open_orders(BTC)}.get(intent, client.fetch_positions)
+    # Positions and their wallet are one document.
+    others = client.fetch_open_orders if intent in ("positions", "balances") else client.fetch_positions
     simulator.set_faults(rules={"match": {"intent": intent}, "do": {"refuse": {"reason": "overloaded"}}})
     await others()
     with pytest.raises(ccxt.BaseError, match="503"):

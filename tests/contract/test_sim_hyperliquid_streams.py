@@ -69,6 +69,7 @@ async def next_event(socket: aiohttp.ClientWebSocketResponse) -> Any:
 async def listening(simulator: Simulator, *kinds: str, **more: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     """A raw stream with some subscriptions, confirmed; what is told at once is still to come."""
     async with redirected_session(simulator) as session, session.ws_connect(URL) as socket:
+        assert await socket.receive_str(timeout=PATIENCE_S) == "Websocket connection established."
         user = simulator.credentials()["walletAddress"]
         for kind in kinds:
             subscription = {"type": kind, "user": user, **more}

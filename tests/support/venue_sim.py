@@ -1,4 +1,4 @@
-"""A Binance account on the simulator: real TLS, real host names, only the address redirected."""
+"""An account on a simulator: real TLS, real host names, only the address redirected."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from node.domain.snapshot import Position, SliceSnapshot
 from node.domain.steps import ClosePosition, OrderIds, Step
 from node.sim.server import serve
 from node.sim.simulator import Simulator
+from node.venues import factory
 from node.venues.ccxt_venue import CcxtVenue
 from node.venues.options import VenueOptions
 from node.venues.pool import Pool, Pools
-from node.venues.profiles.binance import BinanceProfile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +45,13 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(scenario: str = "demo", *, armed: bool = True, **changes: Any) -> AsyncIterator[Bench]:
+async def bench(
+    scenario: str = "demo", *, venue: str = "binance", armed: bool = True, **changes: Any
+) -> AsyncIterator[Bench]:
     """A simulator and one account on it, armed."""
-    async with serve(venue="binance", scenario=scenario) as sim:
+    async with serve(venue=venue, scenario=scenario) as sim:
         values: dict[str, Any] = {
-            "exchange": "binance",
+            "exchange": venue,
             "credentials": sim.credentials(),
             "connect_to": f"127.0.0.1:{sim.port}",
             "ca_file": sim.ca_path,
@@ -57,13 +59,13 @@ async def bench(scenario: str = "demo", *, armed: bool = True, **changes: Any) -
         }
         options = VenueOptions(**(values | changes))
         pools = Pools()
-        venue = CcxtVenue(options, BinanceProfile(), pools)
+        account = factory.build(options, pools)
         try:
             if armed:
-                await venue.arm()
-            yield Bench(venue=venue, sim=sim, options=options, pools=pools)
+                await account.arm()
+            yield Bench(venue=account, sim=sim, options=options, pools=pools)
         finally:
-            await venue.close()
+            await account.close()
             await pools.close()
 
 

@@ -19,12 +19,15 @@ _ORDERS: Mapping[str, tuple[str, ...]] = {
     "modify": ("type", "oid", "order"),
     "batchModify": ("type", "modifies"),
     "scheduleCancel": ("type", "time"),
+    "twapOrder": ("type", "twap"),
+    "twapCancel": ("type", "a", "t"),
     "updateLeverage": ("type", "asset", "isCross", "leverage"),
     "setReferrer": ("type", "code"),
     "reserveRequestWeight": ("type", "weight"),
 }
 _ORDER = ("a", "b", "p", "s", "r", "t", "c")
 _TRIGGER = ("isMarket", "triggerPx", "tpsl")
+_TWAP = ("a", "b", "s", "r", "m", "t")
 _CANCELS = {"cancel": ("a", "o"), "cancelByCloid": ("asset", "cloid")}
 KINDS = frozenset(_ORDERS)
 
@@ -41,6 +44,8 @@ def canonical(action: Mapping[str, Any]) -> dict[str, Any]:
         result["orders"] = [_order(order) for order in action["orders"]]
         if result.get("builder") is not None:
             result["builder"] = {"b": str(action["builder"]["b"]).lower(), "f": action["builder"]["f"]}
+    elif kind == "twapOrder":
+        result["twap"] = _in_order(action["twap"], _TWAP) | {"s": _number(action["twap"]["s"])}
     elif kind in _CANCELS:
         result["cancels"] = [_in_order(cancel, _CANCELS[kind]) for cancel in action["cancels"]]
     elif kind == "modify":

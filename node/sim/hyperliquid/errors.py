@@ -28,7 +28,10 @@ TOO_FAR: Final = "Order price cannot be more than 95% away from the reference pr
 SPOT_REDUCES: Final = "Reduce-only is invalid for spot trading."
 UNREADABLE: Final = "Failed to deserialize the JSON body into the target type"
 OVERWEIGHT: Final = "Signed action over weight limit of 200."
-POST_ONLY_TIME: Final = "Only post-only orders allowed immediately after network upgrade"
+#: Assumed. ``haltTrading`` of HIP-3 deployers and a delisting leave no order to be placed; the minutes after an upgrade
+#: of the network, in which orders may rest and not trade, are another matter.
+HALTED: Final = "Trading is halted for this asset."
+TWAP_NOT_FOUND: Final = "TWAP was never placed, already canceled, or filled."
 
 #: Of one order or one cancel; ``asset=N`` is put behind it.
 OF_ORDER: Final[Mapping[Reason, str]] = {
@@ -59,8 +62,8 @@ _BARE: Final[Mapping[Reason, str]] = {
     Reason.PRICE_ABOVE_BAND: TOO_FAR,
     Reason.PRICE_BELOW_BAND: TOO_FAR,
     Reason.NOTIONAL_ABOVE_MAXIMUM: "Order value too large.",  # assumed
-    Reason.MARKET_CLOSED: POST_ONLY_TIME,
-    Reason.UNKNOWN_SYMBOL: "Trading is halted for this asset.",  # assumed
+    Reason.MARKET_CLOSED: HALTED,
+    Reason.UNKNOWN_SYMBOL: HALTED,
 }
 
 #: How orders that were refused stand in the history (info endpoint, "Query order status").

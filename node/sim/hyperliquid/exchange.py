@@ -32,7 +32,7 @@ SCHEDULE_VOLUME: Final = 1_000_000
 SCHEDULE_AHEAD_MS: Final = 5000
 FEE_RATE: Final = re.compile(r"^(\d+(?:\.\d+)?)%$")
 OF_BATCH: Final = {"order": "orders", "cancel": "cancels", "cancelByCloid": "cancels", "batchModify": "modifies"}
-CANCELS: Final = frozenset({"cancel", "cancelByCloid", "scheduleCancel"})
+CANCELS: Final = frozenset({"cancel", "cancelByCloid", "scheduleCancel", "twapCancel"})
 DONE: Final[Mapping[str, Any]] = {"type": "default"}
 Document = Mapping[str, Any]
 
@@ -125,6 +125,9 @@ def carry_out(state: VenueState, signed: Signed, effects: Effects, order_ids: li
     if kind in ("modify", "batchModify"):
         modifies = [signed.action] if kind == "modify" else signed.action["modifies"]
         return _statuses("order", gateway.modify(modifies))
+    if kind in ("twapOrder", "twapCancel"):
+        deed = state.twaps.place if kind == "twapOrder" else state.twaps.cancel
+        return {"type": kind, "data": {"status": deed(account, signed.action, signed.origin)}}
     if kind == "scheduleCancel":
         return _schedule(state, signed.action, account)
     if kind == "updateLeverage":

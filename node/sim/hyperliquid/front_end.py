@@ -10,6 +10,7 @@ from node.sim.faults import Intent
 from node.sim.hyperliquid import exchange, info
 from node.sim.hyperliquid.errors import (
     NOT_FOUND_OR_ENDED,
+    TWAP_NOT_FOUND,
     HyperliquidError,
     of_order,
     unknown_signer,
@@ -54,6 +55,7 @@ class HyperliquidFrontEnd:
         if not isinstance(request, HyperliquidRequest) or request.path not in (INFO, EXCHANGE):
             return WireAnswer(status=404, body=b"", headers=dict(PLAIN), code=404)
         self.state.cancel_due()
+        self.state.twaps.advance()
         wait_s = self._too_much(request)
         if wait_s is not None:
             return self.rate_limited(request, wait_s)
@@ -136,6 +138,7 @@ class HyperliquidFrontEnd:
     def _post(self, kind: str, payload: Mapping[str, Any]) -> object:
         """A request that came over the stream."""
         self.state.cancel_due()
+        self.state.twaps.advance()
         if kind == "info":
             return {"type": payload.get("type"), "data": info.answer(self.state, payload)}
         try:
@@ -160,6 +163,11 @@ class HyperliquidFrontEnd:
         return self.state.weight.spend(weight, now_ms, enforce=self.setup.enforce_limits)
 
     def _refused_batch(self, signed: Signed, reason: Reason) -> WireAnswer:
+        if signed.kind == "twapCancel":
+            response: dict[str, Any] = {"type": signed.kind, "data": {"status": {"error": TWAP_NOT_FOUND}}}
+            answer = _ok({"status": "ok", "response": response})
+            answer.code = TWAP_NOT_FOUND
+            return answer
         action_wires = wires(signed.action)
         statuses = []
         for wire in action_wires:

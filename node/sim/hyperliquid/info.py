@@ -81,6 +81,7 @@ class InfoType:
     handler: Handler
     intent: Intent
     product: Product | None = None
+    also: frozenset[Intent] = frozenset()  # positions and their wallet are one document
 
 
 def _own_orders(read: Read) -> list[Order]:
@@ -155,6 +156,11 @@ def _historical_orders(read: Read) -> list[dict[str, Any]]:
     return history(read.state, read.account)[:HISTORY_MAX]
 
 
+def _twap_history(read: Read) -> list[dict[str, Any]]:
+    account = read.account
+    return [] if account is None else read.state.twaps.history(account, master_address(account.name))
+
+
 def _user_fills(read: Read) -> list[dict[str, Any]]:
     account = read.account
     fills = [] if account is None else read.state.fills[account.name]
@@ -216,18 +222,21 @@ TYPES: Final[Mapping[str, InfoType]] = {
     "allMids": InfoType(lambda r: market_data.all_mids(r.state, r.dex), Intent.QUOTES),
     "l2Book": InfoType(lambda r: market_data.book(r.state, r.document.get("coin")), Intent.QUOTES),
     "exchangeStatus": InfoType(_exchange_status, Intent.TIME),
-    "clearinghouseState": InfoType(_clearinghouse_state, Intent.POSITIONS, Product.LINEAR),
+    "clearinghouseState": InfoType(
+        _clearinghouse_state, Intent.POSITIONS, Product.LINEAR, also=frozenset({Intent.BALANCES})
+    ),
     "spotClearinghouseState": InfoType(_spot_clearinghouse_state, Intent.BALANCES, Product.SPOT),
     "openOrders": InfoType(_open_orders, Intent.ORDERS),
     "frontendOpenOrders": InfoType(_front_end_open_orders, Intent.ORDERS),
     "orderStatus": InfoType(_order_status, Intent.ORDER),
+    "twapHistory": InfoType(_twap_history, Intent.TRIGGERS),
     "historicalOrders": InfoType(_historical_orders, Intent.OTHER),
     "userFills": InfoType(_user_fills, Intent.OTHER),
     "userFillsByTime": InfoType(_user_fills, Intent.OTHER),
     "userRateLimit": InfoType(_user_rate_limit, Intent.OTHER),
     "userRole": InfoType(_user_role, Intent.RIGHTS),
     "extraAgents": InfoType(_extra_agents, Intent.RIGHTS),
-    "userAbstraction": InfoType(lambda _: ABSTRACTION, Intent.OTHER),
+    "userAbstraction": InfoType(lambda _: ABSTRACTION, Intent.RIGHTS),
     "maxBuilderFee": InfoType(_max_builder_fee, Intent.OTHER),
 }
 

@@ -28,9 +28,10 @@ def meta_and_contexts(state: VenueState, dex: str) -> list[Any]:
     return [meta(state, dex), [_context(listing) for listing in state.listed(dex)]]
 
 
-def dexs(_: VenueState) -> list[dict[str, Any] | None]:
+def dexs(state: VenueState) -> list[dict[str, Any] | None]:
     """``perpDexs``: the first is the venue's own, and null."""
-    return [None if not each.name else _dex(each.name, each.full_name, each.coins) for each in DEXS]
+    deployed = [each for each in DEXS if each.name not in state.undeployed]
+    return [None if not each.name else _dex(each.name, each.full_name, each.coins) for each in deployed]
 
 
 def spot_meta(_: VenueState) -> dict[str, Any]:

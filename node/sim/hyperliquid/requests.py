@@ -24,7 +24,14 @@ INTENTS: Final = {
     "cancel": Intent.CANCEL,
     "cancelByCloid": Intent.CANCEL,
     "scheduleCancel": Intent.CANCEL,
+    "twapOrder": Intent.PLACE,
+    "twapCancel": Intent.CANCEL,
 }
+
+
+#: What one list shows of contracts and of spot.
+OF_BOTH: Final = (Intent.ORDERS, Intent.TRIGGERS, Intent.ORDER)
+BOTH: Final = frozenset({Product.LINEAR, Product.SPOT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +48,8 @@ class Purpose:
     """What a request is for, in neutral words."""
 
     intent: Intent = Intent.OTHER
-    product: Product | None = None
+    also: frozenset[Intent] = frozenset()
+    products: frozenset[Product] = frozenset()
     symbols: frozenset[str] = frozenset()
     sides: frozenset[str] = frozenset()
 
@@ -77,7 +85,9 @@ def read_request(
             host=host,
             path=path,
             intent=purpose.intent,
-            product=purpose.product,
+            also=purpose.also,
+            product=next(iter(purpose.products)) if len(purpose.products) == 1 else None,
+            products=purpose.products,
             account=account.name if account is not None else None,
             symbols=purpose.symbols,
             sides=purpose.sides,
@@ -93,7 +103,7 @@ def wires(action: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     entries = action.get(exchange.OF_BATCH.get(str(action.get("type")), ""))
     if not isinstance(entries, list):
         entries = [action]
-    found = [entry.get("order", entry) for entry in entries if isinstance(entry, dict)]
+    found = [entry.get("order", entry.get("twap", entry)) for entry in entries if isinstance(entry, dict)]
     return [wire for wire in found if isinstance(wire, dict)]
 
 
@@ -104,30 +114,35 @@ def asset_of(wire: Mapping[str, Any]) -> object:
 
 def _purpose(state: VenueState, path: str, document: Mapping[str, Any]) -> Purpose:
     if path == INFO:
-        return _purpose_of_read(document)
+        return _purpose_of_read(state, document)
     action = document.get("action")
     if not isinstance(action, dict):
         return Purpose()
     parts = wires(action)
     markets = [market for market in (state.market(asset_of(wire)) for wire in parts) if market is not None]
-    products = {market.product for market in markets}
     return Purpose(
         intent=INTENTS.get(str(action.get("type")), Intent.OTHER),
-        product=next(iter(products)) if len(products) == 1 else None,
+        products=frozenset(market.product for market in markets),
         symbols=frozenset(market.symbol for market in markets),
         sides=frozenset("buy" if wire["b"] else "sell" for wire in parts if "b" in wire),
     )
 
 
-def _purpose_of_read(document: Mapping[str, Any]) -> Purpose:
-    found, coin = info.TYPES.get(str(document.get("type"))), document.get("coin")
+def _purpose_of_read(state: VenueState, document: Mapping[str, Any]) -> Purpose:
+    found, listing = info.TYPES.get(str(document.get("type"))), state.coin(document.get("coin"))
     if found is None:
         return Purpose()
-    of_a_dex = found.intent is Intent.ORDERS and document.get("dex")
+    if listing is not None:
+        products = frozenset({listing.market.product})
+    elif found.product is not None or (found.intent is Intent.ORDERS and document.get("dex")):
+        products = frozenset({found.product or Product.LINEAR})
+    else:
+        products = BOTH if found.intent in OF_BOTH else frozenset()
     return Purpose(
         intent=found.intent,
-        product=Product.LINEAR if of_a_dex else found.product,
-        symbols=frozenset({str(coin)} if coin else ()),
+        also=found.also,
+        products=products,
+        symbols=frozenset({listing.market.symbol} if listing is not None else ()),
     )
 
 

@@ -19,6 +19,7 @@ from node.sim.hyperliquid.account_views import clearinghouse_state, spot_state
 from node.sim.hyperliquid.errors import HyperliquidError
 from node.sim.hyperliquid.markets import dex_of
 from node.sim.hyperliquid.order_views import open_order, status
+from node.sim.hyperliquid.twaps import Twap
 from node.sim.hyperliquid.venue_state import VenueState
 from node.sim.market import Market, Product
 from node.sim.orders import Fill, Order
@@ -31,7 +32,13 @@ PRODUCTS_OF = {
     "userFills": (Product.LINEAR, Product.SPOT),
     "clearinghouseState": (Product.LINEAR,),
     "spotState": (Product.SPOT,),
+    "userEvents": (Product.LINEAR, Product.SPOT),
+    "userTwapHistory": (Product.LINEAR, Product.SPOT),
+    "userNonFundingLedgerUpdates": (Product.SPOT,),
 }
+#: The name under which what was subscribed is told, where it is another.
+CHANNELS = {"userEvents": "user"}
+GREETING = "Websocket connection established."
 UNREADABLE = "Error parsing JSON into valid websocket request"
 PUBLIC = frozenset({"allMids", "l2Book"})
 
@@ -55,6 +62,7 @@ class HyperliquidStreams:
         self._subscriptions: list[Subscription] = []
         state.core.order_changed.append(self._on_order)
         state.core.balances_changed.append(self._on_balances)
+        state.twaps.changed.append(self._on_twap)
 
     def subscribe(self, connection: Connection, request: Mapping[str, Any]) -> None:
         """Begin a feed.
@@ -113,6 +121,13 @@ class HyperliquidStreams:
         elif subscription.kind == "userFills":
             fills = list(reversed(state.fills[account.name]))[: info.FILLS_MAX]
             self._push(subscription, None, {"isSnapshot": True, "user": subscription.request["user"], "fills": fills})
+        elif subscription.kind == "userTwapHistory":
+            user = subscription.request["user"]
+            history = state.twaps.history(account, user)
+            self._push(subscription, None, {"isSnapshot": True, "user": user, "history": history})
+        elif subscription.kind == "userNonFundingLedgerUpdates":  # no money moves in and out here
+            document = {"isSnapshot": True, "user": subscription.request["user"], "nonFundingLedgerUpdates": []}
+            self._push(subscription, None, document)
         else:
             self._push_state(subscription)
 
@@ -134,6 +149,8 @@ class HyperliquidStreams:
         for subscription in self._of(account, "userFills"):
             document = {"isSnapshot": False, "user": subscription.request["user"], "fills": [view]}
             self._push(subscription, market, document)
+        for subscription in self._of(account, "userEvents"):
+            self._push(subscription, market, {"fills": [view]})
         if market.is_contract:
             for subscription in self._of(account, "clearinghouseState"):
                 if subscription.dex == dex_of(market):
@@ -143,6 +160,12 @@ class HyperliquidStreams:
         if wallet == Product.SPOT:
             for subscription in self._of(account, "spotState"):
                 self._push_state(subscription)
+
+    def _on_twap(self, account: Account, twap: Twap) -> None:
+        for subscription in self._of(account, "userTwapHistory"):
+            user = subscription.request["user"]
+            history = [self._state.twaps.row(twap, user)]
+            self._push(subscription, twap.market, {"isSnapshot": False, "user": user, "history": history})
 
     def _of(self, account: Account, kind: str) -> list[Subscription]:
         return [each for each in self._subscriptions if each.account is account and each.kind == kind]
@@ -159,7 +182,7 @@ class HyperliquidStreams:
         products = (market.product,) if market is not None else PRODUCTS_OF[subscription.kind]
         name = subscription.account.name if subscription.account is not None else ""
         if not any(self._state.setup.streams.silences(product, name) for product in products):
-            _send(subscription.connection, subscription.kind, data)
+            _send(subscription.connection, CHANNELS.get(subscription.kind, subscription.kind), data)
 
 
 class StreamConnection:
@@ -169,6 +192,7 @@ class StreamConnection:
         self._streams = streams
         self._connection = connection
         self._post = post
+        connection.send(GREETING)
 
     def received(self, text: str) -> None:
         """Do what the message asks for, or say why not."""

@@ -11,6 +11,7 @@ from node.sim.accounts import Account
 from node.sim.hyperliquid.limits import AddressWeight, Budget, Nonces
 from node.sim.hyperliquid.markets import asset_numbers, dex_of
 from node.sim.hyperliquid.order_views import Rejected, fill_view
+from node.sim.hyperliquid.twaps import Twaps
 from node.sim.hyperliquid.wallets import master_address
 from node.sim.market import Listing, Market, MarketStatus
 from node.sim.matching import MatchingCore
@@ -28,6 +29,8 @@ class VenueState:
         children: Numbers of the conditional orders that belong to a parent order.
         builders: Accounts' approved builders, with the highest fee in tenths of a basis point.
         fills: Every trade of an account as the venue shows it, oldest first.
+        twaps: Orders that the venue trades in parts.
+        undeployed: Dexs that are not there yet.
     """
 
     def __init__(self, setup: VenueSetup) -> None:
@@ -44,6 +47,8 @@ class VenueState:
         self.children: dict[int, list[int]] = {}
         self.builders: dict[tuple[str, str], int] = {}
         self.fills: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.twaps = Twaps(self)
+        self.undeployed: set[str] = set()
         self._oids = itertools.count(FIRST_REJECTED_ID)
         self._own_ids = itertools.count(1)
         setup.core.order_changed.append(self._on_order)
