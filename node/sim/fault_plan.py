@@ -18,20 +18,12 @@ class Traits:
     host: str
     path: str
     intent: Intent = Intent.OTHER
-    product: Product | None = None  # None: of the account as a whole, or unknown
+    product: Product | None = None  # None: of several, of the account as a whole, or unknown
+    products: frozenset[Product] = frozenset()  # of a list that shows several
     account: str | None = None
     symbols: frozenset[str] = frozenset()
     sides: frozenset[str] = frozenset()
-    also: frozenset[Intent] = frozenset()  # what one request answers besides, where another venue has two
-    products: frozenset[Product] = frozenset()  # all that it is about, where it is more than one
-
-    def serves(self, intent: Intent) -> bool:
-        """Whether the request is for that."""
-        return intent is self.intent or intent in self.also
-
-    def concerns(self, product: str | None) -> bool:
-        """Whether it is about that product; everything is if none is named."""
-        return product in (None, self.product) or product in self.products
+    also: frozenset[Intent] = frozenset()  # what one request answers besides, where other venues have two
 
 
 @dataclass(slots=True)
@@ -49,8 +41,8 @@ class _ActiveRule:
         match = self.rule.match
         intents = match.intent if isinstance(match.intent, list) else [match.intent]
         return (
-            (match.intent is None or any(intent is not None and traits.serves(intent) for intent in intents))
-            and traits.concerns(match.product)
+            (match.intent is None or traits.intent in intents or not traits.also.isdisjoint(intents))
+            and (match.product in (None, traits.product) or match.product in traits.products)
             and (self.markets is None or any((traits.product, symbol) in self.markets for symbol in traits.symbols))
             and match.method in (None, traits.method)
             and traits.host.startswith(match.host or "")

@@ -133,7 +133,7 @@ class TestBalances:
         spot = await client.fetch_balance({"type": "spot"})
         assert (spot["SOL"]["total"], spot["SOL"]["used"], spot["SOL"]["free"]) == (120, 40, 80)
         assert (spot["BTC"]["free"], spot["USDC"]["total"]) == (0.8, 25_000)
-        assert {b["coin"] for b in spot["info"]["balances"]} == {"USDC", "UBTC", "UETH", "USOL", "PURR"}
+        assert {b["coin"] for b in spot["info"]["balances"]} == {"USDC", "UBTC", "UETH", "USOL", "PURR", "WAN"}
         perpetual = await client.fetch_balance()
         assert perpetual["USDC"]["total"] > 400_000
         assert set(perpetual["total"]) == {"USDC"}
@@ -150,7 +150,7 @@ class TestBalances:
         async with serve(venue="hyperliquid", scenario="residue") as simulator, hyperliquid_client(simulator) as client:
             await client.load_markets()
             held = (await client.fetch_balance({"type": "spot"}))["total"]
-            assert held == {"USDC": 3500, "PURR": 3.4, "XAIR": 1000, "SXP": 400, "SOL": 120}
+            assert held == {"USDC": 3500, "PURR": 3.4, "XAIR": 1000, "SXP": 400, "SOL": 120, "WAN": 3}
             assert not {"XAIR/USDC", "SXP/USDC"} & set(client.markets)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Final
@@ -131,6 +131,12 @@ COINS: Final = AccountSeed(
 def plain(name: str = "plain", *, positions: tuple[PositionSeed, ...] = (), **balances: str) -> AccountSeed:
     """A book of the test's own."""
     return AccountSeed(name=name, balances=wealth(**{"linear_USDT": "400000", **balances}), positions=positions)
+
+
+def holding(coins: Mapping[str, str]) -> AccountSeed:
+    """The same with those coins on spot."""
+    balances = tuple((Product.SPOT, coin, Decimal(amount)) for coin, amount in coins.items())
+    return AccountSeed(name="plain", balances=(*plain().balances, *balances))
 
 
 @contextmanager

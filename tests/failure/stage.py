@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,6 +32,7 @@ from node.sim.orders import Leg, Order, OrderKind, OrderTerms, Origin, Side
 from node.sim.scenarios import AccountSeed
 from node.sim.server import serve
 from node.sim.simulator import Simulator
+from node.sim.venue import NO_EFFECTS
 from node.sim.world import select_markets
 from node.venues import factory
 from node.venues.ccxt_venue import CcxtVenue
@@ -77,7 +79,16 @@ class Stage:
 
     def set(self, **faults: object) -> None:
         """Anything else that a simulator can be told."""
-        self.sim.set_faults(**faults)
+        self.sim.set_faults(**named(self.under_test, faults))
+
+    def no_conversion(self) -> None:
+        """The venue's convert service is away, if it has one."""
+        if "conversion" not in self.under_test.impossible:
+            self.refuse("overloaded", "convert", times=None)
+
+    def lists(self, name: str) -> bool:
+        """Whether there are markets of that product here."""
+        return name.partition(":")[0] in {contract.product for contract in self.under_test.contracts}
 
     # What is really there
 
@@ -115,7 +126,7 @@ class Stage:
 
     def balance(self, asset: str, wallet: Product = Product.SPOT) -> Decimal:
         """What is held of a coin."""
-        return self.account.balance(wallet, asset).total
+        return self.account.balance(wallet, self.under_test.coin(asset)).total
 
     def resize(self, name: str, quantity: str) -> None:
         """Somebody else changes a position, unseen: signed contracts, zero closes it."""
@@ -164,14 +175,19 @@ class Stage:
         )
         return self.sim.core.place(self.account, terms)
 
+    def shown(self, intent: str, product: Product) -> object:
+        """What the venue answers now to the latest question of that kind."""
+        (asked,) = [seen.asked for seen in self.witness.requests if seen.serves(intent) and seen.concerns(product)][-1:]
+        return json.loads(self.sim.handler.front_end.answer(asked, NO_EFFECTS).body)
+
     # What the node was seen doing
 
     def count(self, *intents: str, product: str | None = None, market: str | None = None, account: str = "") -> int:
         """How many requests of that kind have arrived."""
         symbol = self.market(market).symbol if market else None
         return sum(
-            (not intents or seen.intent.value in intents)
-            and product in (None, seen.product)
+            seen.serves(*intents)
+            and seen.concerns(product)
             and (symbol is None or symbol in seen.symbols)
             and account in ("", seen.account)
             for seen in self.witness.requests
@@ -290,7 +306,7 @@ async def stage(
         scenario = stack.enter_context(staged(books))
         sim = await stack.enter_async_context(serve(venue=under_test.name, scenario=scenario, ca_dir=_authority()))
         witness = Witness(sim, under_test.client_id, under_test.repaid_amount, base_currency, keep)
-        sim.set_faults(**(faults or {}))
+        sim.set_faults(**named(under_test, faults or {}))
         pools = Pools()
         stack.push_async_callback(pools.close)
         venues = []
@@ -335,6 +351,20 @@ async def stage(
         if wrong:
             _tell(the)
             pytest.fail("\n".join(wrong), pytrace=False)
+
+
+def named(under_test: VenueUnderTest, faults: Mapping[str, object]) -> dict[str, object]:
+    """The markets in faults as this venue's simulator calls them."""
+    found = dict(faults)
+    for by_market in ("market_status", "prices"):
+        values = found.get(by_market)
+        if isinstance(values, dict):
+            found[by_market] = {under_test.market(name): value for name, value in values.items()}
+    for trap in ("engine_reopens", "late_trigger"):
+        values = found.get(trap)
+        if isinstance(values, dict):
+            found[trap] = {**values, "symbol": under_test.market(values["symbol"])}
+    return found
 
 
 def _listen(node: Engine[CcxtVenue], witness: Witness, names: dict[UUID, str]) -> None:

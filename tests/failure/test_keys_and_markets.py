@@ -161,13 +161,12 @@ async def test_a_position_that_the_venue_settles_by_itself_is_gone_and_that_is_a
 
 
 @failure("slow_part")
-@pytest.mark.parametrize("product", ["inverse", "spot"])
 async def test_a_slow_part_of_the_venue_holds_nothing_up_elsewhere(
-    venue: VenueUnderTest, book: AccountSeed, product: str
+    venue: VenueUnderTest, book: AccountSeed, part: str
 ) -> None:
     """Every request there takes a third of a second; the fast part is closed long before."""
     async with stage(venue, book, request_timeout_s=2.0) as the:
-        the.misbehave({"delay_ms": 300}, product=product, times=None)
+        the.misbehave({"delay_ms": 300}, product=part, times=None)
         began = time.monotonic()
         command = await the.command_close()
         await the.until(lambda: not any(each.market.product == "linear" for each in the.account.open_positions()))
@@ -177,10 +176,10 @@ async def test_a_slow_part_of_the_venue_holds_nothing_up_elsewhere(
 
 
 @failure("slow_part", "hang")
-async def test_a_part_that_hangs_holds_nothing_up_elsewhere(venue: VenueUnderTest) -> None:
+async def test_a_part_that_hangs_holds_nothing_up_elsewhere(venue: VenueUnderTest, part: str) -> None:
     """Nothing comes back from there for the first ten requests."""
     async with stage(venue, request_timeout_s=0.5) as the:
-        the.misbehave("hang", product="inverse", times=10)
+        the.misbehave("hang", product=part, times=10)
         began = time.monotonic()
         command = await the.command_close()
         await the.until(lambda: not any(each.market.product == "linear" for each in the.account.open_positions()))

@@ -7,7 +7,6 @@ so that a builder's dex holds just what its positions need.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -25,8 +24,8 @@ ABSTRACTION = "dexAbstraction"
 def clearinghouse_state(
     state: VenueState, account: Account | None, dex: str, hidden: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Positions and margin of one dex; an address that nobody has holds nothing."""
-    positions = [] if account is None else _positions(state, account, dex, hidden)
+    """Positions and margin of one dex; an address that nobody has holds nothing. What is *hidden* still has margin."""
+    positions = [] if account is None else _positions(account, dex)
     used = sum((_margin(state, account, position) for position in positions), ZERO) if account is not None else ZERO
     profit = sum((_profit(state, position) for position in positions), ZERO)
     total, free = used, ZERO
@@ -41,7 +40,11 @@ def clearinghouse_state(
         "crossMarginSummary": _summary(state, cross, total - apart, used - apart),
         "crossMaintenanceMarginUsed": number(used / 2, SIX_PLACES),
         "withdrawable": number(free, SIX_PLACES),
-        "assetPositions": [_position(state, account, position) for position in positions] if account else [],
+        "assetPositions": [
+            _position(state, account, position)
+            for position in positions
+            if account is not None and not state.hidden(position.market, hidden)
+        ],
         "time": state.now_ms,
     }
 
@@ -74,9 +77,8 @@ def _summary(state: VenueState, positions: list[Position], total: Decimal, used:
     }
 
 
-def _positions(state: VenueState, account: Account, dex: str, hidden: tuple[str, ...]) -> list[Position]:
-    found: Iterable[Position] = account.open_positions(Product.LINEAR)
-    return [each for each in found if dex_of(each.market) == dex and not state.hidden(each.market, hidden)]
+def _positions(account: Account, dex: str) -> list[Position]:
+    return [each for each in account.open_positions(Product.LINEAR) if dex_of(each.market) == dex]
 
 
 def _value(state: VenueState, position: Position) -> Decimal:

@@ -89,10 +89,11 @@ TOKENS: Final = (
     Token(asset="USDE", name="USDE", decimals=2, full_name="USDe"),
     Token(asset="XAIR", name="XAIR", decimals=0),
     Token(asset="SXP", name="SXP", decimals=1),
+    Token(asset="WAN", name="WAN", decimals=0),
 )
 PAIRS: Final = (
     ("PURR", "USDC"), ("HYPE", "USDC"), ("BTC", "USDC"), ("ETH", "USDC"), ("SOL", "USDC"), ("USDT", "USDC"),
-    ("USDE", "USDC"), ("HYPE", "USDT"),
+    ("USDE", "USDC"), ("HYPE", "USDT"), ("WAN", "USDE"),
 )  # fmt: skip
 TOKEN_BY_ASSET: Final = {token.asset: token for token in TOKENS}
 TOKEN_NUMBERS: Final = {token.asset: number for number, token in enumerate(TOKENS)}

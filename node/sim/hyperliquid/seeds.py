@@ -61,6 +61,8 @@ def _market(name: MarketName) -> MarketName | None:
         return replace(name, quote=pair[1]) if pair in PAIRS else None
     if name.product is not Product.LINEAR:
         return None
+    if "-" in name.base:  # a builder's, as it is called here
+        return name
     if name.quote == "USDT" and name.base in _OWN.coins:
         return replace(name, quote="USDC")
     if name.quote == "USDC" and name.base in _BUILDERS.coins:

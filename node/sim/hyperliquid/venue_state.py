@@ -18,6 +18,8 @@ from node.sim.matching import MatchingCore
 from node.sim.orders import Fill, Order, OrderTerms, Origin, Side
 from node.sim.venue import VenueSetup
 
+#: Builders' dexs that are deployed later than everything else.
+UNDEPLOYED: frozenset[str] = frozenset()
 FIRST_REJECTED_ID = 8_999_000_000_000_001  # apart from the core's own numbers
 
 
@@ -48,7 +50,7 @@ class VenueState:
         self.builders: dict[tuple[str, str], int] = {}
         self.fills: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.twaps = Twaps(self)
-        self.undeployed: set[str] = set()
+        self.undeployed = set(UNDEPLOYED)
         self._oids = itertools.count(FIRST_REJECTED_ID)
         self._own_ids = itertools.count(1)
         setup.core.order_changed.append(self._on_order)
