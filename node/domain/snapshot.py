@@ -64,6 +64,8 @@ class MarketRules:
     market_orders: bool = True
     #: False: the venue cannot cancel all orders of a market in one request, and each is named.
     sweeps: bool = True
+    #: The venue's number of it, where orders name it by that and not by its name.
+    number: int | None = None
 
 
 class PositionKey(NamedTuple):

@@ -49,6 +49,7 @@ class CcxtVenue:
         self._layout = profile.layout(options.slices)
         self._parts: Mapping[str, Slice] = {part.name: part for part in self._layout.slices}
         self._shelf: MarketShelf = pools.markets(options)
+        profile.books = self._shelf.books
         self._client = CcxtClient(options, profile, pools)
         self._reader = SliceReader(self._client, profile, self._shelf, clock or SystemClock())
         self._runner = StepRunner(self._client, profile, self._parts, clock or SystemClock())

@@ -22,6 +22,9 @@ from node.venues.stream import Stream
 class Profile(Protocol):
     """What is peculiar about one venue."""
 
+    #: The markets as they are known at the moment, by kind. The venue layer sees to it.
+    books: Mapping[MarketKind, MarketBook]
+
     @property
     def credentials(self) -> tuple[str, ...]:
         """What a key consists of, in ccxt's words."""

@@ -64,7 +64,7 @@ async def test_the_documented_position() -> None:
         assert found == Position(
             slice="linear",
             symbol="ETH/USDC:USDC",
-            market_id="ETH=1",
+            market_id="ETH",
             side=PositionSide.LONG,
             contracts=Decimal("0.0335"),
             isolated=True,
@@ -150,14 +150,14 @@ async def test_orders_and_triggers_are_one_list() -> None:
         assert plain == OpenOrder(
             slice="linear",
             symbol="BTC/USDC:USDC",
-            market_id="BTC=0",
+            market_id="BTC",
             order_id="91490942",
             client_order_id="0x00",
             side=Side.SELL,
             remaining=Decimal(5),
         )
         assert (trigger.order_id, trigger.trigger, trigger.protective, trigger.remaining) == ("2", True, True, None)
-        assert (trigger.side, other.market_id) == (Side.BUY, "xyz:TSLA=110001")
+        assert (trigger.side, other.market_id) == (Side.BUY, "xyz:TSLA")
         spot = (await venue.read_proof("spot")).orders or ()
         assert [each.symbol for each in spot] == ["BTC/USDC", "#10"]
 
@@ -190,7 +190,7 @@ async def test_twap_orders_go_on_by_themselves_and_are_orders() -> None:
     async with hyperliquid() as (venue, fetch):
         fetch.said["twapHistory"] = rows
         first, second = (await venue.read_proof("linear")).orders or ()
-        assert (first.order_id, first.market_id, first.trigger) == ("twap-2", "xyz:TSLA=110001", True)
+        assert (first.order_id, first.market_id, first.trigger) == ("twap-2", "xyz:TSLA", True)
         assert (first.remaining, first.protective) == (Decimal("0.75"), False)
         assert (second.order_id, second.protective, second.side) == ("twap-3", True, Side.SELL)
         spot = (await venue.read_proof("spot")).orders or ()
@@ -423,18 +423,18 @@ async def test_market_rules() -> None:
             "meta:km": {"universe": [{"name": "km:US500", "szDecimals": 3}], "collateralToken": 360},
         }
         spots = {rule.symbol: rule for rule in await venue._reader.markets(MarketKind.SPOT)}
-        assert {symbol: rule.market_id for symbol, rule in spots.items()} == {
-            "PURR/USDC": "PURR/USDC=10000",
-            "BTC/USDC": "@142=10142",
+        assert {symbol: (rule.market_id, rule.number) for symbol, rule in spots.items()} == {
+            "PURR/USDC": ("PURR/USDC", 10000),
+            "BTC/USDC": ("@142", 10142),
         }
         found = {rule.symbol: rule for rule in await venue._reader.markets(MarketKind.LINEAR)}
-        assert {symbol: rule.market_id for symbol, rule in found.items()} == {
-            "BTC/USDC:USDC": "BTC=0",
-            "KX/USDC:USDC": "kX=1",
-            "KX": "KX=2",
-            "XYZ-A/USDC:USDC": "xyz:A=110000",
-            "XYZ-TSLA/USDC:USDC": "xyz:TSLA=110001",
-            "KM-US500/USDH:USDH": "km:US500=120000",
+        assert {symbol: (rule.market_id, rule.number) for symbol, rule in found.items()} == {
+            "BTC/USDC:USDC": ("BTC", 0),
+            "KX/USDC:USDC": ("kX", 1),
+            "KX": ("KX", 2),
+            "XYZ-A/USDC:USDC": ("xyz:A", 110000),
+            "XYZ-TSLA/USDC:USDC": ("xyz:TSLA", 110001),
+            "KM-US500/USDH:USDH": ("km:US500", 120000),
         }
         bitcoin, both = found["BTC/USDC:USDC"], (spots["BTC/USDC"], found["BTC/USDC:USDC"])
         assert all(rule.quantity_step == Decimal("0.00001") for rule in both)
@@ -800,7 +800,7 @@ async def test_an_order_and_what_became_of_it() -> None:
 
 LEVELS = list(Permission)
 CANCELS: tuple[Step, ...] = (cancel("1"), cancel("1", "2", trigger=True), cancel("twap-3", trigger=True))
-CLOSES: tuple[Step, ...] = (close(), close(side=PositionSide.SHORT), close(market_id="xyz:TSLA=110001"), sell())
+CLOSES: tuple[Step, ...] = (close(), close(side=PositionSide.SHORT), close(market_id="xyz:TSLA"), sell())
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -1058,3 +1058,18 @@ def test_books_are_told_apart() -> None:
     """What is remembered of one list of markets is not taken for another's."""
     assert dexs_of(BOOKS[MarketKind.LINEAR]) == ("km", "xyz")
     assert dexs_of(MarketBook(())) == ()
+
+
+async def test_a_market_has_one_name_whether_markets_are_known_or_not() -> None:
+    """What was seen before they were read is the same thing afterwards: a baseline, an order whose end is not known."""
+    async with hyperliquid(books={}) as (venue, fetch):
+        main = {"clearinghouseState": state(position()), "frontendOpenOrders": [order()]}
+        fetch.said |= {f"{kind}:{WALLET}": said for kind, said in main.items()}
+        before = await venue.read_slice("linear")
+        venue._shelf.books.update(BOOKS)
+        after = await venue.read_slice("linear")
+    assert {each.market_id for each in before.positions} == {each.market_id for each in after.positions} == {"ETH"}
+    assert (
+        {each.market_id for each in before.orders or ()} == {each.market_id for each in after.orders or ()} == {"BTC"}
+    )
+    assert [each.symbol for each in (*before.positions, *after.positions)] == ["ETH", "ETH/USDC:USDC"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
 
 from node.domain.command import Action
-from node.sim.scenarios import MARGIN, AccountSeed
-from tests.failure.books import COINS, holding, plain
+from node.sim.scenarios import MARGIN, AccountSeed, linear
+from tests.failure.books import COINS, ONE_WAY, holding, plain, position
 from tests.failure.conftest import Compress
 from tests.failure.failures import failure
 from tests.failure.stage import Stage, stage
@@ -50,7 +51,8 @@ def answered_with(the: Stage, series: Sequence[str], intent: str, product: str |
 @SERIES
 async def test_no_shape_of_an_answer_ends_a_close(venue: VenueUnderTest, intent: str, series: Sequence[str]) -> None:
     """It is ambiguous, and the command goes on to flat."""
-    async with stage(venue) as the:
+    book = replace(ONE_WAY, positions=(*ONE_WAY.positions, position(linear("XRP"), "900")))  # an order for each of them
+    async with stage(venue, book) as the:
         answered_with(the, series, intent)
         await the.closes_flat()
 

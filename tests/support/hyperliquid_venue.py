@@ -42,16 +42,16 @@ def rules(symbol: str, market_id: str, kind: MarketKind, **limits: Any) -> Marke
 BOOKS = {
     MarketKind.SPOT: MarketBook(
         [
-            rules("PURR/USDC", "PURR/USDC=10000", MarketKind.SPOT),
-            rules("BTC/USDC", "@142=10142", MarketKind.SPOT),
+            rules("PURR/USDC", "PURR/USDC", MarketKind.SPOT, number=10000),
+            rules("BTC/USDC", "@142", MarketKind.SPOT, number=10142),
         ]
     ),
     MarketKind.LINEAR: MarketBook(
         [
-            rules("BTC/USDC:USDC", "BTC=0", MarketKind.LINEAR),
-            rules("ETH/USDC:USDC", "ETH=1", MarketKind.LINEAR),
-            rules("XYZ-TSLA/USDC:USDC", "xyz:TSLA=110001", MarketKind.LINEAR),
-            rules("KM-US500/USDH:USDH", "km:US500=120000", MarketKind.LINEAR),
+            rules("BTC/USDC:USDC", "BTC", MarketKind.LINEAR, number=0),
+            rules("ETH/USDC:USDC", "ETH", MarketKind.LINEAR, number=1),
+            rules("XYZ-TSLA/USDC:USDC", "xyz:TSLA", MarketKind.LINEAR, number=110001),
+            rules("KM-US500/USDH:USDH", "km:US500", MarketKind.LINEAR, number=120000),
         ]
     ),
 }
@@ -178,7 +178,7 @@ def close(**changes: Any) -> ClosePosition:
     values: dict[str, Any] = {
         "slice": "linear",
         "symbol": "ETH/USDC:USDC",
-        "market_id": "ETH=1",
+        "market_id": "ETH",
         "side": PositionSide.LONG,
         "hedged": False,
         "isolated": False,
@@ -194,7 +194,7 @@ def sell(**changes: Any) -> SellSpot:
     values: dict[str, Any] = {
         "slice": "spot",
         "symbol": "PURR/USDC",
-        "market_id": "PURR/USDC=10000",
+        "market_id": "PURR/USDC",
         "asset": "PURR",
         "quantity": Decimal(100),
         "limit_price": Decimal("0.17342"),
@@ -205,7 +205,7 @@ def sell(**changes: Any) -> SellSpot:
 
 def cancel(*ids: str, trigger: bool = False, **changes: Any) -> CancelOrders:
     """Cancelling by id."""
-    values: dict[str, Any] = {"slice": "linear", "symbol": "ETH/USDC:USDC", "market_id": "ETH=1"}
+    values: dict[str, Any] = {"slice": "linear", "symbol": "ETH/USDC:USDC", "market_id": "ETH"}
     return CancelOrders(order_ids=ids, trigger=trigger, **(values | changes))
 
 

@@ -171,7 +171,7 @@ class HyperliquidProfile(PlainProfile):
         market = getattr(step, "market_id", None)
         if reason is not None or market is None:
             return reason
-        if calls.asset_of(market) is None:
+        if self._asset(market, part.market_kind) is None:
             return f"the venue's number of {market} is not known: its markets have not been read"
         if isinstance(step, CancelSymbol):
             return "there is no action for all orders of a market"
@@ -187,7 +187,7 @@ class HyperliquidProfile(PlainProfile):
 
     def calls(self, step: Step, kind: MarketKind) -> tuple[Call, ...]:
         """One action, or one for each hundred orders to cancel."""
-        return calls.of_step(step, self._vault)
+        return calls.of_step(step, self._asset(getattr(step, "market_id", ""), kind), self._vault)
 
     def accepted(self, step: Step, answer: Answer) -> Judgement:
         """By the status of each part."""
@@ -288,6 +288,12 @@ class HyperliquidProfile(PlainProfile):
                 f"walletAddress is {self._wallet}, and privateKey is {whose}: nothing could be seen or done"
             )
         return KeyFacts(may_trade=role != "missing", may_withdraw=role != "agent")
+
+    def _asset(self, coin: str, kind: MarketKind) -> int | None:
+        """The number by which actions name a market; answers know its coin alone."""
+        book = self.books.get(kind)
+        rules = book.by_id.get(coin) if book else None
+        return rules.number if rules else None
 
     def _signer(self) -> str:
         """The address that belongs to the key."""

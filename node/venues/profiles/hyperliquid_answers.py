@@ -18,7 +18,7 @@ from node.errors import VenueAnswerUnknown
 from node.venues.call import Answer, Call, Ccxt
 from node.venues.layout import Slice
 from node.venues.markets import MarketBook
-from node.venues.profiles.hyperliquid_calls import TWAP, coin_of, following, info, market_id
+from node.venues.profiles.hyperliquid_calls import TWAP, following, info
 from node.venues.profiles.hyperliquid_ccxt import CARRIED
 from node.venues.profiles.plain import exposure, listed_rules
 from node.venues.strict import Row, decimal, flag, positive, row, rows, text
@@ -55,14 +55,9 @@ def told(answer: Answer, *kinds: str) -> tuple[Row, Answer]:
 
 
 @lru_cache(maxsize=8)
-def _by_coin(book: MarketBook) -> Mapping[str, MarketRules]:
-    return {coin_of(rule.market_id): rule for rule in book.by_symbol.values()}
-
-
-@lru_cache(maxsize=8)
 def dexs_of(book: MarketBook) -> tuple[str, ...]:
     """The builders' dexs in a list of markets."""
-    return tuple(sorted({_dex(coin) for coin in _by_coin(book)} - {""}))
+    return tuple(sorted({_dex(coin) for coin in book.by_id} - {""}))
 
 
 def _dex(coin: str) -> str:
@@ -139,13 +134,13 @@ def _position(part: Slice, book: MarketBook, dex: str, entry: Row) -> Position |
         raise VenueAnswerUnknown(f"a position in {coin[:20]} with {margin[:20]} margin, asked of dex {dex!r}")
     if size == 0:
         return None
-    rules = _by_coin(book).get(coin)
+    rules = book.by_id.get(coin)
     side = PositionSide.LONG if size > 0 else PositionSide.SHORT
     mark = abs(decimal(held, "positionValue") / size)
     return Position(
         slice=part.name,
         symbol=rules.symbol if rules else coin,
-        market_id=rules.market_id if rules else coin,
+        market_id=coin,
         side=side,
         contracts=abs(size),
         isolated=_MARGINS[margin],
@@ -164,7 +159,7 @@ def corroborate(answer: Answer, positions: Collection[Position], *, unified: boo
     if asked["type"] != "clearinghouseState":
         return
     state, dex = row(document, "state"), asked.get("dex", "")
-    listed = {coin_of(position.market_id) for position in positions}
+    listed = {position.market_id for position in positions}
     for entry in rows(state.get("assetPositions"), "positions"):
         held = row(entry.get("position"), "position")
         if decimal(held, "szi") != 0 and text(held, "coin") not in listed:
@@ -186,7 +181,7 @@ def orders(part: Slice, book: MarketBook, answer: Answer) -> tuple[OpenOrder, ..
         return ()
     read = _twaps if asked["type"] == "twapHistory" else _resting
     found = read(part, book, document)
-    return tuple(order for order in found if of_spot(coin_of(order.market_id)) is not part.derivative)
+    return tuple(order for order in found if of_spot(order.market_id) is not part.derivative)
 
 
 def _resting(part: Slice, book: MarketBook, document: Answer) -> list[OpenOrder]:
@@ -237,11 +232,11 @@ def _named(part: Slice, book: MarketBook, entry: Row) -> dict[str, Any]:
     coin, side = text(entry, "coin"), text(entry, "side")
     if side not in _SIDES:
         raise VenueAnswerUnknown(f"side is {side[:20]}")
-    rules = _by_coin(book).get(coin)
+    rules = book.by_id.get(coin)
     return {
         "slice": part.name,
         "symbol": rules.symbol if rules else coin,
-        "market_id": rules.market_id if rules else coin,
+        "market_id": coin,
         "side": _SIDES[side],
     }
 
@@ -298,7 +293,7 @@ def quotes(book: MarketBook, symbols: Collection[str], answer: Answer) -> dict[s
     found, levels = row(document, "order book"), row(document, "order book").get("levels")
     if text(found, "coin") != asked["coin"] or not isinstance(levels, list) or len(levels) != 2:
         raise VenueAnswerUnknown("not the order book that was asked for")
-    rules = _by_coin(book).get(asked["coin"])
+    rules = book.by_id.get(asked["coin"])
     bids, asks = (rows(side, "levels") for side in levels)
     if rules is None or rules.symbol not in symbols or not bids or not asks:
         return {}
@@ -364,7 +359,8 @@ def _rules(market: Mapping[str, Any], kind: MarketKind, coin: str, asset: int, d
     return listed_rules(
         market,
         kind,
-        market_id=market_id(coin, asset),
+        market_id=coin,
+        number=asset,
         quantity_step=Decimal(1).scaleb(-int(decimals)),
         quantity_min=None,
         notional_min=_LEAST_VALUE,
@@ -378,6 +374,6 @@ def _distinct(found: list[MarketRules]) -> tuple[MarketRules, ...]:
     """Symbols are in capitals, coins need not be: of two alike the later keeps the venue's own name."""
     by_symbol: dict[str, MarketRules] = {}
     for rule in found:
-        symbol = rule.symbol if rule.symbol not in by_symbol else coin_of(rule.market_id)
+        symbol = rule.symbol if rule.symbol not in by_symbol else rule.market_id
         by_symbol[symbol] = replace(rule, symbol=symbol)
     return tuple(by_symbol.values())

@@ -39,24 +39,6 @@ TWAP: Final = "twap-"
 PROBE_ID: Final = str(2**53 - 1)
 #: Prices have at most so many significant figures, unless they are whole numbers.
 _FIGURES: Final = 5
-#: Between a coin and its number in ``MarketRules.market_id``.
-_NUMBERED: Final = "="
-
-
-def market_id(coin: str, asset: int) -> str:
-    """Both of the venue's names of a market: answers say the coin ("BTC", "@107", "xyz:TSLA"), actions the number."""
-    return f"{coin}{_NUMBERED}{asset}"
-
-
-def coin_of(named: str) -> str:
-    """The coin in a ``market_id``."""
-    return named.rpartition(_NUMBERED)[0] or named
-
-
-def asset_of(named: str) -> int | None:
-    """The number in a ``market_id``; None where the market is not known."""
-    coin, _, asset = named.rpartition(_NUMBERED)
-    return int(asset) if coin and asset.isascii() and asset.isdecimal() else None
 
 
 def info(kind: str, carried: Mapping[str, Any] | None = None, **params: Any) -> Call:  # noqa: ANN401 - JSON
@@ -118,31 +100,29 @@ def following(carried: Mapping[str, Any], dexs: Collection[tuple[int, str]]) -> 
     return of_dex(carried["then"], carried["user"], name, carried)
 
 
-def of_step(step: Step, vault: str | None) -> tuple[Call, ...]:
-    """The requests that carry out *step*; none for what Hyperliquid has no action for."""
+def of_step(step: Step, asset: int | None, vault: str | None) -> tuple[Call, ...]:
+    """The requests that carry out *step* in the market of number *asset*; none where there is no action for it."""
     match step:
         case ClosePosition():
             side = step.side.closing_side
-            order = _order(step.market_id, side, step.contracts, step.limit_price, step.client_order_id, reduces=True)
+            order = _order(asset, side, step.contracts, step.limit_price, step.client_order_id, reduces=True)
             return (_place(order, vault),)
         case SellSpot():
             # Nothing can be sold on spot but what is held.
-            order = _order(
-                step.market_id, Side.SELL, step.quantity, step.limit_price, step.client_order_id, reduces=False
-            )
+            order = _order(asset, Side.SELL, step.quantity, step.limit_price, step.client_order_id, reduces=False)
             return (_place(order, vault),)
         case CancelOrders():
-            return tuple(_cancels(step, vault))
+            return tuple(_cancels(step, asset, vault))
         case _:
             return ()
 
 
 def _order(
-    named: str, side: Side, size: Decimal, price: Decimal | None, client_order_id: str, *, reduces: bool
+    asset: int | None, side: Side, size: Decimal, price: Decimal | None, client_order_id: str, *, reduces: bool
 ) -> dict[str, Any]:
     """An immediate-or-cancel order: there are no others here. The order of its fields is part of what is signed."""
     return {
-        "a": asset_of(named),
+        "a": asset,
         "b": side is Side.BUY,
         "p": number(rounded(price or Decimal(0), side)),
         "s": number(size),
@@ -157,8 +137,7 @@ def _place(order: Mapping[str, Any], vault: str | None) -> Call:
     return _action(action, Effect.CLOSE, "orders", 1, vault)
 
 
-def _cancels(step: CancelOrders, vault: str | None) -> Iterable[Call]:
-    asset = asset_of(step.market_id)
+def _cancels(step: CancelOrders, asset: int | None, vault: str | None) -> Iterable[Call]:
     twaps = [order_id.removeprefix(TWAP) for order_id in step.order_ids if order_id.startswith(TWAP)]
     ids = [order_id for order_id in step.order_ids if not order_id.startswith(TWAP)]
     for start in range(0, len(ids), CANCEL_BATCH):
@@ -179,9 +158,9 @@ def order_call(step: SpotOrder, user: str) -> Call:
     return info("orderStatus", user=user, oid=cloid(step.client_order_id))
 
 
-def quote_calls(named: Iterable[str]) -> tuple[Call, ...]:
+def quote_calls(coins: Iterable[str]) -> tuple[Call, ...]:
     """One order book for each market: no list has bids and offers."""
-    return tuple(info("l2Book", coin=coin_of(each)) for each in named)
+    return tuple(info("l2Book", coin=coin) for coin in coins)
 
 
 def cloid(client_order_id: str) -> str:

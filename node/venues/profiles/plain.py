@@ -62,6 +62,7 @@ class PlainProfile:
     sandboxes: ClassVar[bool] = True
     made_for_it: bool = True
     budgets: Mapping[str, Budget] = {}
+    books: Mapping[MarketKind, MarketBook] = {}
     unverified: tuple[str, ...] = ()
     #: The id of an order that cannot exist.
     probe_id: ClassVar[str] = "1"
