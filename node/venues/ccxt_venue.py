@@ -19,7 +19,7 @@ from node.domain.flatten import Quote
 from node.domain.key_facts import KeyFacts
 from node.domain.snapshot import MarketKind, MarketRules, SliceSnapshot
 from node.domain.steps import Outcome, Refusal, SpotOrder, Step, StepResult
-from node.errors import VenueDenied, VenueError, VenueUnavailable
+from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueUnavailable
 from node.venues.ccxt_client import CcxtClient
 from node.venues.lane import background
 from node.venues.layout import Slice
@@ -122,11 +122,13 @@ class CcxtVenue:
 
     async def read_positions(self, slice_name: str, *, certain: bool = False) -> SliceSnapshot:
         """Positions only; with *certain* held against the wallet."""
-        return await self._reader.positions(self._parts[slice_name], certain=certain)
+        snapshot = await self._reader.positions(self._parts[slice_name], certain=certain)
+        return self._doubted(snapshot) if certain and snapshot.positions_doubtful else snapshot
 
     async def read_slice(self, slice_name: str) -> SliceSnapshot:
         """Everything of one slice, all requests at once."""
-        return await self._reader.everything(self._parts[slice_name])
+        snapshot = await self._reader.everything(self._parts[slice_name])
+        return self._doubted(snapshot) if snapshot.positions_doubtful else snapshot
 
     async def read_proof(self, slice_name: str) -> SliceSnapshot:
         """Everything, in causal order: triggers, then orders, then positions and balances.
@@ -134,7 +136,11 @@ class CcxtVenue:
         Raises:
             VenueError: also where the wallet shows margin in use for what no list has shown.
         """
-        return await self._reader.proof(self._parts[slice_name])
+        try:
+            return await self._reader.proof(self._parts[slice_name])
+        except VenueAnswerUnknown:
+            self._ask_for_markets(slice_name)
+            raise
 
     def changes(self) -> AsyncIterator[str]:
         """Names of slices in which the venue says that something has happened, for ever; reconnects by itself.
@@ -165,9 +171,22 @@ class CcxtVenue:
     async def execute(self, step: Step) -> StepResult:
         """Carry out one step, if this account's permission level allows it."""
         result = await self._runner.execute(step)
-        if result.refusal in _MARKET_MAY_HAVE_CHANGED and result.sent_ns is not None:
-            self._shelf.refresh(self._load_markets, soon=(self._parts[step.slice].market_kind,))
+        changed = result.refusal in _MARKET_MAY_HAVE_CHANGED and result.sent_ns is not None
+        if step.slice in self._parts and (changed or self._strange(step, result)):
+            self._ask_for_markets(step.slice)
         return result
+
+    def _strange(self, step: Step, result: StepResult) -> bool:
+        """Whether a step could not be sent, in a market that is not on our list."""
+        return result.sent_ns is None and step.symbol not in self.rules(step.slice)
+
+    def _doubted(self, snapshot: SliceSnapshot) -> SliceSnapshot:
+        """What no list has shown may be in markets that are newer than our list of them."""
+        self._ask_for_markets(snapshot.slice)
+        return snapshot
+
+    def _ask_for_markets(self, slice_name: str) -> None:
+        self._shelf.refresh(self._load_markets, soon=(self._parts[slice_name].market_kind,))
 
     def refresh_markets(self) -> None:
         """Ask again, in the background, for markets that are older than a minute. Waits for nothing."""

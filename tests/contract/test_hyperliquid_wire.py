@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from node.domain.permission import Permission
-from node.domain.snapshot import SliceSnapshot
+from node.domain.snapshot import MarketKind, SliceSnapshot
 from node.domain.steps import CancelOrders, ClosePosition, Outcome, Refusal, SellSpot
-from node.errors import VenueDenied
+from node.errors import VenueAnswerUnknown, VenueDenied
+from node.sim.hyperliquid import venue_state
 from node.sim.hyperliquid.wallets import master_key
 from node.sim.orders import Origin
+from node.venues import markets
+from node.venues.markets import MarketBook
 from tests.contract.test_venue_streams import Listener, listening
 from tests.support.venue_sim import Bench, bench, order_ids, plan
 
@@ -292,6 +295,43 @@ async def test_a_stream_that_is_cut_is_opened_again() -> None:
         await quiet(listener)
         the.sim.set_faults(streams={"cut": True})
         await listener.until("linear", "spot")
+
+
+async def test_a_dex_that_is_newer_than_our_markets_is_noticed_read_and_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proof passes over it; markets are asked for again because of it, at most once a minute."""
+    monkeypatch.setattr(venue_state, "UNDEPLOYED", frozenset({"hyna"}))
+    async with bench("demo", venue=VENUE) as the:
+        the.sim.handler.front_end.state.undeployed.clear()  # type: ignore[attr-defined]
+        asked = len(market_lists(the))
+        with pytest.raises(VenueAnswerUnknown, match="hyna:BTC"):
+            await the.venue.read_proof("linear")
+        assert len(market_lists(the)) == asked, "lists of less than a minute are not asked for again"
+        monkeypatch.setattr(markets, "REFRESH_SOON_S", 0.0)
+        with pytest.raises(VenueAnswerUnknown):
+            await the.venue.read_proof("linear")
+        await asyncio.gather(*the.pools.markets(the.options)._loading.values())
+        await close_everything(the)
+        assert list(the.sim.account.open_positions()) == []
+
+
+async def test_a_market_that_is_newer_than_our_list_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A position in it cannot be closed by its name alone."""
+    monkeypatch.setattr(markets, "REFRESH_SOON_S", 0.0)
+    async with bench(venue=VENUE) as the:
+        shelf = the.pools.markets(the.options)
+        shelf.books[MarketKind.LINEAR] = MarketBook(
+            rule for rule in shelf.books[MarketKind.LINEAR].by_symbol.values() if rule.symbol != BTC
+        )
+        step = await close_of(the, "BTC")
+        result = await the.venue.execute(step)
+        assert (result.outcome, result.sent_ns) == (Outcome.REFUSED, None)
+        await asyncio.gather(*shelf._loading.values())
+        assert (await the.venue.execute(await close_of(the))).outcome is Outcome.DONE
+
+
+def market_lists(the: Bench) -> list[Any]:
+    """Requests for markets."""
+    return [entry for entry in the.requests("POST", "/info") if entry.params["type"] == "meta"]
 
 
 async def test_a_cancel_only_account_closes_nothing() -> None:

@@ -33,6 +33,7 @@ FAILURES: Final[dict[str, str]] = {
     "shared_address": "several accounts share one address's request budget",
     "overload": "the venue refuses for its own load, for minutes",
     "price_band": "market orders, or any price, are outside the venue's price band",
+    "market_band": "market orders are outside the band, and orders with a price are not",
     "partial_fill": "immediate-or-cancel orders fill in part",
     "market_maximum": "a position is larger than the largest market order",
     "held_by_orders": "a balance is held by open orders",

@@ -12,6 +12,7 @@ from node.sim.market import Product
 from node.sim.orders import Leg
 from node.sim.scenarios import AccountSeed
 from tests.failure.books import HEDGE, ONE_WAY
+from tests.failure.conftest import Compress
 from tests.failure.failures import failure
 from tests.failure.stage import Stage, stage
 from tests.failure.venues import LINEAR, Contract, VenueUnderTest
@@ -212,9 +213,10 @@ async def test_a_dex_that_reads_leave_out_is_closed_and_never_called_flat_before
 
 @failure("hidden_dex", "foreign_positions")
 async def test_a_dex_that_was_deployed_after_markets_were_read_is_closed_too(
-    venue: VenueUnderTest, monkeypatch: pytest.MonkeyPatch
+    venue: VenueUnderTest, monkeypatch: pytest.MonkeyPatch, compress: Compress
 ) -> None:
-    """Nobody here has heard of its markets."""
+    """Nobody here has heard of its markets. (A minute in a fifth of a second.)"""
+    compress(REFRESH_SOON_S=0.2)
     assert venue.late_dex is not None
     deploy = venue.late_dex(monkeypatch.setattr)
     async with stage(venue, ONE_WAY) as the:

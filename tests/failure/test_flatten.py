@@ -120,7 +120,7 @@ async def test_kept_coins_are_never_sold_nor_used_as_a_bridge(venue: VenueUnderT
     """The coin that could only go over a kept one stays, and is named."""
     coin, bridge = venue.bridged
     book = holding({"USDT": "1000", bridge: "0.8", coin: "50000", "ETH": "5"})
-    async with stage(venue, book, keep=frozenset({bridge})) as the:
+    async with stage(venue, book, keep=frozenset({venue.coin(bridge)})) as the:
         document = await the.flatten()
         assert (document["state"], document["verdict"]) == ("done", "flat_with_residue")
         assert [told(the, document, each) for each in (bridge, coin, "ETH")] == ["held", "unsellable", "flat"]

@@ -70,6 +70,10 @@ class VenueUnderTest:
     not_permitted: Mapping[str, object] = field(
         default_factory=lambda: {"code": -2010, "msg": "This symbol is not permitted for this account."}
     )
+    #: Whether the venue's answer to too much load says for certain that nothing was done.
+    overload_is_certain: bool = True
+    #: What one read of shows spot and nothing else.
+    spot_list: str = "orders"
     #: Whether positions can be closed before it is known which markets there are.
     closes_without_markets: bool = True
     #: A market of another dex, and that dex as a slice's name. Then what makes a dex that is not there yet; what that
@@ -114,7 +118,7 @@ def _hyperliquid_market(name: str) -> str:
 
 
 def _hyperliquid_coin(name: str) -> str:
-    return {"USDT": "USDC", "DOGE": "PURR"}.get(name, name)
+    return {"USDT": "USDC", "DOGE": "PURR", "USDT0": "USDT"}.get(name, name)
 
 
 def _hyperliquid_late_dex(patch: Patch) -> Callable[[Simulator], None]:
@@ -161,9 +165,11 @@ VENUES: Final[Mapping[str, VenueUnderTest]] = {
             coin=_hyperliquid_coin,
             quotes=("USDT",),
             coins={"BTC": "0.5", "ETH": "3", "SOL": "12", "HYPE": "20", "PURR": "900"},
-            bridged=("WAN", "USDE"),
+            bridged=("WAN", "USDT0"),
             not_permitted={"reason": "position_limit"},
             closes_without_markets=False,
+            overload_is_certain=False,
+            spot_list="balances",
             dex_market="linear:XYZ-GOLD/USDC",
             hidden_dex="linear:xyz",
             late_dex=_hyperliquid_late_dex,
@@ -179,6 +185,7 @@ VENUES: Final[Mapping[str, VenueUnderTest]] = {
                     "(nonces and API wallets)"
                 ),
                 "limited_product": "one budget for all that comes from an address (rate limits and user limits)",
+                "market_band": "there are no market orders: every order names its price (exchange endpoint)",
                 "spot_maximum": "no order on spot is too large: the documentation names no largest size or value",
                 "borrowed": (
                     "only accounts with portfolio margin borrow, and those are refused when the account is armed "

@@ -36,7 +36,7 @@ TWAP_NOT_FOUND: Final = "TWAP was never placed, already canceled, or filled."
 #: Of one order or one cancel; ``asset=N`` is put behind it.
 OF_ORDER: Final[Mapping[Reason, str]] = {
     Reason.QUANTITY_ZERO: NO_SIZE,
-    Reason.QUANTITY_BELOW_MINIMUM: BAD_SIZE,
+    Reason.QUANTITY_BELOW_MINIMUM: TOO_SMALL,  # there is no other word for it
     Reason.QUANTITY_ABOVE_MAXIMUM: BAD_SIZE,
     Reason.QUANTITY_PRECISION: BAD_SIZE,
     Reason.MARKET_QUANTITY_ABOVE_MAXIMUM: BAD_SIZE,

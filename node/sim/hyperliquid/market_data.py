@@ -82,7 +82,7 @@ def all_mids(state: VenueState, dex: str) -> dict[str, str]:
 
 
 def book(state: VenueState, coin: object) -> dict[str, Any]:
-    """``l2Book``: one level either side, deeper than any order.
+    """``l2Book``: one level either side, deeper than any order; none where nobody bids or offers.
 
     Raises:
         HyperliquidError: there is no such coin.
@@ -90,7 +90,8 @@ def book(state: VenueState, coin: object) -> dict[str, Any]:
     listing = state.coin(coin)
     if listing is None:
         raise HyperliquidError("null", status=500)
-    levels = [[{"px": number(price), "sz": DEEP, "n": 1}] for price in (listing.bid, listing.ask)]
+    sides = ([price] if price > 0 else [] for price in (listing.bid, listing.ask))
+    levels = [[{"px": number(price), "sz": DEEP, "n": 1} for price in prices] for prices in sides]
     return {"coin": listing.market.symbol, "time": state.now_ms, "levels": levels}
 
 

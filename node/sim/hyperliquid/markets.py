@@ -93,7 +93,7 @@ TOKENS: Final = (
 )
 PAIRS: Final = (
     ("PURR", "USDC"), ("HYPE", "USDC"), ("BTC", "USDC"), ("ETH", "USDC"), ("SOL", "USDC"), ("USDT", "USDC"),
-    ("USDE", "USDC"), ("HYPE", "USDT"), ("WAN", "USDE"),
+    ("USDE", "USDC"), ("HYPE", "USDT"), ("WAN", "USDT"),
 )  # fmt: skip
 TOKEN_BY_ASSET: Final = {token.asset: token for token in TOKENS}
 TOKEN_NUMBERS: Final = {token.asset: number for number, token in enumerate(TOKENS)}

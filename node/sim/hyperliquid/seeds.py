@@ -25,8 +25,9 @@ from node.sim.scenarios import (
     linear,
 )
 
-#: Dust of the scenarios that is not listed here, and the coin that stands in for it.
-_DUST = {"DOGE": "PURR"}
+#: What stands in for coins of the scenarios: what most is sold for, and for dust a coin that is listed. Who means the
+#: dollar that is called USDT0 here names it so.
+_SPOT = {"USDT": "USDC", "DOGE": "PURR", "USDT0": "USDT"}
 _OWN, _BUILDERS = DEXS[0], DEXS[2]
 Seed = TypeVar("Seed", PositionSeed, OrderSeed, TriggerSeed)
 
@@ -91,7 +92,7 @@ def _balances(seed: AccountSeed) -> tuple[tuple[Product, str, Decimal], ...]:
         if product is Product.LINEAR:
             held[product, "USDC" if asset == "USDT" else _BUILDERS.collateral] += amount  # type: ignore[assignment]
         elif product is Product.SPOT:
-            coin = "USDC" if asset == "USDT" else _DUST.get(asset, asset)
+            coin = _SPOT.get(asset, asset)
             if coin in TOKEN_BY_ASSET:
                 held[product, coin] += amount  # type: ignore[assignment]
     return tuple((product, asset, Decimal(amount)) for (product, asset), amount in held.items())

@@ -214,9 +214,11 @@ class HyperliquidProfile(PlainProfile):
         return reply.status != 429
 
     def retry_after_s(self, headers: Mapping[str, str], reply: Reply) -> float | None:
-        """The standard header; ten seconds where the account has sent too much."""
-        limited = refusals.refusal_of(reply) is Refusal.RATE_LIMITED
-        return refusals.LIMITED_S if limited else super().retry_after_s(headers, reply)
+        """The standard header, or a second; ten where the account has sent too much."""
+        if refusals.refusal_of(reply) is Refusal.RATE_LIMITED:
+            return refusals.LIMITED_S
+        named = super().retry_after_s(headers, reply)
+        return refusals.AWAY_S if named is None and reply.status == 429 else named
 
     def clock_is_off(self, reply: Reply) -> bool:
         """Nonce and expiry."""

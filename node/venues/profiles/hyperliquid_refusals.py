@@ -19,6 +19,8 @@ ERROR: Final = "err"
 UNKNOWN_ORDER: Final = "unknownOid"
 #: When an account has sent more than it may, one action every ten seconds is still taken (.../rate-limits).
 LIMITED_S: Final = 10.0
+#: An address that has sent too much is not told how long to wait. Its weight comes back within a minute.
+AWAY_S: Final = 1.0
 
 NOT_UNDERSTOOD: Final = Judgement(
     outcome=Outcome.AMBIGUOUS, message="the venue's answer shows no order id", strange=True
