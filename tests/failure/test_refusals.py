@@ -66,8 +66,10 @@ async def test_a_position_that_cannot_be_closed_keeps_its_stop_and_is_reported(
         assert stops
         the.refuse(reason, market=contract.market, times=None)
         command = await the.command_close()
+        certain = reason != "overloaded" or venue.overload_is_certain
+        expected = {"refused"} if certain else {"refused", "unknown"}
         document = await the.incomplete(
-            command, lambda told: not_flat(told) and verdict_of(told, the, contract.market) == {"refused"}
+            command, lambda told: not_flat(told) and verdict_of(told, the, contract.market) <= expected
         )
         assert document["lock"]["locked"]
         assert the.held(contract.market) == held
@@ -114,7 +116,8 @@ async def test_an_order_that_was_taken_and_ended_without_trading_is_no_success(
         legs = len(list(the.account.open_positions()))
         document = await the.closes_flat()
         assert document["orders"]["rejected"] >= 1 or not venue.tells_fills
-        assert placed(the) >= legs + 3
+        # Where that is known at once, the venue refuses such an order instead of taking it.
+        assert placed(the) + document["orders"]["rejected"] >= legs + 3
 
 
 @failure("ended_without_fill", "stop_lost")
@@ -152,7 +155,7 @@ async def test_partial_fills_of_price_protected_orders(venue: VenueUnderTest, co
         await the.closes_flat()
 
 
-@failure("price_band")
+@failure("price_band", "market_band")
 async def test_market_orders_outside_the_band_are_followed_by_limits(
     venue: VenueUnderTest, contract: Contract, book: AccountSeed
 ) -> None:
