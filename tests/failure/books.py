@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Final
@@ -133,10 +133,10 @@ def plain(name: str = "plain", *, positions: tuple[PositionSeed, ...] = (), **ba
     return AccountSeed(name=name, balances=wealth(**{"linear_USDT": "400000", **balances}), positions=positions)
 
 
-def holding(coin: str, amount: str) -> AccountSeed:
-    """One coin beside some dollars."""
-    balances = {"linear_USDT": "400000", "spot_USDT": "100", f"spot_{coin}": amount}
-    return AccountSeed(name="holding", balances=wealth(**balances))
+def holding(coins: Mapping[str, str]) -> AccountSeed:
+    """Those coins on spot."""
+    balances = {f"spot_{coin}": amount for coin, amount in coins.items()}
+    return AccountSeed(name="holding", balances=wealth(linear_USDT="400000", **balances))
 
 
 @contextmanager

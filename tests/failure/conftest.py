@@ -6,15 +6,17 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from itertools import product
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import pytest
 
 from node.venues import pool
 from tests.failure import stage
 from tests.failure.books import BOOKS
-from tests.failure.venues import VENUES, VenueUnderTest
+from tests.failure.venues import LINEAR, VENUES, VenueUnderTest
 
+#: The failure that only a book with two legs a market can show.
+HEDGE_SIDES: Final = "hedge_sides"
 _trust = cache(pool.trust)
 
 
@@ -36,21 +38,27 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every venue where the failure can occur; every contract and every book of it where a test asks for one."""
+    """Every venue where the failure can occur; where it is asked for, every contract, book, or part but the linear."""
     if "venue" not in metafunc.fixturenames:
         return
     # The option is known only where this folder was named on the command line.
     chosen = metafunc.config.getoption("--venue", default=None) or sorted(VENUES)
     names = {name for mark in metafunc.definition.iter_markers("failure") for name in mark.args}
+    if "book" in metafunc.fixturenames:  # the other book is good anywhere
+        names -= {HEDGE_SIDES}
     venues = [venue for venue in (VENUES[name] for name in chosen) if not names & venue.impossible.keys()]
-    wanted = ["venue", *(name for name in ("contract", "book") if name in metafunc.fixturenames)]
+    wanted = ["venue", *(name for name in ("contract", "book", "part") if name in metafunc.fixturenames)]
     cases = [case for venue in venues for case in product([venue], *(_choices(venue, name) for name in wanted[1:]))]
     ids = ["-".join(str(getattr(each, "name", each)) for each in case) for case in cases]
     metafunc.parametrize(",".join(wanted), [case if len(wanted) > 1 else case[0] for case in cases], ids=ids)
 
 
 def _choices(venue: VenueUnderTest, name: str) -> tuple[Any, ...]:
-    return venue.contracts if name == "contract" else BOOKS
+    if name == "part":
+        return tuple(each for each in venue.slices if each != LINEAR.product)
+    if name == "contract":
+        return venue.contracts
+    return tuple(book for book in BOOKS if not book.hedge or HEDGE_SIDES not in venue.impossible)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -86,7 +86,11 @@ class Stage:
 
     def set(self, **faults: object) -> None:
         """Anything else that a simulator can be told."""
-        self.sim.set_faults(**faults)
+        self.sim.set_faults(**named(self.under_test, faults))
+
+    def lists(self, name: str) -> bool:
+        """Whether there are markets of that product here."""
+        return name.partition(":")[0] in {contract.product for contract in self.under_test.contracts}
 
     # What is really there
 
@@ -124,7 +128,7 @@ class Stage:
 
     def balance(self, asset: str, wallet: Product = Product.SPOT) -> Decimal:
         """What is held of a coin."""
-        return self.account.balance(wallet, asset).total
+        return self.account.balance(wallet, self.under_test.coin(asset)).total
 
     def resize(self, name: str, quantity: str) -> None:
         """Somebody else changes a position, unseen: signed contracts, zero closes it."""
@@ -179,7 +183,7 @@ class Stage:
         """How many requests of that kind have arrived."""
         symbol, wanted = self.market(market).symbol if market else None, self._intents(*intents)
         return sum(
-            (not wanted or seen.intent.value in wanted)
+            seen.serves(*wanted)
             and seen.concerns(product)
             and (symbol is None or symbol in seen.symbols)
             and account in ("", seen.account)
@@ -318,7 +322,7 @@ async def stage(
         scenario = stack.enter_context(staged(books))
         sim = await stack.enter_async_context(serve(venue=under_test.name, scenario=scenario, ca_dir=_authority()))
         witness = Witness(sim, under_test.client_id, under_test.repaid_amount, under_test.banned, base_currency, keep)
-        sim.set_faults(**(faults or {}))
+        sim.set_faults(**named(under_test, faults or {}))
         pools = Pools()
         stack.push_async_callback(pools.close)
         venues = []
@@ -363,6 +367,20 @@ async def stage(
         if wrong:
             _tell(the)
             pytest.fail("\n".join(wrong), pytrace=False)
+
+
+def named(under_test: VenueUnderTest, faults: Mapping[str, object]) -> dict[str, object]:
+    """The markets in faults as this venue's simulator calls them."""
+    found = dict(faults)
+    for by_market in ("market_status", "prices"):
+        values = found.get(by_market)
+        if isinstance(values, dict):
+            found[by_market] = {under_test.market(name): value for name, value in values.items()}
+    for trap in ("engine_reopens", "late_trigger"):
+        values = found.get(trap)
+        if isinstance(values, dict):
+            found[trap] = {**values, "symbol": under_test.market(values["symbol"])}
+    return found
 
 
 def _listen(node: Engine[CcxtVenue], witness: Witness, names: dict[UUID, str]) -> None:

@@ -13,6 +13,7 @@ from node.sim.market import Product
 from node.sim.orders import Leg
 from node.sim.scenarios import AccountSeed, MarketName
 from tests.failure.books import HEDGE, ONE_WAY, entry, resting
+from tests.failure.conftest import Compress
 from tests.failure.failures import failure
 from tests.failure.stage import Stage, stage
 from tests.failure.venues import LINEAR, Contract, VenueUnderTest
@@ -167,12 +168,11 @@ async def test_a_slice_hidden_for_good_is_never_called_flat(venue: VenueUnderTes
 
 @failure("hidden_settle_coin", "unread_slice")
 @pytest.mark.usefixtures("quick_minute")
-@pytest.mark.parametrize("product", ["linear", "inverse"])
 async def test_a_product_whose_lists_are_empty_for_good_is_never_called_flat(
-    venue: VenueUnderTest, book: AccountSeed, product: str
+    venue: VenueUnderTest, contract: Contract, book: AccountSeed
 ) -> None:
     """200, well-formed, and nothing in it."""
-    async with stage(venue, book, deadline_s=0.5, faults={"hidden_slice": {"slice": product}}) as the:
+    async with stage(venue, book, deadline_s=0.5, faults={"hidden_slice": {"slice": contract.product}}) as the:
         command = await the.command_close()
         document = await the.incomplete(command)
         assert document["verdict"] in ("unknown", "not_flat")
@@ -190,6 +190,38 @@ async def test_a_slice_that_some_reads_leave_out_is_closed_all_the_same(
     """One empty answer is not the truth of a wallet that shows margin in use."""
     async with stage(venue, book, armed=armed) as the:
         the.set(hidden_slice={"slice": venue.hidden_slice, "times": times})
+        await the.closes_flat()
+
+
+@failure("hidden_dex")
+@pytest.mark.parametrize("times", [None, 1, 3], ids=["for-good", "once", "thrice"])
+async def test_a_dex_that_reads_leave_out_is_closed_and_never_called_flat_before(
+    venue: VenueUnderTest, times: int | None
+) -> None:
+    """Its positions are in no list; its margin shows that something is there."""
+    async with stage(venue, ONE_WAY, deadline_s=0.5) as the:
+        the.engine_order(venue.dex_market, "3")
+        the.engine_order(venue.dex_market, "1", price_factor="0.97")
+        the.set(hidden_slice={"slice": venue.hidden_dex, "times": times})
+        command = await the.command_close()
+        if times is None:
+            await the.incomplete(command, lambda told: told["verdict"] in ("unknown", "not_flat"))
+            assert the.held(venue.dex_market) == 3
+            the.set(clear=True)
+        assert (await the.ending(command))["verdict"] == "flat"
+        assert the.empty()
+
+
+@failure("hidden_dex", "foreign_positions")
+async def test_a_dex_that_was_deployed_after_markets_were_read_is_closed_too(
+    venue: VenueUnderTest, monkeypatch: pytest.MonkeyPatch, compress: Compress
+) -> None:
+    """Nobody here has heard of its markets. (A minute in a fifth of a second.)"""
+    compress(REFRESH_SOON_S=0.2)
+    assert venue.late_dex is not None
+    deploy = venue.late_dex(monkeypatch.setattr)
+    async with stage(venue, ONE_WAY) as the:
+        deploy(the.sim)
         await the.closes_flat()
 
 
@@ -283,14 +315,16 @@ async def test_a_stop_that_fires_between_the_read_and_the_order_leaves_nothing_o
 async def test_positions_that_nobody_here_opened_are_closed(venue: VenueUnderTest, book: AccountSeed) -> None:
     """Opened by hand since the last look, in markets that the account never held: perpetual and dated."""
     async with stage(venue, book) as the:
-        for market, quantity in (("linear:LINK/USDT", "-50"), ("linear:ADA/USDT", "900"), ("inverse:ETH/USD", "30")):
+        the.engine_order("linear:LINK/USDT", "-50")
+        the.engine_order("linear:ADA/USDT", "900")
+        if the.lists("inverse:ETH/USD"):
             the.account.balance(the.market("inverse:ETH/USD").wallet, "ETH").free = Decimal(30)
-            the.engine_order(market, quantity)
+            the.engine_order("inverse:ETH/USD", "30")
         the.engine_order("linear:LINK/USDT", "20", price_factor="0.97")
         await the.closes_flat()
 
 
-@failure("foreign_positions")
+@failure("foreign_positions", "expiring")
 @pytest.mark.parametrize("market", ["linear:BTC/USDT-dated", "inverse:BTC/USD-dated"])
 async def test_contracts_that_expire_are_closed_too(venue: VenueUnderTest, market: str) -> None:
     """Beside the perpetual of the same coin."""

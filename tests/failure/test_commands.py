@@ -139,11 +139,15 @@ async def test_markets_that_cannot_be_loaded_at_first(venue: VenueUnderTest, boo
 
 @failure("cold_start", "unread_slice")
 async def test_positions_are_closed_although_markets_never_load(venue: VenueUnderTest, book: AccountSeed) -> None:
-    """Positions and orders carry all that closing needs; whether the rest is proven is another matter."""
+    """At most venues they carry all that closing needs; whether the rest is proven is another matter."""
     async with stage(venue, book, armed=False, deadline_s=2.0) as the:
         the.misbehave({"status_after_execution": 503}, "markets", times=None)
         command = await the.command_close()
-        await the.until(lambda: not any(the.account.open_positions()), within_s=5.0)
+        if venue.closes_without_markets:
+            await the.until(lambda: not any(the.account.open_positions()), within_s=5.0)
+        else:  # what is to be closed is known, and named; no order can be written without the venue's number for it
+            await the.incomplete(command, lambda told: told["verdict"] in ("unknown", "not_flat"))
+            assert the.count("place") == 0
         the.set(clear=True)
         assert the.flat(await the.ending(command))
         assert the.empty()
@@ -271,7 +275,7 @@ async def test_a_close_during_a_drill_ends_the_drill(venue: VenueUnderTest, book
         the.misbehave({"delay_ms": 300}, "triggers", times=2)
         before = the.count("triggers")
         drill = await the.command_close(dry_run=True)
-        await the.until(lambda: the.count("triggers") >= before + 2)
+        await the.until(lambda: the.count("triggers") >= before + len(venue.contracts))
         assert placed(the) == 0
         document = await the.closes_flat()
         ending = await the.ending(drill)

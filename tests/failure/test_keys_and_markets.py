@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 import pytest
 
@@ -19,6 +20,8 @@ from tests.failure.venues import Contract, VenueUnderTest
 
 #: A key that is refused for so long is refused for good.
 FOR_GOOD_S = 0.3
+
+SETTLING: Final[dict[str, object]] = {"market_status": {"linear:BCH/USDT": "SETTLING"}}
 
 
 @pytest.fixture
@@ -135,13 +138,13 @@ async def test_a_market_that_is_gone_before_the_node_starts(venue: VenueUnderTes
 
 @failure("settling")
 async def test_a_contract_that_is_being_settled_beside_others(venue: VenueUnderTest) -> None:
-    """The venue itself lists it as settling."""
+    """It was so before the node started."""
     book = AccountSeed(
         name="settled",
         balances=plain().balances,
         positions=(position(linear("BCH"), "10"), position(linear("BTC"), "1")),
     )
-    async with stage(venue, book, deadline_s=0.5) as the:
+    async with stage(venue, book, deadline_s=0.5, faults=SETTLING) as the:
         command = await the.command_close()
         await the.incomplete(command, lambda told: verdict_of(told, the, "linear:BCH/USDT") == {"market_closed"})
         await the.until(lambda: the.held("linear:BTC/USDT") == 0)
@@ -153,7 +156,7 @@ async def test_a_contract_that_is_being_settled_beside_others(venue: VenueUnderT
 async def test_a_position_that_the_venue_settles_by_itself_is_gone_and_that_is_all(venue: VenueUnderTest) -> None:
     """Settled while it was watched: the command ends flat."""
     book = replace(plain("settled", positions=(position(linear("BTC"), "1"), position(linear("BCH"), "10"))))
-    async with stage(venue, book, deadline_s=0.4) as the:
+    async with stage(venue, book, deadline_s=0.4, faults=SETTLING) as the:
         command = await the.command_close()
         await the.incomplete(command)
         the.resize("linear:BCH/USDT", "0")
@@ -161,13 +164,12 @@ async def test_a_position_that_the_venue_settles_by_itself_is_gone_and_that_is_a
 
 
 @failure("slow_part")
-@pytest.mark.parametrize("product", ["inverse", "spot"])
 async def test_a_slow_part_of_the_venue_holds_nothing_up_elsewhere(
-    venue: VenueUnderTest, book: AccountSeed, product: str
+    venue: VenueUnderTest, book: AccountSeed, part: str
 ) -> None:
     """Every request there takes half a second; the fast part is closed long before."""
     async with stage(venue, book, request_timeout_s=2.0) as the:
-        the.misbehave({"delay_ms": 500}, product=product, times=None)
+        the.misbehave({"delay_ms": 500}, product=part, times=None)
         began = time.monotonic()
         command = await the.command_close()
         await the.until(lambda: not any(each.market.product == "linear" for each in the.account.open_positions()))
@@ -177,10 +179,10 @@ async def test_a_slow_part_of_the_venue_holds_nothing_up_elsewhere(
 
 
 @failure("slow_part", "hang")
-async def test_a_part_that_hangs_holds_nothing_up_elsewhere(venue: VenueUnderTest) -> None:
+async def test_a_part_that_hangs_holds_nothing_up_elsewhere(venue: VenueUnderTest, part: str) -> None:
     """Nothing comes back from there for the first ten requests."""
     async with stage(venue, request_timeout_s=0.5) as the:
-        the.misbehave("hang", product="inverse", times=10)
+        the.misbehave("hang", product=part, times=10)
         began = time.monotonic()
         command = await the.command_close()
         await the.until(lambda: not any(each.market.product == "linear" for each in the.account.open_positions()))

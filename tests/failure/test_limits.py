@@ -96,7 +96,7 @@ async def test_after_429_without_a_time_it_is_tried_again(
         assert the.count(intent, product=contract.product) - before >= 4
 
 
-@failure("rate_limit", "slow_part")
+@failure("limited_product", "slow_part")
 async def test_a_limited_product_does_not_hold_up_the_others(venue: VenueUnderTest) -> None:
     """Budgets are counted by product: the others are closed at once."""
     async with stage(venue) as the:

@@ -64,9 +64,9 @@ async def test_reads_without_an_answer_prove_nothing(venue: VenueUnderTest, deed
 @failure("unread_slice")
 @pytest.mark.parametrize("deed", ["lose_after_execution", "hang", "html_200", {"status_after_execution": 502}], ids=str)
 async def test_a_slice_that_cannot_be_read_is_never_flat(venue: VenueUnderTest, deed: object) -> None:
-    """Everything else is closed; the command stays incomplete until the orders of one slice can be read again."""
+    """Everything else is closed; the command stays incomplete until one list of one slice can be read again."""
     async with stage(venue, deadline_s=0.5) as the:
-        the.misbehave(deed, "orders", product="spot", times=None)
+        the.misbehave(deed, venue.spot_list, product="spot", times=None)
         command = await the.command_close()
         document = await the.incomplete(command)
         assert document["verdict"] == "unknown"

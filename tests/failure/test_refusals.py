@@ -65,8 +65,10 @@ async def test_a_position_that_cannot_be_closed_keeps_its_stop_and_is_reported(
         assert stops
         the.refuse(reason, market=contract.market, times=None)
         command = await the.command_close()
+        certain = reason != "overloaded" or venue.overload_is_certain
+        expected = {"refused"} if certain else {"refused", "unknown"}
         document = await the.incomplete(
-            command, lambda told: not_flat(told) and verdict_of(told, the, contract.market) == {"refused"}
+            command, lambda told: not_flat(told) and verdict_of(told, the, contract.market) <= expected
         )
         assert document["lock"]["locked"]
         assert the.held(contract.market) == held
@@ -151,7 +153,7 @@ async def test_partial_fills_of_price_protected_orders(venue: VenueUnderTest, co
         await the.closes_flat()
 
 
-@failure("price_band")
+@failure("price_band", "market_band")
 async def test_market_orders_outside_the_band_are_followed_by_limits(
     venue: VenueUnderTest, contract: Contract, book: AccountSeed
 ) -> None:

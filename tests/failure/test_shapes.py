@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
 
 from node.domain.command import Action
-from node.sim.scenarios import MARGIN, AccountSeed
-from tests.failure.books import COINS, plain
+from node.sim.scenarios import MARGIN, AccountSeed, linear
+from tests.failure.books import COINS, ONE_WAY, holding, plain, position
 from tests.failure.conftest import Compress
 from tests.failure.failures import failure
 from tests.failure.stage import Stage, stage
@@ -51,7 +52,8 @@ def answered_with(the: Stage, series: Sequence[str], intent: str, product: str |
 @SERIES
 async def test_no_shape_of_an_answer_ends_a_close(venue: VenueUnderTest, intent: str, series: Sequence[str]) -> None:
     """It is ambiguous, and the command goes on to flat."""
-    async with stage(venue) as the:
+    book = replace(ONE_WAY, positions=(*ONE_WAY.positions, position(linear("XRP"), "900")))  # an order for each of them
+    async with stage(venue, book) as the:
         answered_with(the, series, intent)
         await the.closes_flat()
 
@@ -77,14 +79,13 @@ async def test_no_shape_of_an_answer_ends_a_flatten(
 ) -> None:
     """Nothing is sold twice for it, not even where the venue would lend it."""
     compress(LATE_ARRIVAL_NS=400_000_000)
-    book = plain(spot_USDT="100", spot_BTC="0.5", spot_ETH="3", spot_SOL="12", spot_XRP="900", spot_LINK="40")
-    async with stage(venue, book, faults={"auto_borrow": True}) as the:
+    async with stage(venue, holding({"USDT": "100", **venue.coins}), faults={"auto_borrow": True}) as the:
         if intent == "order":
             the.misbehave("lose_after_execution", "place", product="spot", times=5)
         answered_with(the, series, intent, "spot")
         document = await the.flatten()
         assert (document["state"], the.flat(document)) == ("done", True)
-        assert [the.balance(name) for name in ("BTC", "ETH", "SOL", "XRP", "LINK")] == [0, 0, 0, 0, 0]
+        assert {the.balance(coin) for coin in venue.coins} == {0}
 
 
 @failure("unexpected_shape", "conversion")

@@ -10,14 +10,21 @@ from node.sim.accounts import Account
 from node.sim.binance import limits as binance_limits
 from node.sim.bybit import limits as bybit_limits
 from node.sim.bybit.account import wallet_view
+from node.sim.hyperliquid import limits as hyperliquid_limits
+from node.sim.hyperliquid import venue_state as hyperliquid_state
+from node.sim.hyperliquid.account_views import spot_state
 from node.sim.market import ZERO, Product
 from node.sim.matching import MatchingCore
 from node.sim.okx import limits as okx_limits
 from node.sim.scenarios import AccountSeed, MarketName, TriggerAction, TriggerSeed
+from node.sim.simulator import Simulator
 from node.venues.profiles.binance import calls as binance_calls
 from node.venues.profiles.binance.profile import BinanceProfile
 from node.venues.profiles.bybit import calls as bybit_calls
 from node.venues.profiles.bybit.profile import BybitProfile
+from node.venues.profiles.hyperliquid import calls as hyperliquid_calls
+from node.venues.profiles.hyperliquid import refusals as hyperliquid_refusals
+from node.venues.profiles.hyperliquid.profile import HyperliquidProfile
 from node.venues.profiles.okx import calls as okx_calls
 from node.venues.profiles.okx.profile import OkxProfile
 
@@ -66,7 +73,7 @@ class VenueUnderTest:
     usual_minute_s: float | None = None
     #: The answer to a read of a wallet, as it is now.
     wallet_answer: Callable[[MatchingCore, Account, Product], object]
-    #: Refusals that no reason of the simulators' names.
+    #: Refusals as faults say them: those that no reason of the simulators' names, where the failure can occur.
     words: Mapping[str, Mapping[str, object]]
     #: A good answer to a read of a list that has nothing in it.
     nothing: object
@@ -97,8 +104,28 @@ class VenueUnderTest:
     best_verdict: str = "flat"
     #: What everything is sold into.
     base_currency: str = "USDT"
-    #: A market that the tests name, as this venue's simulator does.
+    #: A market that the tests name, as this venue's simulator does; a coin likewise.
     market: Callable[[str], str] = str
+    coin: Callable[[str], str] = str
+    #: What coins are sold for on spot, as the tests name it.
+    quotes: tuple[str, ...] = ("USDT", "BTC", "USDC")
+    #: Coins that sell for the base currency, and amounts of them.
+    coins: Mapping[str, str] = field(
+        default_factory=lambda: {"BTC": "0.5", "ETH": "3", "SOL": "12", "XRP": "900", "LINK": "40"}
+    )
+    #: A coin without a market against the base currency, and the one that it goes over.
+    bridged: tuple[str, str] = ("WAN", "BTC")
+    #: Whether the venue's answer to too much load says for certain that nothing was done.
+    overload_is_certain: bool = True
+    #: What one read of shows spot and nothing else.
+    spot_list: str = "orders"
+    #: Whether positions can be closed before it is known which markets there are.
+    closes_without_markets: bool = True
+    #: A market of another dex, and that dex as a slice's name. Then what makes a dex that is not there yet; what that
+    #: returns deploys it.
+    dex_market: str = ""
+    hidden_dex: str = ""
+    late_dex: Callable[[Patch], Callable[[Simulator], None]] | None = None
     #: Failures that cannot occur there, and why.
     impossible: Mapping[str, str] = field(default_factory=dict)
 
@@ -185,6 +212,54 @@ def _bybit_book(book: AccountSeed) -> AccountSeed:
 def _closes_short(seed: TriggerSeed) -> bool:
     return seed.action is not TriggerAction.ENTRY and (seed.quantity or seed.sign) > 0
 
+
+def _hyperliquid_wallet(_core: MatchingCore, account: Account, _product: Product) -> object:
+    return spot_state(account)
+
+
+def _hyperliquid_minute(patch: Patch, seconds: float) -> None:
+    patch(hyperliquid_limits, "MINUTE_MS", int(seconds * 1000))
+    patch(hyperliquid_limits, "THROTTLED_EVERY_MS", int(seconds * 1000 / 6))
+    patch(hyperliquid_refusals, "LIMITED_S", seconds / 6)
+    budgets = {
+        name: replace(budget, interval_s=budget.interval_s * seconds / 60)
+        for name, budget in hyperliquid_calls.BUDGETS.items()
+    }
+    patch(HyperliquidProfile, "budgets", budgets)
+
+
+def _hyperliquid_market(name: str) -> str:
+    """As scenarios are adapted there: the venue's own dex for what is in USDT, a builder's for what is in USDC."""
+    product, _, pair = name.partition(":")
+    base, _, quote = pair.partition("/")
+    if product == "linear" and quote == "USDC" and base in ("BTC", "ETH", "SOL"):
+        return f"linear:HYNA-{base}/USDE"
+    return f"{product}:{_hyperliquid_coin(base) if product == 'spot' else base}/{'USDC' if quote == 'USDT' else quote}"
+
+
+def _hyperliquid_coin(name: str) -> str:
+    return {"USDT": "USDC", "DOGE": "PURR", "USDT0": "USDT"}.get(name, name)
+
+
+def _hyperliquid_late_dex(patch: Patch) -> Callable[[Simulator], None]:
+    patch(hyperliquid_state, "UNDEPLOYED", frozenset({"hyna"}))
+
+    def deploy(sim: Simulator) -> None:
+        sim.handler.front_end.state.undeployed.clear()  # type: ignore[attr-defined]
+
+    return deploy
+
+
+_USED: Final = {"accountValue": "1000.0", "totalNtlPos": "9000.0", "totalRawUsd": "1000.0", "totalMarginUsed": "1000.0"}
+#: An empty list beside margin that is used: what is empty altogether is an account that holds nothing.
+_NO_POSITIONS: Final = {
+    "assetPositions": [],
+    "marginSummary": _USED,
+    "crossMarginSummary": _USED,
+    "crossMaintenanceMarginUsed": "500.0",
+    "withdrawable": "0.0",
+    "time": 0,
+}
 
 VENUES: Final[Mapping[str, VenueUnderTest]] = {
     venue.name: venue
@@ -282,6 +357,54 @@ VENUES: Final[Mapping[str, VenueUnderTest]] = {
             orders_page=50,
             impossible={
                 "hidden_dex": "there is one matching engine a category, and no builder-deployed markets",
+            },
+        ),
+        VenueUnderTest(
+            name="hyperliquid",
+            slices=("spot", "linear"),
+            margin_slices=(),
+            contracts=(LINEAR,),
+            client_id="cloid",
+            repaid_amount="amount",
+            hidden_slice="linear:USDE",
+            shorten_minute=_hyperliquid_minute,
+            usual_minute_s=3.0,
+            base_currency="USDC",
+            market=_hyperliquid_market,
+            coin=_hyperliquid_coin,
+            quotes=("USDT",),
+            coins={"BTC": "0.5", "ETH": "3", "SOL": "12", "HYPE": "20", "PURR": "900"},
+            bridged=("WAN", "USDT0"),
+            wallet_answer=_hyperliquid_wallet,
+            words={"not_permitted": {"reason": "position_limit"}},
+            nothing=_NO_POSITIONS,
+            closes_without_markets=False,
+            overload_is_certain=False,
+            spot_list="balances",
+            dex_market="linear:XYZ-GOLD/USDC",
+            hidden_dex="linear:xyz",
+            late_dex=_hyperliquid_late_dex,
+            impossible={
+                "hedge_sides": "one-way positions only: clearinghouseState knows no other type (info endpoint)",
+                "hidden_page": (
+                    "lists of orders and positions are answered whole: only answers to a time range have pages "
+                    "(info endpoint, Pagination)"
+                ),
+                "expiring": "there are perpetual contracts and spot, and nothing that expires (asset ids)",
+                "rights_removed": (
+                    "an API wallet may do everything but move money: it has no rights that could be taken one by one "
+                    "(nonces and API wallets)"
+                ),
+                "rate_limit": "429 says null, and has no Retry-After (rate limits and user limits): unnamed_rate_limit",
+                "rights_of_one_product": "an API wallet has no rights, not even of a product (nonces and API wallets)",
+                "limited_product": "one budget for all that comes from an address (rate limits and user limits)",
+                "market_band": "there are no market orders: every order names its price (exchange endpoint)",
+                "spot_maximum": "no order on spot is too large: the documentation names no largest size or value",
+                "borrowed": (
+                    "only accounts with portfolio margin borrow, and those are refused when the account is armed "
+                    "(account abstraction modes)"
+                ),
+                "conversion": "there is no convert service: the exchange endpoint knows no such action",
             },
         ),
     )

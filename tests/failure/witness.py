@@ -48,6 +48,8 @@ class Seen:
     """One request of the node's."""
 
     intent: Intent
+    #: What it answers besides.
+    also: frozenset[Intent]
     product: Product | None
     #: Of a list that shows several.
     products: frozenset[Product]
@@ -55,6 +57,10 @@ class Seen:
     symbols: frozenset[str]
     params: Mapping[str, str]
     at_ns: int
+
+    def serves(self, *intents: str) -> bool:
+        """Whether it is for one of them; none: whatever it is for."""
+        return not intents or self.intent in intents or not self.also.isdisjoint(intents)
 
     def concerns(self, product: str | None) -> bool:
         """Whether it is about that product; none: whatever it is about."""
@@ -84,7 +90,7 @@ class Ambush:
 
     def meets(self, seen: Seen) -> bool:
         """Whether this is the request."""
-        if seen.intent is not self.intent or not seen.concerns(self.product):
+        if not seen.serves(self.intent) or not seen.concerns(self.product):
             return False
         if self.symbol is not None and self.symbol not in seen.symbols:
             return False
@@ -192,6 +198,7 @@ class Witness:
             traits = parsed.traits
             seen = Seen(
                 intent=traits.intent,
+                also=traits.also,
                 product=traits.product,
                 products=traits.products,
                 account=traits.account,
@@ -306,7 +313,7 @@ class Witness:
     def verdict(self, *, buys: bool = False) -> list[str]:
         """Everything that went wrong, for the common check."""
         faults = list(self.faults)
-        deeds = ("sign_flips", "exposure_increases", "borrows", "oversold", *(() if buys else ("buys",)))
+        deeds = ("sign_flips", "exposure_increases", "borrows", "oversold", "forbidden", *(() if buys else ("buys",)))
         for account in self.core.accounts.values():
             counts = {name: getattr(account.counters, name) for name in deeds}
             faults += [f"{account.name}: {name} is {count}" for name, count in counts.items() if count]
