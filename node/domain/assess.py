@@ -77,6 +77,8 @@ class Assessment:
     positions: tuple[PositionReport, ...]
     balances: tuple[BalanceReport, ...]
     net_exposure: NetExposure
+    #: What the venue cannot show, and what it keeps apart.
+    unverified: tuple[str, ...]
     evidence: tuple[SliceSnapshot, ...]
     errors: tuple[ErrorReport, ...]
 
@@ -103,6 +105,7 @@ def assess(aim: Aim, states: Sequence[SliceState], *, beside: Sequence[SliceSnap
     shown = [valid[state.slice] or _seen(aim, state) for state in states]
     open_still = any(_shows_work(aim, state, seen) for state, seen in zip(states, shown, strict=True) if seen)
     residue = _residue(aim, positions, balances)
+    unverified = tuple(dict.fromkeys((*aim.unverified, *(name for seen in shown if seen for name in seen.kept_apart))))
     exposure = net_exposure(
         (position for seen in (*shown, *beside) if seen for position in seen.positions),
         (balance for seen in (*shown, *beside) if seen for balance in seen.balances or ()),
@@ -116,12 +119,14 @@ def assess(aim: Aim, states: Sequence[SliceState], *, beside: Sequence[SliceSnap
             aim,
             complete=complete,
             residue=residue,
+            unproven=bool(aim.not_covered or unverified),
             known_open=len(proofs) == len(states) or (all(shown) and open_still),
         ),
-        may_release=complete and not aim.not_covered and not aim.unverified and residue <= {Residue.DUST},
+        may_release=complete and not aim.not_covered and not unverified and residue <= {Residue.DUST},
         positions=tuple(positions),
         balances=tuple(balances),
         net_exposure=exposure,
+        unverified=unverified,
         evidence=proofs,
         errors=tuple(_errors(aim, states)),
     )
@@ -275,10 +280,10 @@ def _residue(aim: Aim, positions: Iterable[PositionReport], balances: Iterable[B
     return left | ({report.verdict for report in balances} - {Residue.FLAT, Residue.HELD})
 
 
-def _verdict(aim: Aim, *, complete: bool, residue: set[Residue], known_open: bool) -> Verdict:
+def _verdict(aim: Aim, *, complete: bool, residue: set[Residue], unproven: bool, known_open: bool) -> Verdict:
     if not complete:
         return Verdict.NOT_FLAT if known_open and not aim.unknown_symbols else Verdict.UNKNOWN
-    if residue or aim.not_covered or aim.unverified:
+    if residue or unproven:
         return Verdict.FLAT_WITH_RESIDUE
     return Verdict.FLAT
 

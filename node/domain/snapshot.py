@@ -172,3 +172,5 @@ class SliceSnapshot:
     #: Nothing was read that bears the list of positions out, or it shows more than they do: what is not listed may be
     #: there all the same, and keeps its protection.
     positions_doubtful: bool = False
+    #: What the venue says that it keeps apart, and shows in none of these lists.
+    kept_apart: tuple[str, ...] = ()

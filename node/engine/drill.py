@@ -176,7 +176,9 @@ class Drill:
             net_exposure=foreseen.net_exposure,
             scope=self.live.slices(venue),
             not_covered=venue.not_covered,
-            unverified=venue.unverified,
+            unverified=tuple(
+                dict.fromkeys((*venue.unverified, *(name for each in snapshots for name in each.kept_apart)))
+            ),
             evidence=tuple(snapshots),
             errors=tuple(self.errors),
             predicted_ms=self._predicted_ms(),

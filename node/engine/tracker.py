@@ -172,6 +172,7 @@ class LiveCommand:
             positions=assessment.positions,
             balances=assessment.balances,
             net_exposure=assessment.net_exposure,
+            unverified=assessment.unverified,
             evidence=assessment.evidence,
             errors=assessment.errors,
         )

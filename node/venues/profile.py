@@ -105,6 +105,13 @@ class Profile(Protocol):
             VenueAnswerUnknown: the wallet shows margin in use, or coins held, for what no list has shown.
         """
 
+    def kept_apart(self, part: Slice, answer: Answer) -> tuple[str, ...]:
+        """Names of what an answer to ``reads(...).balances`` says is kept apart: it is in no list of ours.
+
+        Raises:
+            VenueAnswerUnknown: the answer is not understood.
+        """
+
     def obstacle(self, step: Step, part: Slice) -> str | None:
         """Why a step cannot be carried out in a slice, whatever the venue would say; it is then not sent."""
 

@@ -89,6 +89,13 @@ class SliceReader:
             return False
         return True
 
+    def _kept_apart(self, part: Slice, balances: _Aspect) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        for call, attempt in balances.answers:
+            names = self._understood(call, attempt, partial(self._profile.kept_apart, part, attempt.answer))
+            found |= dict.fromkeys(names)
+        return tuple(found)
+
     async def quotes(self, symbols: Collection[str]) -> dict[str, Quote]:
         """Best prices of spot markets, fresh."""
         try:
@@ -197,6 +204,7 @@ class SliceReader:
     ) -> SliceSnapshot:
         return SliceSnapshot(
             slice=part.name,
+            kept_apart=self._kept_apart(part, balances) if balances is not None else (),
             positions=positions.found,
             orders=None if orders is None else tuple(order for aspect in orders for order in aspect.found),
             balances=None if balances is None else balances.found,

@@ -88,7 +88,16 @@ def algo(**changes: Any) -> dict[str, Any]:
 
 def coin(name: str, **changes: Any) -> dict[str, Any]:
     """A coin of the trading account."""
-    return {"ccy": name, "cashBal": "0", "availBal": "0", "frozenBal": "0", "eq": "0", "liab": "", **changes}
+    return {
+        "ccy": name,
+        "cashBal": "0",
+        "availBal": "0",
+        "frozenBal": "0",
+        "eq": "0",
+        "liab": "",
+        "stgyEq": "0",
+        **changes,
+    }
 
 
 async def positions_of(*rows: dict[str, Any], name: str = "linear", slices: tuple[str, ...] | None = None) -> Any:
@@ -312,6 +321,26 @@ class TestBalances:
         assert [(each.asset, each.free, each.locked, each.debt) for each in found] == [
             ("BTC", Decimal("0.5"), Decimal("0.1"), Decimal(0))
         ]
+
+    @pytest.mark.parametrize(
+        ("equity", "kept"), [({"stgyEq": "0"}, False), ({"stgyEq": "12.5"}, True), ({"stgyEq": ""}, True), ({}, True)]
+    )
+    async def test_what_trading_bots_hold_is_said_and_nothing_of_them_where_there_are_none(
+        self, equity: dict[str, str], kept: bool
+    ) -> None:
+        """Strategy equity is in no list of orders and positions; where the venue does not say, there may be some."""
+        usdt = {name: value for name, value in coin("USDT", cashBal="1", availBal="1").items() if name != "stgyEq"}
+        async with okx() as (venue, fetch):
+            empty(fetch, account__balance=ok({"details": [coin("BTC"), usdt | equity]}))
+            for snapshot in (await venue.read_slice("spot"), await venue.read_proof("spot")):
+                assert any("bots" in name for name in snapshot.kept_apart) is kept
+            assert (await venue.read_proof("linear")).kept_apart == ()
+            assert venue.unverified == ()
+
+    async def test_without_the_wallet_bots_cannot_be_ruled_out(self) -> None:
+        """Spot reads it."""
+        async with okx(slices=["linear"]) as (venue, _):
+            assert any("bots" in name for name in venue.unverified)
 
     async def test_profit_that_is_available_is_not_held(self) -> None:
         """Free never exceeds what is there."""

@@ -471,7 +471,7 @@ async def test_arming_asks_for_markets_time_and_configuration_and_nothing_else()
             *[("public/instruments", name) for name in ("FUTURES", "SPOT", "SWAP")],
             ("public/time", ""),
         ]
-        assert venue.not_covered == ("funding account", "options")
+        assert venue.not_covered == ("options",)
         linear, inverse, spot = venue.rules("linear"), venue.rules("inverse"), venue.rules("spot")
         assert set(linear) == {"BTC/USDT:USDT", "BTC/USDT:USDT-270326"}
         swap, coin, pair = linear["BTC/USDT:USDT"], inverse["BTC/USD:BTC"], spot["BTC/USDT"]

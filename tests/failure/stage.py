@@ -235,12 +235,8 @@ class Stage:
         raise AssertionError(f"ended without having been so: {told}")
 
     def flat(self, document: Document) -> bool:
-        """Whether it says that everything is gone that the command was about, in the best words there are here.
-
-        Where a venue keeps something that no profile can show, residue is all that may be said; nothing of what was
-        looked at may be left then.
-        """
-        if document["verdict"] != self.under_test.best_verdict:
+        """Whether it says that everything is gone that the command was about."""
+        if document["verdict"] != "flat":
             return False
         positions, balances = ({each["verdict"] for each in document[name]} for name in ("positions", "balances"))
         return positions <= {"flat"} and balances <= {"flat", "held", "collateral"}

@@ -113,6 +113,16 @@ class TestCoverage:
         assert summary(judged) == (True, False, "flat_with_residue")
         assert not judged.may_release
 
+    def test_so_does_what_the_venue_keeps_apart(self) -> None:
+        """It is told by the read, and named beside what can never be seen."""
+        kept = flat(proof=replace(proof(), kept_apart=("bots",)))
+        judged = assess(
+            aim(unverified=("stops",)), [kept, flat(SPOT, proof=replace(proof(SPOT), kept_apart=("bots",)))]
+        )
+        assert judged.unverified == ("stops", "bots")
+        judged = assess(aim(), [kept])
+        assert (summary(judged), judged.may_release) == ((True, False, "flat_with_residue"), False)
+
     def test_a_symbol_that_the_venue_does_not_know_is_hopeless_once_the_rest_is_done(self) -> None:
         """Nothing can be proven of it, and it is said."""
         judged = assess(aim(unknown_symbols=("TYPO/USDT",)), [flat()])

@@ -153,6 +153,10 @@ class PlainProfile:
     ) -> None:
         """The wallet says nothing that would bear out a list."""
 
+    def kept_apart(self, part: Slice, answer: Answer) -> tuple[str, ...]:
+        """The wallet says nothing of what is elsewhere."""
+        return ()
+
     # Steps
 
     def obstacle(self, step: Step, part: Slice) -> str | None:

@@ -31,6 +31,9 @@ from node.venues.profiles.okx.words import (
 from node.venues.profiles.plain import exposure, listed_rules
 from node.venues.strict import Row, decimal, flag, positive, rows, text
 
+#: What is kept apart.
+BOTS: Final = "trading bots: their orders, and what they were given"
+
 _SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
 _MARGIN_MODES: Final = ("cross", "isolated")
 _KINDS: Final = {"linear": MarketKind.LINEAR, "inverse": MarketKind.INVERSE}
@@ -168,6 +171,18 @@ def balances(part: Slice, exchange: Ccxt, answer: Answer) -> tuple[Balance, ...]
         return ()
     found = (_balance(part, exchange, entry) for entry in rows(only_row(answer, "balance").get("details"), "details"))
     return tuple(balance for balance in found if balance.total != 0 or balance.debt != 0)
+
+
+def kept_apart(part: Slice, answer: Answer) -> tuple[str, ...]:
+    """``stgyEq`` of ``GET /api/v5/account/balance``, coin by coin: what trading bots were given and hold.
+
+    Their orders and positions are in lists of their own, by kind of bot. Where the venue does not say there may be.
+    """
+    if part.derivative:
+        return ()
+    entries = rows(only_row(answer, "balance").get("details"), "details")
+    told = [decimal(entry, "stgyEq") if entry.get("stgyEq") not in (None, "") else None for entry in entries]
+    return () if all(equity == 0 for equity in told) else (BOTS,)
 
 
 def _balance(part: Slice, exchange: Ccxt, entry: Row) -> Balance:

@@ -1,7 +1,8 @@
 """OKX (API v5): spot, perpetual and expiry contracts of one trading account, in all four kinds of account.
 
 https://www.okx.com/docs-v5/en/. Not covered: the funding account, options, events, spreads, copy trading, and what
-trading bots do with the money that they were given. Positions on spot pairs with margin are shown, not closed.
+trading bots do with the money that they were given (that there is some is told). Positions on spot pairs with margin
+are shown, not closed.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class OkxProfile(PlainProfile):
 
     def __init__(self, options: VenueOptions | None = None) -> None:
         super().__init__(options)
-        limits = ["trading bots: their orders, and what they were given"]
+        limits = []
         if self.account in CAN_OWE:
             limits.append("spot sales: with auto-borrow the venue does not bound them by what is held")
         if self.account == PORTFOLIO:
@@ -54,11 +55,13 @@ class OkxProfile(PlainProfile):
     def layout(self, configured: Collection[str] | None) -> Layout:
         """Where the trading account can owe, spot trades from a margin wallet."""
         found = super().layout(configured)
+        if all(part.derivative for part in found.slices):
+            self.unverified = (answers.BOTS, *self.unverified)  # what they hold is told by the wallet, which spot reads
         owing = self.account in CAN_OWE
         parts = (
             replace(part, kind=MarketKind.MARGIN) if owing and not part.derivative else part for part in found.slices
         )
-        return Layout(slices=tuple(parts), not_covered=(*found.not_covered, "funding account"))
+        return Layout(slices=tuple(parts), not_covered=found.not_covered)
 
     def ccxt_class(self, plain: Any) -> Any:  # noqa: ANN401 - ccxt has no types
         """Orders get a time until which they are valid."""
@@ -116,6 +119,10 @@ class OkxProfile(PlainProfile):
     def balances(self, part: Slice, exchange: Ccxt, answer: Answer) -> tuple[Balance, ...]:
         """The trading account's, reported by spot."""
         return answers.balances(part, exchange, answer)
+
+    def kept_apart(self, part: Slice, answer: Answer) -> tuple[str, ...]:
+        """What trading bots hold."""
+        return answers.kept_apart(part, answer)
 
     def corroborate(
         self,
