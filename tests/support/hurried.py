@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from functools import wraps
 from typing import Any
 
 from node.venues.lane import Budget, Lane
@@ -29,3 +31,29 @@ class Hurried:
     def lane(self, **budgets: Budget) -> Lane:
         """One that lives in this time."""
         return Lane(budgets, clock_ns=self.loop.time_ns)
+
+
+def in_no_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """A test in a time of its own, which moves when everybody sleeps."""
+
+    @wraps(test)
+    def hurried(*arguments: Any, **named: Any) -> None:
+        Hurried().run(test(*arguments, **named))
+
+    return hurried
+
+
+class LoopClock:
+    """The time of the loop that runs."""
+
+    def now(self) -> datetime:
+        """Some day."""
+        return datetime(2026, 11, 25, tzinfo=UTC)
+
+    def monotonic_ns(self) -> int:
+        """In nanoseconds."""
+        return round(asyncio.get_running_loop().time() * 1e9)
+
+    def boottime_ns(self) -> int:
+        """The same."""
+        return self.monotonic_ns()

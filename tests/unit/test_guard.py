@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import wraps
 from itertools import count, pairwise
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -60,7 +58,7 @@ from node.engine.view import AccountView
 from node.errors import VenueError, VenueLimited, VenueUnavailable
 from tests.support.engine import ACCOUNT, Engine, engine
 from tests.support.fake_venue import LINEAR, SPOT, FakeVenue, ambiguous, order, position, refused, rules
-from tests.support.hurried import Hurried
+from tests.support.hurried import LoopClock, in_no_time
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 IDS = OrderIds(command_id=UUID(int=1), account_id=UUID(int=2), attempt=0, round=1)
@@ -820,32 +818,6 @@ class TestWatch:
 READ_S, STEP_S = 0.05, 0.1
 #: Sums of seconds are not exact.
 TINY_S = 1e-6
-
-
-def in_no_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """A test in a time of its own, which moves when everybody sleeps."""
-
-    @wraps(test)
-    def hurried(*arguments: Any, **named: Any) -> None:
-        Hurried().run(test(*arguments, **named))
-
-    return hurried
-
-
-class LoopClock:
-    """The time of the loop that runs."""
-
-    def now(self) -> datetime:
-        """Some day."""
-        return datetime(2026, 11, 25, tzinfo=UTC)
-
-    def monotonic_ns(self) -> int:
-        """In nanoseconds."""
-        return round(asyncio.get_running_loop().time() * SECOND)
-
-    def boottime_ns(self) -> int:
-        """The same."""
-        return self.monotonic_ns()
 
 
 class TimedVenue(FakeVenue):

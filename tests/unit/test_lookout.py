@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from datetime import UTC, datetime
-from functools import wraps
 from typing import Any
 
 import pytest
@@ -17,36 +14,10 @@ from node.engine.view import AccountView
 from node.errors import VenueDenied, VenueLimited, VenueUnavailable
 from node.venues.lane import background, is_background
 from tests.support.fake_venue import LINEAR, SPOT, FakeVenue, order, position
-from tests.support.hurried import Hurried
+from tests.support.hurried import LoopClock, in_no_time
 
 BTC = "BTC/USDT:USDT"
 PATIENT_S, HURRIED_S, POSITIONS_S = 4.0, 0.5, 0.25
-
-
-def in_no_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """A test in a time of its own, which moves when everybody sleeps."""
-
-    @wraps(test)
-    def hurried(*arguments: Any, **named: Any) -> None:
-        Hurried().run(test(*arguments, **named))
-
-    return hurried
-
-
-class LoopClock:
-    """The time of the loop that runs."""
-
-    def now(self) -> datetime:
-        """Some day."""
-        return datetime(2026, 11, 25, tzinfo=UTC)
-
-    def monotonic_ns(self) -> int:
-        """In nanoseconds."""
-        return round(asyncio.get_running_loop().time() * 1e9)
-
-    def boottime_ns(self) -> int:
-        """The same."""
-        return self.monotonic_ns()
 
 
 class SlowVenue(FakeVenue):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
 from decimal import Decimal
-from functools import wraps
 from itertools import pairwise
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -41,7 +38,7 @@ from node.engine.spot_worker import SpotWorker
 from node.engine.view import AccountView
 from tests.support.engine import ACCOUNT, engine
 from tests.support.fake_venue import SPOT, FakeVenue, ambiguous, order, refused, rules
-from tests.support.hurried import Hurried
+from tests.support.hurried import LoopClock, in_no_time
 
 LATE_NS = 300_000_000
 
@@ -306,32 +303,6 @@ class TestMarketsThatDoNotTrade:
 
 
 READ_S = 0.01
-
-
-def in_no_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """A test in a time of its own, which moves when everybody sleeps."""
-
-    @wraps(test)
-    def hurried(*arguments: Any, **named: Any) -> None:
-        Hurried().run(test(*arguments, **named))
-
-    return hurried
-
-
-class LoopClock:
-    """The time of the loop that runs."""
-
-    def now(self) -> datetime:
-        """Some day."""
-        return datetime(2026, 11, 25, tzinfo=UTC)
-
-    def monotonic_ns(self) -> int:
-        """In nanoseconds."""
-        return round(asyncio.get_running_loop().time() * 1e9)
-
-    def boottime_ns(self) -> int:
-        """The same."""
-        return self.monotonic_ns()
 
 
 class TimedVenue(FakeVenue):
