@@ -210,9 +210,10 @@ def _run(options: Options, _output: Output) -> int:
     from node.secrets import Secrets
     from node.settings import load
 
-    settings = load(config_path(options.config))
+    config = config_path(options.config)
+    settings = load(config)
     configure_logging()
-    return run(settings, Secrets.resolve(settings))
+    return run(settings, Secrets.resolve(settings), config=config)
 
 
 def _demo(options: Options, output: Output) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from statistics import median
 from typing import Final
@@ -31,7 +31,6 @@ from node.engine.pursuit import AccountContext
 from node.engine.scribe import Scribe
 from node.engine.view import AccountView
 from node.errors import ConfigError
-from node.observe.health import LoopMonitor
 from node.observe.metrics import Metrics, MetricsServer
 from node.observe.telemetry import Telemetry
 from node.secrets import Secrets
@@ -248,12 +247,8 @@ def router(topics: Topics) -> Router:
     return route
 
 
-def listeners(settings: Settings, desk: Desk, loop_monitor: LoopMonitor) -> list[Listener]:
+def listeners(settings: Settings, desk: Desk, liveness: Callable[[], Sequence[str]]) -> list[Listener]:
     """The operator's socket, and the public listener where there is one."""
-
-    def liveness() -> tuple[str, ...]:
-        wrong = loop_monitor.ping()
-        return () if wrong is None else (wrong,)
 
     listeners: list[Listener] = [
         UnixListener(app=create_app(desk, operator=True, liveness=liveness), path=settings.operator_socket)

@@ -125,6 +125,7 @@ def _accounts(document: Document) -> list[Document]:
 def _status_text(document: Document) -> str:
     lines = [f"{document.get('node_id', 'node')}: {'ready' if document.get('ready') else 'NOT READY'}"]
     lines += [f"  {reason}" for reason in document.get("reasons") or ()]
+    lines += [f"  {place}: differs in the file, waits for a restart" for place in document.get("pending_restart") or ()]
     for account in _accounts(document):
         lock = _lock_text(account.get("lock") or {})
         lines.append(f"  {account.get('name')}  {account.get('id')}  {account.get('state')}  {lock}")

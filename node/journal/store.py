@@ -82,6 +82,11 @@ class SqliteJournal:
         """Whether the last write succeeded and no reopening is under way."""
         return self._database.healthy
 
+    @property
+    def silent_s(self) -> float:
+        """How long the disk has owed us its oldest answer; 0 while it owes none. A refusal is an answer."""
+        return self._database.silent_s
+
     async def open(self) -> None:
         """Open the file, creating or migrating it, and verify it.
 
