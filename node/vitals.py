@@ -7,7 +7,8 @@ from typing import Final, Protocol
 
 import structlog
 
-from node.engine.actor import AccountActor, AccountState
+from node.domain.account_state import AccountState
+from node.engine.actor import AccountActor
 from node.engine.desk import account_state
 from node.engine.inbox import Inbox
 from node.engine.lock_ledger import LockLedger
