@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import signal
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -27,7 +29,7 @@ from node.engine.lock_mirror import LockMirror
 from node.engine.outbox import Outbox, encode
 from node.engine.recovery import Recovery
 from node.engine.scribe import Scribe
-from node.errors import ConfigError, JournalUnavailable, TransportRefused, TransportUnavailable
+from node.errors import ConfigError, TransportRefused, TransportUnavailable
 from node.journal.directory import StateDirectory
 from node.journal.key_store import SqliteKeyStore
 from node.journal.store import SqliteJournal
@@ -35,6 +37,8 @@ from node.observe.health import Health, LoopMonitor
 from node.observe.lock_files import LockFileDirectory
 from node.observe.metrics import Metrics
 from node.observe.telemetry import Telemetry
+from node.observe.watchdog import ServiceManager
+from node.reload import Reload
 from node.secrets import Secrets
 from node.settings import Settings
 from node.transport.gatekeeper import Gatekeeper
@@ -42,17 +46,19 @@ from node.transport.mqtt import MqttTransport
 from node.transport.topics import Topics
 from node.venues import factory
 from node.venues.pool import Pools
+from node.vitals import Vitals, status_line
 
 STATUS_EVERY_S: Final = 15.0
-JOURNAL_PROBE_EVERY_S: Final = 2.0
-#: After it, what is in flight is left to the next start.
-STOP_WITHIN_S: Final = 10.0
+#: After it, what waits for the broker is left to the next start.
+FLUSH_WITHIN_S: Final = 10.0
+#: All of an orderly end: requests under way, what waits for the broker, two words to it, the file.
+STOP_WITHIN_S: Final = 25.0
 
 log = structlog.get_logger(__name__)
 
 
-def run(settings: Settings, secrets: Secrets) -> int:
-    """Serve until SIGTERM or SIGINT; the process's exit status.
+def run(settings: Settings, secrets: Secrets, *, config: Path | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; the process's exit status. SIGHUP reads *config* again.
 
     Raises:
         ConfigError, StateDirectoryBusy, JournalUnavailable: nothing was started.
@@ -66,20 +72,28 @@ def run(settings: Settings, secrets: Secrets) -> int:
                 stack.enter_context(StateDirectory(path, shared=shared))
             except OSError as error:
                 raise ConfigError([f"node.{name}: {path}: {error.strerror or error}"]) from None
-        asyncio.run(_serve(settings, secrets))
+        # Where the watchdog ends a process that is stuck (SIGABRT), the log says in which lines.
+        faulthandler.enable()
+        asyncio.run(_serve(settings, secrets, config))
     return 0
 
 
-async def _serve(settings: Settings, secrets: Secrets) -> None:
-    stop = asyncio.Event()
+async def _serve(settings: Settings, secrets: Secrets, config: Path | None) -> None:
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with running(settings, secrets) as node:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    manager = ServiceManager.of_environment()
+    async with running(settings, secrets, config=config, manager=manager) as node:
         log.info("node_serving", node_id=settings.node.id, version=__version__, accounts=len(settings.accounts))
-        await stop.wait()
+        manager.ready(node.status_line())
+        while await signals.get() is signal.SIGHUP:
+            manager.reloading()
+            await node.reload.carry_out()
+            manager.ready(node.status_line())
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)  # a second signal ends the process at once
+        manager.stopping("stopping", within_s=STOP_WITHIN_S)
         await node.drain()
     log.info("node_stopped")
 
@@ -98,6 +112,9 @@ class Node:
     clock: Clock
     started_at: datetime
     dispatcher: Dispatcher
+    reload: Reload
+    #: How the node is, in one line.
+    status_line: Callable[[], str]
     metrics_port: int | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -107,7 +124,7 @@ class Node:
         await self.announce("draining")
         await self.api.stop()
         try:
-            async with asyncio.timeout(STOP_WITHIN_S):
+            async with asyncio.timeout(FLUSH_WITHIN_S):
                 await self.outbox.flush()
         except (TimeoutError, TransportUnavailable):
             log.warning("outbox_left_for_next_start")
@@ -138,7 +155,9 @@ class Node:
 
 
 @asynccontextmanager
-async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
+async def running(
+    settings: Settings, secrets: Secrets, *, config: Path | None = None, manager: ServiceManager | None = None
+) -> AsyncIterator[Node]:
     """Start everything in order, yield, stop everything in the opposite order.
 
     Locks first: they are loaded and shown before anything else exists that could act.
@@ -233,6 +252,7 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
                 "broker": None if transport is None else {"connected": transport.connected},
                 "journal": {"healthy": journal.healthy},
                 "outbox_depth": outbox.depth,
+                "pending_restart": list(reload.pending),
             },
             started_at=started_at,
         )
@@ -242,8 +262,30 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
         scribe.on_unjournaled = outbox.publish_directly
         scribe.on_event = wiring.observers(dispatcher, desk, telemetry)
 
+        def status() -> str:
+            return status_line(health, actors, ledger, reload.pending)
+
         loop_monitor = LoopMonitor(observe_lag_s=metrics.event_loop_lag_seconds.observe)
-        api = ApiServer(wiring.listeners(settings, desk, keyring, clock, loop_monitor))
+        vitals = Vitals(
+            manager or ServiceManager(None),
+            inbox=inbox,
+            journal=journal,
+            actors=actors,
+            loop_monitor=loop_monitor,
+            status=status,
+        )
+        api = ApiServer(wiring.listeners(settings, desk, keyring, clock, vitals.watchdog.reasons))
+
+        def adopt_issuers(wanted: Settings) -> None:
+            inbox.verify = Gatekeeper(wiring.verifier(wanted), topics)
+            inbox.authority = wiring.authority(wanted, actors)
+
+        reload = Reload(
+            config=config,
+            settings=settings,
+            adopt_issuers=adopt_issuers,
+            reload_certificates=api.reload_certificates,
+        )
         metrics_server = wiring.metrics_server(settings, metrics)
         if metrics_server is not None:
             metrics_server.start()
@@ -263,6 +305,8 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
             clock=clock,
             started_at=started_at,
             dispatcher=dispatcher,
+            reload=reload,
+            status_line=status,
             metrics_port=metrics_server.port if metrics_server else None,
         )
         async with asyncio.TaskGroup() as tasks:
@@ -274,7 +318,7 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
                 "outbox": outbox.run(),
                 "key-use": keyring.run(),
                 "loop-monitor": loop_monitor.run(),
-                "journal-probe": _probe(journal),
+                "journal-probe": vitals.probe.run(),
                 "telemetry": telemetry.run(desk=desk, outbox=outbox, actors=actors, ledger=ledger, clock=clock),
                 **{f"actor:{actor.context.terms.name}": actor.run() for actor in actors},
             }
@@ -284,6 +328,7 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
             ).run()
             serving.append(tasks.create_task(inbox.run(), name="inbox"))
             serving.append(tasks.create_task(inbox.make_durable(), name="inbox-debts"))
+            serving.append(tasks.create_task(vitals.dispatcher.run(), name="dispatcher-heartbeat"))
             if schedule is not None:
                 serving.append(tasks.create_task(schedule.run(), name="drill-schedule"))
             await api.start(tasks)
@@ -291,6 +336,7 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
                 serving.append(tasks.create_task(transport.run(), name="mqtt"))
                 serving.append(tasks.create_task(inbox.receive(transport.deliveries()), name="mqtt-deliveries"))
                 serving.append(tasks.create_task(_announce(node), name="node-status"))
+            serving.append(tasks.create_task(vitals.watchdog.run(), name="watchdog"))
             serving.append(tasks.create_task(_freeze(actors), name="gc-freeze"))
             try:
                 yield node
@@ -307,16 +353,6 @@ async def _announce(node: Node) -> None:
         await node.transport.wait_connected()
         await node.announce("online")
         await asyncio.sleep(STATUS_EVERY_S)
-
-
-async def _probe(journal: SqliteJournal) -> None:
-    """Learn of a full disk or a lost file before a command does; and keep the log of writes short."""
-    while True:
-        await asyncio.sleep(JOURNAL_PROBE_EVERY_S)
-        try:
-            await journal.probe()
-        except JournalUnavailable as error:
-            log.warning("journal_probe_failed", error=str(error))
 
 
 async def _freeze(actors: Iterable[AccountActor]) -> None:

@@ -22,6 +22,7 @@ from node.commands.operator_client import (
     operator_socket,
 )
 from node.commands.output import ExitStatus, Output, Trouble
+from node.domain.account_state import AccountState
 from node.domain.command import Action
 from node.domain.guard_mode import GuardMode
 from node.errors import ConfigError, SovereignError
@@ -143,11 +144,16 @@ def _add_send(commands: _Commands[_Parser]) -> None:
 
 
 def _add_status(commands: _Commands[_Parser]) -> None:
-    for name, summary, handler in (
-        ("status", "show whether the daemon is ready, and every account with its lock", _status),
-        ("ping", "ask whether the daemon is alive", _ping),
-    ):
-        _add_socket(_add(commands, name, summary, handler))
+    summary = "show whether the daemon is ready, and every account with its lock"
+    _add_socket(_add(commands, "status", summary, _status))
+    ping = _add(commands, "ping", "ask whether the daemon is alive: exit status 0 if it is, 1 if not", _ping)
+    more = ping.add_mutually_exclusive_group()
+    more.add_argument("--ready", action="store_true", help="whether it can do its work, too")
+    more.add_argument(
+        "--role", choices=[state.value for state in AccountState], help="whether an account is %(choices)s"
+    )
+    ping.add_argument("--account", metavar="ACCOUNT", help="with --role: id or name")
+    _add_socket(ping)
     parser = _add(commands, "watch", "show what happens: on the node, to an account's lock, to a command", _watch)
     parser.add_argument("subject", nargs="?", metavar="ACCOUNT|COMMAND_ID", help="leave it out for the whole node")
     _add_socket(parser)
@@ -231,9 +237,10 @@ def _run(options: Options, _output: Output) -> int:
     from node.secrets import Secrets
     from node.settings import load
 
-    settings = load(config_path(options.config))
+    config = config_path(options.config)
+    settings = load(config)
     configure_logging()
-    return run(settings, Secrets.resolve(settings))
+    return run(settings, Secrets.resolve(settings), config=config)
 
 
 def _demo(options: Options, output: Output) -> int:
@@ -386,9 +393,13 @@ def _status(options: Options, output: Output) -> int:
 
 
 def _ping(options: Options, output: Output) -> int:
-    from node.commands.query import ping
+    from node.commands.query import ping, ping_role
 
-    return ping(_client(options), output)
+    if (options.role is None) is not (options.account is None):
+        raise Trouble("USAGE", "--role goes with --account, and --account with --role")
+    if options.role is not None:
+        return ping_role(_client(options), options.account, options.role, output)
+    return ping(_client(options), output, ready=options.ready)
 
 
 def _watch(options: Options, output: Output) -> int:

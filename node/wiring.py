@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from statistics import median
 from typing import Final
@@ -34,7 +34,6 @@ from node.engine.pursuit import AccountContext
 from node.engine.scribe import Scribe
 from node.engine.view import AccountView
 from node.errors import ConfigError
-from node.observe.health import LoopMonitor
 from node.observe.metrics import Metrics, MetricsServer
 from node.observe.telemetry import Telemetry
 from node.secrets import Secrets
@@ -271,13 +270,9 @@ def router(topics: Topics) -> Router:
 
 
 def listeners(
-    settings: Settings, desk: Desk, keyring: Keyring, clock: Clock, loop_monitor: LoopMonitor
+    settings: Settings, desk: Desk, keyring: Keyring, clock: Clock, liveness: Callable[[], Sequence[str]]
 ) -> list[Listener]:
     """The operator's socket, and the public listener where there is one."""
-
-    def liveness() -> tuple[str, ...]:
-        wrong = loop_monitor.ping()
-        return () if wrong is None else (wrong,)
 
     listeners: list[Listener] = [
         UnixListener(

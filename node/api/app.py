@@ -7,18 +7,19 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel
 
 from node import __version__
-from node.api.errors import install_error_handlers
+from node.api.errors import ApiError, install_error_handlers
 from node.api.guards import BodyLimit, NoStore, require_local_peer
 from node.api.keyring import Keyring
 from node.api.keys import keys_router
 from node.api.principal import Authenticator, operator_of_socket
 from node.api.risk import lock_of, operator_router, risk_router
 from node.api.streams import event_stream
+from node.domain.account_state import AccountState
 from node.engine.ports import CommandDesk
 
 #: What keeps the process from being called alive; empty while all is well. From memory, without I/O.
@@ -139,7 +140,20 @@ def _health_router(desk: CommandDesk, liveness: Liveness) -> APIRouter:
         body = {"live": not against, "ready": status["ready"], "reasons": reasons, "version": __version__}
         return _health(body, healthy=not against and bool(status["ready"]))
 
-    for path, endpoint in (("/livez", livez), ("/readyz", readyz), ("/healthz", healthz)):
+    async def account(account_id: str, role: AccountState, request: Request) -> JSONResponse:
+        """200 if the account (id or name) is in this state, 503 if it is in another, 404 if there is none: the code
+        alone tells. On this machine only."""
+        require_local_peer(request)
+        shown = next((each for each in desk.accounts() if account_id in (each["id"], each["name"])), None)
+        if shown is None:
+            raise ApiError.not_found(f"no such account: {account_id}")
+        state, fits = shown["state"], shown["state"] == role
+        # Why it is degraded is the operator's: nobody has shown a key here.
+        body = {"account_id": shown["id"], "state": state, "locked": bool(shown["lock"]["locked"])}
+        return _health({**body, "reasons": [] if fits else [f"the account is {state}"]}, healthy=fits)
+
+    of_account = "/healthz/accounts/{account_id}/{role}"
+    for path, endpoint in (("/livez", livez), ("/readyz", readyz), ("/healthz", healthz), (of_account, account)):
         router.add_api_route(path, endpoint, methods=["GET"])
         router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
     return router

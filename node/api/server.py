@@ -99,6 +99,23 @@ class ApiServer:
             self._release()
             raise
 
+    def reload_certificates(self) -> None:
+        """Read every listener's certificate again: connections from now on are shown the new one.
+
+        Raises:
+            ConfigError: one cannot be used; the old ones stay.
+        """
+        for running in self._running:
+            listener, context = running.listener, running.server.config.ssl
+            if context is None or not isinstance(listener, TcpListener) or listener.cert_file is None:
+                continue
+            try:
+                # On trial first: a key that does not fit would leave the context in use without any.
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(listener.cert_file, listener.key_file)
+                context.load_cert_chain(listener.cert_file, listener.key_file)
+            except OSError as error:
+                raise ConfigError([f"http.cert_file: cannot be used: {error}"]) from None
+
     async def start(self, tasks: asyncio.TaskGroup) -> None:
         """Serve; returns once all listeners accept connections. Binds first what is not bound yet.
 

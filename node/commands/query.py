@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
 from uuid import UUID
@@ -22,11 +23,23 @@ def status(client: OperatorClient, output: Output) -> ExitStatus:
     return ExitStatus.DONE
 
 
-def ping(client: OperatorClient, output: Output) -> ExitStatus:
-    """Exit status 0 if the daemon is alive: for supervisors and containers."""
-    document = _ask(client, "/livez", timeout_s=_PING_TIMEOUT_S)
-    output.result(document, "alive")
-    return ExitStatus.DONE
+def ping(client: OperatorClient, output: Output, *, ready: bool = False) -> ExitStatus:
+    """Exit status 0 if the daemon is alive (or can do its work, too), 1 if not: for supervisors and containers."""
+    good, bad = ("ready", "NOT READY") if ready else ("alive", "NOT ALIVE")
+    return _yes_or_no(client, "/readyz" if ready else "/livez", output, good, bad)
+
+
+def ping_role(client: OperatorClient, account: str, role: str, output: Output) -> ExitStatus:
+    """Exit status 0 if an account is in this state, 1 if it is in another."""
+    return _yes_or_no(client, f"/healthz/accounts/{quote(account, safe='')}/{role}", output, role, f"not {role}")
+
+
+def _yes_or_no(client: OperatorClient, path: str, output: Output, good: str, bad: str) -> ExitStatus:
+    answer = _call(client, path, _PING_TIMEOUT_S)
+    no = answer.status == HTTPStatus.SERVICE_UNAVAILABLE and "reasons" in answer.document
+    document = answer.document if no else answer.or_trouble()
+    output.result(document, "\n  ".join([bad if no else good, *document["reasons"]]))
+    return ExitStatus.TROUBLE if no else ExitStatus.DONE
 
 
 def set_guard(client: OperatorClient, account: str, mode: str, output: Output) -> ExitStatus:
@@ -125,6 +138,7 @@ def _accounts(document: Document) -> list[Document]:
 def _status_text(document: Document) -> str:
     lines = [f"{document.get('node_id', 'node')}: {'ready' if document.get('ready') else 'NOT READY'}"]
     lines += [f"  {reason}" for reason in document.get("reasons") or ()]
+    lines += [f"  {place}: differs in the file, waits for a restart" for place in document.get("pending_restart") or ()]
     for account in _accounts(document):
         lock = _lock_text(account.get("lock") or {})
         lines.append(f"  {account.get('name')}  {account.get('id')}  {account.get('state')}  {lock}")

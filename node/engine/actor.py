@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
@@ -25,14 +24,6 @@ ARM_AGAIN_MIN_S: Final = 0.5
 ARM_AGAIN_MAX_S: Final = 30.0
 
 log = structlog.get_logger(__name__)
-
-
-class AccountState(StrEnum):
-    """What an account is fit for."""
-
-    ARMED = "armed"  # connected, read, ready
-    LOCKED = "locked"  # the same, and new risk is forbidden
-    DEGRADED = "degraded"  # something could not be read or reached
 
 
 class AccountActor:

@@ -9,10 +9,11 @@ from typing import Final
 from uuid import UUID
 
 from node.clock import Clock
+from node.domain.account_state import AccountState
 from node.domain.command import Action, CommandState, RejectCode, Request
 from node.domain.guard_mode import GuardMode
 from node.domain.result import Document, decimal_text, instant_text
-from node.engine.actor import AccountActor, AccountState
+from node.engine.actor import AccountActor
 from node.engine.bus import Bus
 from node.engine.dispatcher import Dispatcher
 from node.engine.inbox import Inbox

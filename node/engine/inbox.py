@@ -22,7 +22,7 @@ from node.domain.result import Document, ErrorReport, Findings, Verdict, result_
 from node.engine.authority import Authority
 from node.engine.bus import Bus
 from node.engine.dispatcher import Dispatcher
-from node.engine.incoming import InboxObserver, Incoming, undone
+from node.engine.incoming import InboxObserver, Incoming, Pulse, undone
 from node.engine.interim import Acknowledge, Interim, Owed, Remembered
 from node.engine.lock_ledger import LockLedger
 from node.engine.ports import (
@@ -77,7 +77,7 @@ class Inbox:
     publish: Callable[[Document, Command], None] = lambda _document, _command: None
     #: The same, to the sender of one copy and nobody else.
     reply_only: Callable[[Document, Command], None] = lambda _document, _command: None
-    _queue: asyncio.Queue[Incoming | Delivery] = field(default_factory=asyncio.Queue)
+    _queue: asyncio.Queue[Incoming | Delivery | Pulse] = field(default_factory=asyncio.Queue)
     _junk_quiet_until_ns: int = 0
     _junk_unlogged: int = 0
     #: Signed junk of this batch.
@@ -98,12 +98,29 @@ class Inbox:
         self._queue.put_nowait(Incoming(request=request, stopwatch=stopwatch, answer=answer))
         return await answer
 
+    async def pulse(self) -> None:
+        """Wait until the admitting task has come to this place in the queue: commands get through."""
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait(Pulse(reached))
+        await reached
+
+    @property
+    def owes_journal(self) -> bool:
+        """Whether this process alone knows of a command."""
+        return bool(self._interim.owed or self._interim.doubtful) or self.scribe.owes_journal
+
     async def run(self) -> None:
         """Admit until cancelled."""
         while True:
-            items = [await self._queue.get()]
-            while len(items) < BATCH_MAX and not self._queue.empty():
-                items.append(self._queue.get_nowait())
+            batch = [await self._queue.get()]
+            while len(batch) < BATCH_MAX and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            items = [item for item in batch if not isinstance(item, Pulse)]
+            for pulse in (item for item in batch if isinstance(item, Pulse)):
+                if not pulse.reached.done():
+                    pulse.reached.set_result(None)
+            if not items:
+                continue
             opened = [item if isinstance(item, Incoming) else self._opened(item) for item in items]
             await self._admit([item for item in opened if isinstance(item, Incoming)])
             await self._note_rejects()

@@ -52,6 +52,13 @@ class Incoming:
     commands: tuple[Command, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """Goes the way of a command as far as the inbox, and shows that it is open."""
+
+    reached: asyncio.Future[None]
+
+
 @dataclass(slots=True, kw_only=True)
 class InboxObserver:
     """What the metrics want to know. Callables that neither block nor raise."""

@@ -66,6 +66,11 @@ class Scribe:
         """Note the numbers that the journal has given out."""
         self._last_seq = max([self._last_seq, *(int(document["seq"]) for document in documents)])
 
+    @property
+    def owes_journal(self) -> bool:
+        """Whether this process alone knows how a command ended."""
+        return bool(self._owed)
+
     def mark_unjournaled(self, command_id: UUID) -> None:
         """The journal does not know this command (yet)."""
         self._unjournaled.add(command_id)

@@ -68,6 +68,13 @@ class Database:
         self._healing = False
         self._healthy = False
         self._closing = asyncio.Event()
+        #: When each question that the disk has not answered yet was asked.
+        self._asked_ns: dict[object, int] = {}
+
+    @property
+    def silent_s(self) -> float:
+        """How long the disk has owed us its oldest answer; 0 while it owes none. A refusal is an answer."""
+        return (time.monotonic_ns() - min(self._asked_ns.values())) / 1e9 if self._asked_ns else 0.0
 
     @property
     def healthy(self) -> bool:
@@ -181,6 +188,7 @@ class Database:
     ) -> T:
         async with self._lock:
             writer = self._usable(self._writer)
+            asked = self._ask()
             try:
                 # Each statement awaits the one before: some failures end the transaction by themselves, and a
                 # statement already queued behind would then commit alone.
@@ -201,8 +209,15 @@ class Database:
             except BaseException:
                 await self._undo(writer)
                 raise
+            finally:
+                self._asked_ns.pop(asked, None)
             adopt(result)
             return result
+
+    def _ask(self) -> object:
+        asked = object()
+        self._asked_ns[asked] = time.monotonic_ns()
+        return asked
 
     async def _undo(self, writer: aiosqlite.Connection) -> None:
         try:
@@ -253,12 +268,15 @@ class Database:
                 self._healing = False
 
     async def _reopened(self) -> bool:
-        await self._disconnect()
+        asked = self._ask()
         try:
+            await self._disconnect()
             await self._connect()
         except (*_DISK_FAILURES, JournalUnavailable, JournalIncompatible) as error:
             log.warning("journal_not_reopened", path=str(self.path), error=repr(error))
             return False
+        finally:
+            self._asked_ns.pop(asked, None)
         if self._closing.is_set():  # and perhaps nobody waits any more
             await self._disconnect()
             return True

@@ -87,6 +87,11 @@ class SqliteJournal:
         """The file, for what else is kept in it."""
         return self._database
 
+    @property
+    def silent_s(self) -> float:
+        """How long the disk has owed us its oldest answer; 0 while it owes none. A refusal is an answer."""
+        return self._database.silent_s
+
     async def open(self) -> None:
         """Open the file, creating or migrating it, and verify it.
 

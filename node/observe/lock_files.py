@@ -28,7 +28,8 @@ class LockFileDirectory:
         Raises:
             OSError: it cannot be made.
         """
-        self._directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.chmod(_DIRECTORY_MODE)  # whatever the process's mask: engines are other users
 
     def path_of(self, account_id: UUID) -> Path:
         """Where an account's document is."""

@@ -300,6 +300,34 @@ async def test_liveness_is_not_readiness(desk: CountingDesk) -> None:
     assert (answer.status, answer.document) == (503, {"live": False, "reasons": against})
 
 
+@pytest.mark.parametrize("state", ["armed", "locked", "degraded"])
+async def test_an_accounts_role_is_told_by_the_status_alone(desk: CountingDesk, state: str) -> None:
+    """Of the three exactly one is 200, by id and by name; HEAD gives the status only."""
+    client = AsgiClient(create_app(desk, operator=False))
+    desk.state = state
+    for account in (str(ACCOUNT), "binance-main"):
+        of_account = f"/healthz/accounts/{account}"
+        told = [(await client.get(f"{of_account}/{role}")).status for role in ("armed", "locked", "degraded")]
+        assert told == [200 if role == state else 503 for role in ("armed", "locked", "degraded")]
+    assert (await client.call("HEAD", f"{of_account}/{state}", headers={})).status == 200
+    other = await client.get(f"{of_account}/{'locked' if state == 'armed' else 'armed'}")
+    assert other.document == {
+        "account_id": str(ACCOUNT),
+        "state": state,
+        "locked": False,
+        "reasons": [f"the account is {state}"],
+    }
+
+
+async def test_a_role_that_does_not_exist_is_no_role(desk: CountingDesk) -> None:
+    """Nor an account that does not; and only this machine may ask."""
+    client = AsgiClient(create_app(desk, operator=False))
+    assert (await client.get(f"/healthz/accounts/{ACCOUNT}/fine")).status == 400
+    assert (await client.get("/healthz/accounts/nobody/armed")).status == 404
+    stranger = AsgiClient(create_app(desk, operator=False), peer="203.0.113.7")
+    assert (await stranger.get(f"/healthz/accounts/{ACCOUNT}/armed")).status == 401
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [

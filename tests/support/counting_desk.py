@@ -53,6 +53,7 @@ class CountingDesk:
         self.rejection: Rejection | None = None
         self.unjournaled = False
         self.ready = True
+        self.state = "armed"
         self.fails: Exception | None = None
 
     def reject(self, code: RejectCode, message: str = "because") -> None:
@@ -107,7 +108,7 @@ class CountingDesk:
 
     def accounts(self) -> list[Document]:
         """The one account."""
-        return [{"id": str(ACCOUNT), "name": ACCOUNT_NAME, "state": "armed", "lock": self.lock(ACCOUNT)}]
+        return [{"id": str(ACCOUNT), "name": ACCOUNT_NAME, "state": self.state, "lock": self.lock(ACCOUNT)}]
 
     def status(self) -> Document:
         """Ready, or why not."""

@@ -162,6 +162,21 @@ async def test_status_and_ping_need_only_a_daemon_that_answers(daemon: Daemon) -
     assert (await daemon.call("ping"))[0] == 0
 
 
+async def test_ping_asks_for_readiness_or_a_role_and_tells_by_its_status(daemon: Daemon) -> None:
+    """0 is yes and 1 is no, as health checks of containers have it; the document says why."""
+    assert (await daemon.call("ping", "--ready"))[0] == 0
+    daemon.desk.ready = False
+    assert await daemon.call("ping", "--ready") == (1, {"ready": False, "reasons": ["journal: disk full"]})
+    assert (await daemon.call("ping", "--account", "binance-main", "--role", "armed"))[0] == 0
+    status, document = await daemon.call("ping", "--account", str(ACCOUNT), "--role", "locked")
+    assert isinstance(document, dict)
+    assert (status, document["reasons"]) == (1, ["the account is armed"])
+    for wrong in (["--role", "armed"], ["--account", "binance-main"], ["--account", "nobody", "--role", "armed"]):
+        status, document = await daemon.call("ping", *wrong)
+        assert isinstance(document, dict)
+        assert (status, "error" in document) == (1, True)
+
+
 async def test_watching_a_command_prints_every_event(daemon: Daemon) -> None:
     """One line each, and the exit status of its ending."""
     daemon.desk.results[COMMAND] = event("running", seq=2)

@@ -1,0 +1,90 @@
+"""The real daemon as a service manager runs it: a child process with ``$NOTIFY_SOCKET``, and no account to wait for."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.commands.operator_client import Answer, OperatorClient
+from tests.support.notify_socket import NotifySocket, Word, notify_socket
+from tests.support.processes import ROOT
+
+WATCHDOG_S = 1.0
+CONFIGURATION = """
+[node]
+id = "node-1"
+tenant = "acme"
+state_dir = "{folder}/state"
+runtime_dir = "{folder}/run"
+"""
+
+
+@dataclass(slots=True, kw_only=True)
+class Service:
+    """One daemon, and everything that it says of itself."""
+
+    folder: Path
+    manager: NotifySocket
+    process: subprocess.Popen[bytes]
+
+    @property
+    def configuration(self) -> Path:
+        """The file that SIGHUP reads again."""
+        return self.folder / "node.toml"
+
+    def ask(self, path: str) -> Answer:
+        """Over the operator's socket."""
+        return OperatorClient(self.folder / "run" / "operator.sock").call("GET", path)
+
+    def log(self) -> list[dict[str, object]]:
+        """Its log, a line an event; what is no event is left out."""
+        lines = (self.folder / "log").read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def until(self, name: str, *, value: str | None = None, after: int = 0) -> int:
+        """Wait until it says a name (with a value that begins so); the place among all words."""
+
+        def true(word: Word) -> bool:
+            said = word.value(name)
+            return said is not None and said.startswith(value or "")
+
+        return self.manager.until(true, after=after, unless=(self.folder / "log").read_text()[-2000:])
+
+    def reload(self) -> int:
+        """SIGHUP; the place of the word that ends it."""
+        after = len(self.manager.words)
+        self.process.send_signal(signal.SIGHUP)
+        return self.until("READY", after=self.until("RELOADING", after=after))
+
+
+@contextmanager
+def service(folder: Path, configuration: str = CONFIGURATION, *, watchdog_s: float = WATCHDOG_S) -> Iterator[Service]:
+    """Started, not waited for; killed at the end if it has not ended by itself."""
+    (folder / "node.toml").write_text(configuration.format(folder=folder))
+    with ExitStack() as stack:
+        manager = stack.enter_context(notify_socket(folder / "notify"))
+        log = stack.enter_context((folder / "log").open("wb"))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "node", "run", "--config", str(folder / "node.toml")],
+            stderr=log,
+            cwd=folder,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "NOTIFY_SOCKET": str(manager.path),
+                "WATCHDOG_USEC": str(round(watchdog_s * 1e6)),
+            },
+        )
+        try:
+            yield Service(folder=folder, manager=manager, process=process)
+        finally:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            process.wait(10)
