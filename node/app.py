@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
+from uuid import UUID
 
 import structlog
 
@@ -25,6 +26,7 @@ from node.engine.inbox import Inbox
 from node.engine.lock_ledger import LockLedger
 from node.engine.lock_mirror import LockMirror
 from node.engine.outbox import Outbox, encode
+from node.engine.ports import ExaminedVenue
 from node.engine.recovery import Recovery
 from node.engine.scribe import Scribe
 from node.errors import ConfigError, JournalUnavailable, TransportRefused, TransportUnavailable
@@ -33,7 +35,7 @@ from node.journal.store import SqliteJournal
 from node.observe.health import Health, LoopMonitor
 from node.observe.lock_files import LockFileDirectory
 from node.observe.metrics import Metrics
-from node.observe.telemetry import Telemetry
+from node.observe.telemetry import Sources, Telemetry
 from node.secrets import Secrets
 from node.settings import Settings
 from node.transport.gatekeeper import Gatekeeper
@@ -166,15 +168,18 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
         mirror = LockMirror(ledger, files, bus, transport, topics.lock)
         ledger.add_listener(mirror.changed)
 
-        pools = Pools()
+        terms = [wiring.account_terms(account, settings) for account in settings.accounts]
+        telemetry = Telemetry(metrics, clock, accounts=terms)
+        pools = Pools(on_request=telemetry.request)
         stack.push_async_callback(pools.close)
         scribe = Scribe(journal, ledger, bus, clock)
-        telemetry = Telemetry(metrics, names={account.id: account.name for account in settings.accounts})
         outbox = Outbox(journal, transport, wiring.router(topics))
         on_guard = wiring.guard_observer(topics, outbox, telemetry)
         actors: list[AccountActor] = []
+        venues: dict[UUID, ExaminedVenue] = {}
         for account in settings.accounts:
             venue = factory.build(wiring.revealed_options(account, settings, secrets), pools, clock=clock)
+            venues[account.id] = venue
             stack.push_async_callback(venue.close)
             actors.append(
                 wiring.actor(
@@ -206,7 +211,7 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
             latch_by_default={
                 actor.context.terms.account_id: actor.context.terms.execution.latch_by_default for actor in actors
             },
-            observer=telemetry.inbox_observer(),
+            observer=telemetry.inbox_observer(scribe.is_unjournaled),
             publish=outbox.publish_directly,
             reply_only=outbox.reply_only,
         )
@@ -239,6 +244,16 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
         scribe.on_unjournaled = outbox.publish_directly
         scribe.on_event = wiring.observers(dispatcher, desk, telemetry)
 
+        figures = Sources(
+            desk=desk,
+            outbox=outbox,
+            actors=actors,
+            ledger=ledger,
+            clock=clock,
+            ready=lambda: health.readiness().ready,
+            budgets_left=pools.budgets_left,
+            key_facts=lambda account_id: venues[account_id].key_facts,
+        )
         loop_monitor = LoopMonitor(observe_lag_s=metrics.event_loop_lag_seconds.observe)
         api = ApiServer(wiring.listeners(settings, desk, loop_monitor))
         metrics_server = wiring.metrics_server(settings, metrics)
@@ -271,7 +286,7 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
                 "outbox": outbox.run(),
                 "loop-monitor": loop_monitor.run(),
                 "journal-probe": _probe(journal),
-                "telemetry": telemetry.run(desk=desk, outbox=outbox, actors=actors, ledger=ledger, clock=clock),
+                "telemetry": telemetry.run(figures),
                 **{f"actor:{actor.context.terms.name}": actor.run() for actor in actors},
             }
             serving = [tasks.create_task(part, name=name) for name, part in work.items()]

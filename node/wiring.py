@@ -80,6 +80,7 @@ def transport(settings: Settings, secrets: Secrets, topics: Topics, metrics: Met
         "state": "offline",
         "version": __version__,
     }
+    metrics.mqtt_configured.set(1)
     connections = 0
 
     def on_connection(connected: bool) -> None:
