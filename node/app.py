@@ -167,6 +167,10 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
         transport = wiring.transport(settings, secrets, topics, metrics)
         mirror = LockMirror(ledger, files, bus, transport, topics.lock)
         ledger.add_listener(mirror.changed)
+        webhook, notifier = wiring.webhook(settings, secrets, clock), None
+        if webhook is not None:
+            stack.push_async_callback(webhook.close)
+            notifier = wiring.notifier(settings, webhook, ledger, metrics, clock)
 
         terms = [wiring.account_terms(account, settings) for account in settings.accounts]
         telemetry = Telemetry(metrics, clock, accounts=terms)
@@ -242,7 +246,7 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
         schedule = wiring.drill_schedule(settings, actors, inbox, clock, desk.drilled_at)
         scribe.on_recorded = outbox.notify
         scribe.on_unjournaled = outbox.publish_directly
-        scribe.on_event = wiring.observers(dispatcher, desk, telemetry)
+        scribe.on_event = wiring.observers(dispatcher, desk, telemetry, notifier)
 
         figures = Sources(
             desk=desk,
@@ -297,6 +301,11 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
             serving.append(tasks.create_task(inbox.make_durable(), name="inbox-debts"))
             if schedule is not None:
                 serving.append(tasks.create_task(schedule.run(), name="drill-schedule"))
+            if notifier is not None:
+                serving.append(tasks.create_task(notifier.run(), name="notify"))
+            if notifier is not None and transport is not None and settings.notify is not None:
+                watch = notifier.watch_broker(lambda: transport.connected, settings.notify.broker_lost_after_s)
+                serving.append(tasks.create_task(watch, name="notify-broker"))
             await api.start(tasks)
             if transport is not None:
                 serving.append(tasks.create_task(transport.run(), name="mqtt"))
