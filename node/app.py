@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 import structlog
 
@@ -27,6 +28,7 @@ from node.engine.inbox import Inbox
 from node.engine.lock_ledger import LockLedger
 from node.engine.lock_mirror import LockMirror
 from node.engine.outbox import Outbox, encode
+from node.engine.ports import ExaminedVenue
 from node.engine.recovery import Recovery
 from node.engine.scribe import Scribe
 from node.errors import ConfigError, TransportRefused, TransportUnavailable
@@ -36,7 +38,7 @@ from node.journal.store import SqliteJournal
 from node.observe.health import Health, LoopMonitor
 from node.observe.lock_files import LockFileDirectory
 from node.observe.metrics import Metrics
-from node.observe.telemetry import Telemetry
+from node.observe.telemetry import Sources, Telemetry
 from node.observe.watchdog import ServiceManager
 from node.reload import Reload
 from node.secrets import Secrets
@@ -187,16 +189,23 @@ async def running(
         transport = wiring.transport(settings, secrets, topics, metrics)
         mirror = LockMirror(ledger, files, bus, transport, topics.lock)
         ledger.add_listener(mirror.changed)
+        webhook, notifier = wiring.webhook(settings, secrets, clock), None
+        if webhook is not None:
+            stack.push_async_callback(webhook.close)
+            notifier = wiring.notifier(settings, webhook, ledger, metrics, clock)
 
-        pools = Pools()
+        terms = [wiring.account_terms(account, settings) for account in settings.accounts]
+        telemetry = Telemetry(metrics, clock, accounts=terms)
+        pools = Pools(on_request=telemetry.request)
         stack.push_async_callback(pools.close)
         scribe = Scribe(journal, ledger, bus, clock)
-        telemetry = Telemetry(metrics, names={account.id: account.name for account in settings.accounts})
         outbox = Outbox(journal, transport, wiring.router(topics))
         on_guard = wiring.guard_observer(topics, outbox, telemetry)
         actors: list[AccountActor] = []
+        venues: dict[UUID, ExaminedVenue] = {}
         for account in settings.accounts:
             venue = factory.build(wiring.revealed_options(account, settings, secrets), pools, clock=clock)
+            venues[account.id] = venue
             stack.push_async_callback(venue.close)
             actors.append(
                 wiring.actor(
@@ -228,7 +237,7 @@ async def running(
             latch_by_default={
                 actor.context.terms.account_id: actor.context.terms.execution.latch_by_default for actor in actors
             },
-            observer=telemetry.inbox_observer(),
+            observer=telemetry.inbox_observer(scribe.is_unjournaled),
             publish=outbox.publish_directly,
             reply_only=outbox.reply_only,
         )
@@ -260,11 +269,21 @@ async def running(
         schedule = wiring.drill_schedule(settings, actors, inbox, clock, desk.drilled_at)
         scribe.on_recorded = outbox.notify
         scribe.on_unjournaled = outbox.publish_directly
-        scribe.on_event = wiring.observers(dispatcher, desk, telemetry)
+        scribe.on_event = wiring.observers(dispatcher, desk, telemetry, notifier)
 
         def status() -> str:
             return status_line(health, actors, ledger, reload.pending)
 
+        figures = Sources(
+            desk=desk,
+            outbox=outbox,
+            actors=actors,
+            ledger=ledger,
+            clock=clock,
+            ready=lambda: health.readiness().ready,
+            budgets_left=pools.budgets_left,
+            key_facts=lambda account_id: venues[account_id].key_facts,
+        )
         loop_monitor = LoopMonitor(observe_lag_s=metrics.event_loop_lag_seconds.observe)
         vitals = Vitals(
             manager or ServiceManager(None),
@@ -278,7 +297,7 @@ async def running(
 
         def adopt_issuers(wanted: Settings) -> None:
             inbox.verify = Gatekeeper(wiring.verifier(wanted), topics)
-            inbox.authority = wiring.authority(wanted, actors)
+            inbox.authority = wiring.authority(wanted, actors, keyring)
 
         reload = Reload(
             config=config,
@@ -319,7 +338,7 @@ async def running(
                 "key-use": keyring.run(),
                 "loop-monitor": loop_monitor.run(),
                 "journal-probe": vitals.probe.run(),
-                "telemetry": telemetry.run(desk=desk, outbox=outbox, actors=actors, ledger=ledger, clock=clock),
+                "telemetry": telemetry.run(figures),
                 **{f"actor:{actor.context.terms.name}": actor.run() for actor in actors},
             }
             serving = [tasks.create_task(part, name=name) for name, part in work.items()]
@@ -331,6 +350,11 @@ async def running(
             serving.append(tasks.create_task(vitals.dispatcher.run(), name="dispatcher-heartbeat"))
             if schedule is not None:
                 serving.append(tasks.create_task(schedule.run(), name="drill-schedule"))
+            if notifier is not None:
+                serving.append(tasks.create_task(notifier.run(), name="notify"))
+            if notifier is not None and transport is not None and settings.notify is not None:
+                watch = notifier.watch_broker(lambda: transport.connected, settings.notify.broker_lost_after_s)
+                serving.append(tasks.create_task(watch, name="notify-broker"))
             await api.start(tasks)
             if transport is not None:
                 serving.append(tasks.create_task(transport.run(), name="mqtt"))

@@ -11,7 +11,8 @@ from urllib.parse import quote_plus
 from pydantic import SecretStr
 
 from node.errors import ConfigError
-from node.settings import AccountSettings, CredentialReference, Settings
+from node.settings import AccountSettings, Settings
+from node.settings_base import CredentialReference
 
 #: Shorter values are masked by the name of their key only: masking "1" everywhere would hide the log itself.
 _MASKED_LENGTH_MIN: Final = 6
@@ -119,6 +120,11 @@ def references(settings: Settings) -> Iterator[tuple[str, CredentialReference]]:
     """Every credential reference of a configuration, with its place."""
     if settings.mqtt and settings.mqtt.password:
         yield "mqtt.password", settings.mqtt.password
+    if settings.notify is not None:
+        if isinstance(settings.notify.url, CredentialReference):
+            yield "notify.url", settings.notify.url
+        if settings.notify.secret is not None:
+            yield "notify.secret", settings.notify.secret
     for index, account in enumerate(settings.accounts):
         for name, reference in account.credentials.items():
             yield f"accounts[{index}].credentials.{name}", reference

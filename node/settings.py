@@ -15,9 +15,7 @@ from uuid import UUID
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     Strict,
     ValidationError,
@@ -28,9 +26,9 @@ from node.domain.command import ALL_ACCOUNTS, OPERATOR, THE_NODE, Action
 from node.domain.guard_mode import GuardMode, GuardModes
 from node.domain.permission import Permission
 from node.errors import ConfigError
+from node.settings_base import Credential, Seconds, Section
 from node.settings_fields import (
     BrokerUrl,
-    CredentialName,
     Endpoint,
     Identifier,
     PublicKey,
@@ -41,15 +39,15 @@ from node.settings_fields import (
     reason_of,
     without_secrets,
 )
+from node.settings_notify import NotifySettings
 
 #: Sections of the contract that later versions give a meaning.
-RESERVED_SECTIONS: Final = ("operator", "notify", "backup", "signals", "retention")
+RESERVED_SECTIONS: Final = ("operator", "backup", "signals", "retention")
 
 #: What the kernel takes for the address of a Unix socket, less the terminating zero.
 UNIX_PATH_LENGTH_MAX: Final = 107
 
 StrictBool = Annotated[bool, Strict()]
-Seconds = Annotated[float, Strict(), Field(gt=0, le=86_400, allow_inf_nan=False)]
 SecondsOrNone = Annotated[float, Strict(), Field(ge=0, le=86_400, allow_inf_nan=False)]
 Fraction = Annotated[Decimal, BeforeValidator(decimal_from_text), Field(gt=0, le=Decimal("0.20"), allow_inf_nan=False)]
 Amount = Annotated[Decimal, BeforeValidator(decimal_from_text), Field(ge=0, allow_inf_nan=False)]
@@ -73,27 +71,7 @@ class LockOnClose(StrEnum):
     HOLD = "hold"  # unlocked again after the second proof
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class CredentialReference(_Section):
-    """Where a secret is to be found, by name."""
-
-    credential: CredentialName
-
-
-def _reference_only(value: object) -> object:
-    if isinstance(value, (str, bytes)):
-        # To pydantic a ValueError is a fault, a TypeError a defect.
-        raise ValueError('a secret does not belong into this file: write { credential = "name" }')  # noqa: TRY004
-    return value
-
-
-Credential = Annotated[CredentialReference, BeforeValidator(_reference_only)]
-
-
-class NodeSettings(_Section):
+class NodeSettings(Section):
     """[node]: who this daemon is, and where it keeps its things."""
 
     id: Identifier
@@ -102,7 +80,7 @@ class NodeSettings(_Section):
     runtime_dir: Path
 
 
-class MqttSettings(_Section):
+class MqttSettings(Section):
     """[mqtt]: the broker; without this section HTTP and the operator socket still serve."""
 
     url: BrokerUrl
@@ -123,7 +101,7 @@ class MqttSettings(_Section):
         return self
 
 
-class HttpSettings(_Section):
+class HttpSettings(Section):
     """[http]: the public listener. Off loopback only with TLS."""
 
     listen: Endpoint
@@ -139,7 +117,7 @@ class HttpSettings(_Section):
         return self
 
 
-class MetricsSettings(_Section):
+class MetricsSettings(Section):
     """[metrics]: the Prometheus listener. Loopback only in this version."""
 
     listen: Endpoint
@@ -151,14 +129,14 @@ class MetricsSettings(_Section):
         return self
 
 
-class OwnerSettings(_Section):
+class OwnerSettings(Section):
     """[[owners]]: whose accounts they are."""
 
     id: Identifier
     subscription: Subscription = Subscription.HYDRA_CORE
 
 
-class IssuerSettings(_Section):
+class IssuerSettings(Section):
     """[[issuers]]: who may sign which commands for which accounts."""
 
     id: Identifier
@@ -170,7 +148,7 @@ class IssuerSettings(_Section):
     max_lifetime_s: Seconds = 60.0
 
 
-class FlattenSettings(_Section):
+class FlattenSettings(Section):
     """[accounts.flatten]: what FLATTEN leaves alone."""
 
     keep: tuple[Currency, ...] = ()
@@ -178,7 +156,7 @@ class FlattenSettings(_Section):
     min_value: Amount = Decimal(5)
 
 
-class ExecutionSettings(_Section):
+class ExecutionSettings(Section):
     """[execution]: how commands are carried out."""
 
     deadline_s: Seconds = 10.0
@@ -195,7 +173,7 @@ class ExecutionSettings(_Section):
         return GuardModes(after_lock=self.guard_after_lock, after_close=self.guard_after_close)
 
 
-class ExecutionOverrides(_Section):
+class ExecutionOverrides(Section):
     """[accounts.execution]: the keys of [execution] that differ for one account."""
 
     deadline_s: Seconds | None = None
@@ -207,7 +185,7 @@ class ExecutionOverrides(_Section):
     resume_within_s: SecondsOrNone | None = None
 
 
-class DrillSettings(_Section):
+class DrillSettings(Section):
     """[drill]: rehearsals that nobody has to think of; without the section there are none."""
 
     #: From one drill of an account to its next, also across restarts.
@@ -217,7 +195,7 @@ class DrillSettings(_Section):
     accounts: Annotated[tuple[str, ...], Field(min_length=1)] = (ALL_ACCOUNTS,)
 
 
-class AccountSettings(_Section):
+class AccountSettings(Section):
     """[[accounts]]: one set of exchange credentials."""
 
     id: AccountId
@@ -248,7 +226,7 @@ class AccountSettings(_Section):
         return defaults.model_copy(update=self.execution.model_dump(exclude_none=True))
 
 
-class Settings(_Section):
+class Settings(Section):
     """The whole file."""
 
     node: NodeSettings
@@ -260,6 +238,7 @@ class Settings(_Section):
     accounts: tuple[AccountSettings, ...] = ()
     execution: ExecutionSettings = ExecutionSettings()
     drill: DrillSettings | None = None
+    notify: NotifySettings | None = None
 
     @model_validator(mode="after")
     def _cross_checked(self) -> Self:

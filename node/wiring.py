@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import product
 from statistics import median
 from typing import Final
 from uuid import UUID
@@ -34,10 +35,15 @@ from node.engine.pursuit import AccountContext
 from node.engine.scribe import Scribe
 from node.engine.view import AccountView
 from node.errors import ConfigError
+from node.notify.notifier import DELIVERED, DROPPED, Notifier, Poster, Teller
+from node.notify.webhook import Webhook
+from node.observe.logging import scrub
 from node.observe.metrics import Metrics, MetricsServer
 from node.observe.telemetry import Telemetry
 from node.secrets import Secrets
 from node.settings import AccountSettings, LockOnClose, Settings, Subscription
+from node.settings_base import CredentialReference
+from node.settings_notify import Happening, NotifySettings, webhook_url
 from node.transport.envelope import EnvelopeVerifier
 from node.transport.mqtt import MqttTransport
 from node.transport.mqtt_options import MqttOptions, Will, client_tls
@@ -50,13 +56,17 @@ RECEIVE_MAXIMUM: Final = 1024
 STATUS_SCHEMA: Final = "sovereign-node/status/1"
 
 
-def observers(dispatcher: Dispatcher, desk: Desk, telemetry: Telemetry) -> Callable[[Command, Document], None]:
+def observers(
+    dispatcher: Dispatcher, desk: Desk, telemetry: Telemetry, notifier: Notifier | None
+) -> Callable[[Command, Document], None]:
     """Tell everybody who follows commands of each event."""
 
     def observe(command: Command, document: Document) -> None:
         dispatcher.observe(command, document)
         desk.observe(document)
         telemetry.event(command, document)
+        if notifier is not None:
+            notifier.command_event(command, document)
 
     return observe
 
@@ -82,6 +92,7 @@ def transport(settings: Settings, secrets: Secrets, topics: Topics, metrics: Met
         "state": "offline",
         "version": __version__,
     }
+    metrics.mqtt_configured.set(1)
     connections = 0
 
     def on_connection(connected: bool) -> None:
@@ -267,6 +278,65 @@ def router(topics: Topics) -> Router:
         return [own] if reply_to is None else [own, (reply_to.topic, reply_to.correlation_data)]
 
     return route
+
+
+def webhook_address(notify: NotifySettings, secrets: Secrets) -> str:
+    """Where notifications are posted to.
+
+    Raises:
+        ConfigError: the credential holds no usable address.
+    """
+    if not isinstance(notify.url, CredentialReference):
+        return notify.url
+    try:
+        return webhook_url(secrets.of(notify.url).get_secret_value())
+    except ValueError as error:
+        raise ConfigError([f"notify.url: credential {notify.url.credential}: {error}"]) from None
+
+
+def webhook(settings: Settings, secrets: Secrets, clock: Clock) -> Webhook | None:
+    """The webhook where there is one.
+
+    Raises:
+        ConfigError: its address or its certificate authority cannot be used.
+    """
+    notify = settings.notify
+    if notify is None:
+        return None
+    secret = None if notify.secret is None else secrets.of(notify.secret).get_secret_value().encode()
+    try:
+        return Webhook(
+            webhook_address(notify, secrets),
+            secret=secret,
+            timeout_s=notify.timeout_s,
+            ca_file=notify.ca_file,
+            now_s=lambda: clock.now().timestamp(),
+        )
+    except OSError as error:
+        raise ConfigError([f"notify.ca_file: {notify.ca_file}: {error.strerror or error}"]) from None
+
+
+def notifier(settings: Settings, poster: Poster, ledger: LockLedger, metrics: Metrics, clock: Clock) -> Notifier:
+    """Tells the webhook of what is worth it; it hears of locks from now on."""
+    assert settings.notify is not None  # noqa: S101  (there is a webhook)
+    for happening, outcome in product(Happening, (DELIVERED, DROPPED)):
+        metrics.notifications_total.labels(kind=happening.value, outcome=outcome)
+    made = Notifier(
+        poster,
+        Teller(
+            tenant=settings.node.tenant,
+            node_id=settings.node.id,
+            names={account.id: account.name for account in settings.accounts},
+            happenings=frozenset(settings.notify.events),
+            scrub=scrub,
+            on_outcome=lambda kind, outcome: metrics.notifications_total.labels(kind=kind, outcome=outcome).inc(),
+            on_depth=metrics.notify_queue_depth.set,
+        ),
+        clock,
+    )
+    made.begin(ledger.all())
+    ledger.add_listener(made.lock_changed)
+    return made
 
 
 def listeners(

@@ -15,6 +15,7 @@ from node.domain.permission import Permission
 from node.errors import ConfigError
 from node.secrets import Secrets, references
 from node.settings import Settings, Subscription, load
+from node.settings_notify import Happening, NotifySettings
 
 _OTHERS: Final = 0o077
 
@@ -46,13 +47,18 @@ def _credential_and_venue_faults(settings: Settings) -> list[str]:
         return error.faults
     # Imported here: a configuration with faults should be refused at once.
     from node.venues import factory
-    from node.wiring import venue_options
+    from node.wiring import venue_options, webhook_address
 
     faults: list[str] = []
     for index, account in enumerate(settings.accounts):
         revealed = {name: secret.get_secret_value() for name, secret in secrets.of_account(account).items()}
         options = venue_options(account, settings, revealed)
         faults += [f"accounts[{index}].{fault}" for fault in factory.check(options)]
+    if settings.notify is not None:
+        try:
+            webhook_address(settings.notify, secrets)
+        except ConfigError as error:
+            faults += error.faults
     return faults
 
 
@@ -63,6 +69,8 @@ def _file_faults(settings: Settings) -> Iterator[str]:
     if settings.mqtt is not None:
         yield from _authority_faults("mqtt.ca_file", settings.mqtt.ca_file)
         yield from _certificate_faults("mqtt.cert_file", settings.mqtt.cert_file, settings.mqtt.key_file)
+    if settings.notify is not None:
+        yield from _authority_faults("notify.ca_file", settings.notify.ca_file)
     if settings.http is not None:
         yield from _certificate_faults("http.cert_file", settings.http.cert_file, settings.http.key_file)
 
@@ -95,8 +103,17 @@ def _warnings(settings: Settings) -> Iterator[str]:
     for index, issuer in enumerate(settings.issuers):
         if Action.UNLOCK in issuer.actions:
             yield f"issuers[{index}].actions: {issuer.id} may unlock from afar"
+    if settings.notify is not None:
+        yield from _notify_warnings(settings.notify, settings)
     yield from _account_warnings(settings)
     yield from _exposed_credentials(settings)
+
+
+def _notify_warnings(notify: NotifySettings, settings: Settings) -> Iterator[str]:
+    if isinstance(notify.url, str) and notify.url.startswith("https:") and notify.secret is None:
+        yield "notify.url: in plain text, and nothing is signed: whoever reads this file can speak for the node"
+    if settings.mqtt is None and "events" in notify.model_fields_set and Happening.BROKER_LOST in notify.events:
+        yield "notify.events: broker_lost: there is no [mqtt]"
 
 
 def _account_warnings(settings: Settings) -> Iterator[str]:

@@ -1,8 +1,9 @@
-"""Every metric of the node, declared once, on a registry of its own."""
+"""The node's metrics as live objects, on a registry of their own, and the server that shows them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import product
 from threading import Thread
 from typing import Final
 from wsgiref.simple_server import WSGIServer
@@ -16,95 +17,129 @@ from prometheus_client import (
     disable_created_metrics,
     start_http_server,
 )
+from prometheus_client.metrics import MetricWrapperBase
 
+from node.domain.command import Action, CommandState, Door, RejectCode
 from node.domain.latency import STAGES
+from node.domain.steps import Outcome
 from node.errors import ConfigError
+from node.observe.metric_list import METRICS, PREFIX, Kind, MetricSpec
 
-PREFIX: Final = "sovereign_node"
-
-#: From a warm socket on the same rack to a venue that is drowning.
-LATENCY_BUCKETS_S: Final = (
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-)  # fmt: skip
-
-#: Label names in use. All are bounded by configuration or by an enumeration; never a command id or a symbol.
-LABELS: Final = frozenset(
-    {"account", "action", "door", "exchange", "kind", "outcome", "reason", "slice", "stage", "version"}
-)
+#: How a drill ends.
+DRILL_OUTCOMES: Final = ("passed", "failed")
+#: What becomes of a request to a venue.
+REQUEST_OUTCOMES: Final = ("answered", "refused", "failed", "unanswered")
+#: What the guard undoes.
+GUARD_DEEDS: Final = ("cancel", "close")
+#: What it says of itself.
+GUARD_ALERTS: Final = ("GUARD_POWERLESS", "GUARD_INTERVAL", "GUARD_BLIND", "GUARD_SPACED")
 
 
 class Metrics:
-    """One attribute a metric, named without the prefix.
+    """One attribute a metric, named as in ``node.observe.metric_list``, which says what each is.
 
     Label values: ``account`` is the account's configured name, ``exchange`` its ccxt id, ``stage`` one of
     ``node.domain.latency.STAGES``, ``action``, ``door`` and ``reason`` the values of their enumerations.
     """
 
+    build_info: Gauge
+    ready: Gauge
+    event_loop_lag_seconds: Histogram
+    commands_accepted_total: Counter
+    commands_total: Counter
+    account_commands_total: Counter
+    unjournaled_commands_total: Counter
+    rejected_total: Counter
+    duplicates_total: Counter
+    command_stage_seconds: Histogram
+    oldest_unfinished_command_seconds: Gauge
+    account_unfinished_seconds: Gauge
+    account_deadline_seconds: Gauge
+    orders_total: Counter
+    drill_age_seconds: Gauge
+    drills_total: Counter
+    drill_stage_seconds: Histogram
+    account_armed: Gauge
+    account_unread_slices: Gauge
+    snapshot_age_seconds: Gauge
+    engine_locked: Gauge
+    lock_epoch: Gauge
+    lock_held_seconds: Gauge
+    key_may_withdraw: Gauge
+    guard_active: Gauge
+    guard_interval_seconds: Gauge
+    guard_spaced: Gauge
+    guard_alerts: Gauge
+    guard_interventions_total: Counter
+    venue_requests_total: Counter
+    venue_round_trip_seconds: Histogram
+    venue_answer_age_seconds: Gauge
+    venue_budget_left_ratio: Gauge
+    venue_errors_total: Counter
+    venue_clock_offset_seconds: Gauge
+    mqtt_configured: Gauge
+    mqtt_connected: Gauge
+    mqtt_reconnects_total: Counter
+    outbox_depth: Gauge
+    journal_commit_seconds: Histogram
+    journal_healthy: Gauge
+    notifications_total: Counter
+    notify_queue_depth: Gauge
+
     def __init__(self, version: str, registry: CollectorRegistry | None = None) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry: Final = registry or CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        counter, gauge, histogram = self._counter, self._gauge, self._histogram
-
-        self.commands_total = counter("commands_total", "Commands that ended.", "action", "door", "outcome")
-        self.rejected_total = counter("rejected_total", "Commands not begun.", "reason")
-        self.duplicates_total = counter("duplicates_total", "Deliveries of a command already known.")
-        self.command_stage_seconds = histogram(
-            "command_stage_seconds", "Stages of commands that ended; most count from receipt.", "stage", "action"
-        )
-        self.engine_locked = gauge("engine_locked", "Whether new risk is forbidden.", "account")
-        self.lock_epoch = gauge("lock_epoch", "Counter of the lock's changes.", "account")
-        self.account_armed = gauge("account_armed", "Whether commands can act on the venue at once.", "account")
-        self.mqtt_connected = gauge("mqtt_connected", "Whether the broker is connected.")
-        self.mqtt_reconnects_total = counter("mqtt_reconnects_total", "Connections to the broker after the first.")
-        self.venue_requests_total = counter("venue_requests_total", "Requests to venues.", "exchange", "outcome")
-        self.venue_round_trip_seconds = histogram(
-            "venue_round_trip_seconds", "From a request's first byte to its answer.", "exchange"
-        )
-        self.venue_errors_total = counter("venue_errors_total", "Requests that failed.", "exchange", "kind")
-        self.venue_clock_offset_seconds = gauge(
-            "venue_clock_offset_seconds", "The venue's clock less the node's.", "account"
-        )
-        self.orders_total = counter("orders_total", "Orders placed or cancelled.", "exchange", "outcome")
-        self.journal_commit_seconds = histogram("journal_commit_seconds", "Durable commits of the journal.")
-        self.journal_healthy = gauge("journal_healthy", "Whether the journal can be written.")
-        self.outbox_depth = gauge("outbox_depth", "Events that no broker has confirmed.")
-        self.oldest_unfinished_command_seconds = gauge(
-            "oldest_unfinished_command_seconds", "Age of the oldest live command; 0 without one."
-        )
-        self.snapshot_age_seconds = gauge("snapshot_age_seconds", "Age of the last complete read.", "account", "slice")
-        self.drill_age_seconds = gauge(
-            "drill_age_seconds", "Since the last drill that passed; infinite if none ever did.", "account"
-        )
-        self.guard_active = gauge("guard_active", "Whether a locked account is watched now.", "account")
-        self.guard_interval_seconds = gauge(
-            "guard_interval_seconds", "Between two looks where no stream tells; 0 where streams tell of all.", "account"
-        )
-        self.guard_spaced = gauge("guard_spaced", "Whether the guard has had to slow down.", "account")
-        self.guard_interventions_total = counter(
-            "guard_interventions_total", "Orders cancelled and positions closed by the guard.", "account", "kind"
-        )
-        self.event_loop_lag_seconds = histogram("event_loop_lag_seconds", "How late the event loop's timer fired.")
-        self.build_info = gauge("build_info", "Always 1; the version is the label.", "version")
+        for spec in METRICS:
+            setattr(self, spec.name, self._made(spec))
         self.build_info.labels(version=version).set(1)
 
-    def observe_stages(self, action: str, latency_ms: Mapping[str, float | None]) -> None:
+    def begin(self, *, accounts: Iterable[str], exchanges: Iterable[str]) -> None:
+        """Show every counter at zero: what appears with a one has, to Prometheus, never risen."""
+        for reason in RejectCode:
+            self.rejected_total.labels(reason=reason.value)
+        for action, door in product(Action, Door):
+            self.commands_accepted_total.labels(action=action.value, door=door.value)
+        for stage, action in product(STAGES, Action):
+            self.command_stage_seconds.labels(stage=stage, action=action.value)
+        for stage, action in product(STAGES, (Action.CLOSE_ALL, Action.FLATTEN)):
+            self.drill_stage_seconds.labels(stage=stage, action=action.value)
+        for account in accounts:
+            for state in (CommandState.DONE, CommandState.FAILED):
+                self.account_commands_total.labels(account=account, state=state.value)
+            for outcome in DRILL_OUTCOMES:
+                self.drills_total.labels(account=account, outcome=outcome)
+            for kind in GUARD_DEEDS:
+                self.guard_interventions_total.labels(account=account, kind=kind)
+        for exchange in exchanges:
+            for outcome in REQUEST_OUTCOMES:
+                self.venue_requests_total.labels(exchange=exchange, outcome=outcome)
+            for ending in Outcome:
+                self.orders_total.labels(exchange=exchange, outcome=ending.value)
+
+    def observe_stages(self, action: str, latency_ms: Mapping[str, float | None], *, drill: bool = False) -> None:
         """Count an ended command's ``latency_ms``; what was not measured is left out."""
+        stages = self.drill_stage_seconds if drill else self.command_stage_seconds
         for stage in STAGES:
             value = latency_ms.get(stage)
             if value is not None:
-                self.command_stage_seconds.labels(stage=stage, action=action).observe(value / 1000)
+                stages.labels(stage=stage, action=action).observe(value / 1000)
 
-    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
-        return Counter(name, documentation, labels, namespace=PREFIX, registry=self.registry)
-
-    def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
-        return Gauge(name, documentation, labels, namespace=PREFIX, registry=self.registry)
-
-    def _histogram(self, name: str, documentation: str, *labels: str) -> Histogram:
-        return Histogram(
-            name, documentation, labels, namespace=PREFIX, registry=self.registry, buckets=LATENCY_BUCKETS_S
-        )
+    def _made(self, spec: MetricSpec) -> MetricWrapperBase:
+        match spec.kind:
+            case Kind.COUNTER:
+                return Counter(spec.name, spec.help, spec.labels, namespace=PREFIX, registry=self.registry)
+            case Kind.GAUGE:
+                return Gauge(spec.name, spec.help, spec.labels, namespace=PREFIX, registry=self.registry)
+            case Kind.HISTOGRAM:
+                return Histogram(
+                    spec.name,
+                    spec.help,
+                    spec.labels,
+                    namespace=PREFIX,
+                    registry=self.registry,
+                    buckets=spec.buckets,
+                )
 
 
 class MetricsServer:

@@ -12,6 +12,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
 from node.domain.permission import Effect
@@ -49,6 +50,7 @@ class CcxtClient:
         self.scrub = Scrubber(tuple(value for value in options.credentials.values() if value))
         self._answer_log = AnswerLog(self.scrub)
         self._reads = SharedReads(self.attempt)
+        self._on_request = pools.on_request
         #: What a request, or the reading of its answer, may raise: anything. Sockets, ccxt, and its surprises; whatever
         #: it is, the request may have been executed.
         self.faults: tuple[type[Exception], ...] = (Exception,)
@@ -209,8 +211,12 @@ class CcxtClient:
     def _account(self, call: Call, attempt: Attempt) -> None:
         """What an answer says about budgets, and how long it took."""
         record = attempt.wire
-        if record.sent_ns is not None and record.answered_ns is not None:
-            self._round_trips_ms.append((record.answered_ns - record.sent_ns) / 1e6)
+        if record.sent_ns is not None:
+            answered_ns = record.answered_ns
+            took_s = None if answered_ns is None else (answered_ns - record.sent_ns) / 1e9
+            if took_s is not None:
+                self._round_trips_ms.append(took_s * 1e3)
+            self._on_request(self.name, ending_of(attempt), took_s)
         if (used := self._profile.used(call, record.headers)) is not None:
             self._lane.reconcile(*used)
         if attempt.error is None:
@@ -252,6 +258,15 @@ class CcxtClient:
             record.headers = {str(name).lower(): str(value) for name, value in headers.items()}
             record.body = body
         return str(body).strip()
+
+
+def ending_of(attempt: Attempt) -> str:
+    """How a request that has left ended: ``answered``, ``refused``, ``failed`` at the venue, or ``unanswered``."""
+    if attempt.error is None:
+        return "answered"
+    if attempt.wire.answered_ns is None:
+        return "unanswered"
+    return "failed" if (attempt.wire.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR else "refused"
 
 
 def _fresh(params: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any] | list[Any]:

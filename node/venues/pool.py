@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -181,6 +181,9 @@ class Pools:
     _pools: dict[tuple[str | None, str | None, Path | None], Pool] = field(default_factory=dict)
     _lanes: dict[tuple[object, ...], Lane] = field(default_factory=dict)
     _shelves: dict[tuple[object, ...], MarketShelf] = field(default_factory=dict)
+    #: Called with every request that has left: the exchange, how it ended (``CcxtClient.ending_of``), and the seconds
+    #: to its answer. Neither blocks nor raises.
+    on_request: Callable[[str, str, float | None], None] = lambda _exchange, _outcome, _round_trip_s: None
 
     def pool(self, options: VenueOptions) -> Pool:
         """The connections for an account."""
@@ -202,6 +205,15 @@ class Pools:
             name = "-".join(filter(None, (options.exchange, account, "sandbox" if options.sandbox else None)))
             self._shelves[key] = MarketShelf(name=name, address=options.connect_to, directory=options.market_cache_dir)
         return self._shelves[key]
+
+    def budgets_left(self) -> dict[tuple[str, str], float]:
+        """By exchange and bucket: what is left of the scarcest budget, as a part of 1."""
+        least: dict[tuple[str, str], float] = {}
+        for (exchange, *_), lane in self._lanes.items():
+            for bucket, left in lane.left().items():
+                name = (str(exchange), bucket)
+                least[name] = min(left, least.get(name, 1.0))
+        return least
 
     async def close(self) -> None:
         """Stop background work and close every connection."""

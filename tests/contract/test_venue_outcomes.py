@@ -12,6 +12,11 @@ import ccxt
 import pytest
 
 from node.domain.steps import BuyToRepay, Outcome, Refusal, Step
+from node.errors import VenueAnswerUnknown, VenueUnavailable
+from node.observe.metrics import REQUEST_OUTCOMES
+from node.venues.ccxt_client import ending_of
+from node.venues.outcomes import Attempt
+from node.venues.wire import Wire
 from tests.support.venue import (
     CREDENTIALS,
     Answer,
@@ -361,3 +366,22 @@ async def test_the_probe_succeeds_when_the_venue_has_looked_for_the_order(
         fetch.default = given
         result = await venue.probe()
         assert (result.outcome, result.refusal) == (outcome, refusal)
+
+
+@pytest.mark.parametrize(
+    ("status", "answered_ns", "error", "ending"),
+    [
+        (200, 2, None, "answered"),
+        (200, 2, VenueAnswerUnknown("an error code in a good answer"), "refused"),
+        (429, 2, VenueUnavailable("too many"), "refused"),
+        (503, 2, VenueUnavailable("down"), "failed"),
+        (None, None, TimeoutError(), "unanswered"),
+    ],
+)
+def test_how_a_request_ended_is_one_of_four(
+    status: int | None, answered_ns: int | None, error: Exception | None, ending: str
+) -> None:
+    """For the metrics: only an answer that the venue itself stands for shows that it is there."""
+    record = Wire(sent_ns=1, answered_ns=answered_ns, status=status)
+    assert ending_of(Attempt(wire=record, answer={}, error=error)) == ending
+    assert ending in REQUEST_OUTCOMES

@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from node.domain.latency import STAGES
 from node.errors import ConfigError
-from node.observe.metrics import LABELS, LATENCY_BUCKETS_S, PREFIX, Metrics, MetricsServer
+from node.observe.metric_list import BY_NAME, LABELS, METRICS, PREFIX, SERIES, Kind
+from node.observe.metrics import Metrics, MetricsServer
 
 
 def declared(metrics: Metrics) -> dict[str, MetricWrapperBase]:
@@ -80,10 +81,70 @@ def test_stages_are_counted_in_seconds_and_only_where_measured() -> None:
     assert "total" in STAGES
 
 
-def test_buckets_rise_from_half_a_millisecond_to_half_a_minute() -> None:
-    """Fine where a rack is, wide where a drowning venue is."""
-    assert list(LATENCY_BUCKETS_S) == sorted(set(LATENCY_BUCKETS_S))
-    assert (LATENCY_BUCKETS_S[0], LATENCY_BUCKETS_S[-1]) == (0.0005, 30)
+def test_buckets_rise_and_are_few() -> None:
+    """Each costs a series for every combination of labels."""
+    for spec in METRICS:
+        assert bool(spec.buckets) is (spec.kind is Kind.HISTOGRAM), spec.name
+        assert list(spec.buckets) == sorted(set(spec.buckets)), spec.name
+        assert len(spec.buckets) <= 17, spec.name
+
+
+def test_stages_are_told_apart_from_half_a_millisecond_to_minutes() -> None:
+    """Fine where a rack is, and beyond any deadline where a close has to wait."""
+    buckets = BY_NAME["command_stage_seconds"].buckets
+    assert (buckets[0], buckets[-1]) == (0.0005, 300.0)
+
+
+def test_the_list_is_what_there_is() -> None:
+    """Every entry is an attribute of its kind, and no attribute is missing from the list."""
+    kinds: dict[Kind, type[MetricWrapperBase]] = {
+        Kind.COUNTER: Counter,
+        Kind.GAUGE: Gauge,
+        Kind.HISTOGRAM: Histogram,
+    }
+    made = declared(Metrics("1.0"))
+    assert sorted(made) == sorted(BY_NAME)
+    for name, spec in BY_NAME.items():
+        assert isinstance(made[name], kinds[spec.kind])
+        assert made[name]._labelnames == spec.labels  # the library has no public way to ask
+        assert Metrics.__annotations__[name] == kinds[spec.kind].__name__
+
+
+def test_what_is_served_is_named_in_the_list() -> None:
+    """Nothing of ours is shown that rules and dashboards could not know of."""
+    metrics = Metrics("1.0")
+    metrics.begin(accounts=["main"], exchanges=["binance"])
+    text = generate_latest(metrics.registry).decode()
+    shown = {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
+    assert {name for name in shown if not name.startswith("process_")} <= SERIES
+
+
+def test_counters_are_there_before_anything_happens() -> None:
+    """What appears with a one has never risen, as far as Prometheus can tell: no alert would see it."""
+    metrics = Metrics("1.0")
+    metrics.begin(accounts=["main"], exchanges=["binance"])
+
+    def value(name: str, **labels: str) -> float | None:
+        return metrics.registry.get_sample_value(f"{PREFIX}_{name}", labels)
+
+    assert value("account_commands_total", account="main", state="failed") == 0
+    assert value("drills_total", account="main", outcome="failed") == 0
+    assert value("rejected_total", reason="BAD_SIGNATURE") == 0
+    assert value("orders_total", exchange="binance", outcome="ambiguous") == 0
+    assert value("guard_interventions_total", account="main", kind="close") == 0
+    assert value("venue_requests_total", exchange="binance", outcome="unanswered") == 0
+    assert value("command_stage_seconds_count", stage="proof", action="FLATTEN") == 0
+
+
+def test_one_more_account_costs_few_series() -> None:
+    """A thousand accounts on one node must not make a scrape a megabyte."""
+
+    def series(accounts: int) -> int:
+        metrics = Metrics("1.0")
+        metrics.begin(accounts=[f"account-{number}" for number in range(accounts)], exchanges=["binance"])
+        return len(generate_latest(metrics.registry).decode().splitlines())
+
+    assert series(11) - series(10) <= 10
 
 
 def test_two_nodes_in_one_process_do_not_share_metrics() -> None:
