@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
+from node.commands.exposure import exposures
 from node.commands.output import ExitStatus, Output
 from node.domain.command import Action
 from node.domain.guard_mode import GuardMode
 from node.domain.permission import Permission
 from node.errors import ConfigError
-from node.secrets import Secrets, references
+from node.secrets import Secrets
 from node.settings import Settings, Subscription, load
-
-_OTHERS: Final = 0o077
 
 
 def check(config: Path, output: Output) -> ExitStatus:
@@ -28,7 +25,7 @@ def check(config: Path, output: Output) -> ExitStatus:
         faults = error.faults
     else:
         faults = [*_credential_and_venue_faults(settings), *_file_faults(settings)]
-        warnings = list(_warnings(settings))
+        warnings = [*_warnings(settings), *exposures(settings, config)]
     if not output.as_json:
         for warning in warnings:
             output.note(f"warning: {warning}")
@@ -96,7 +93,6 @@ def _warnings(settings: Settings) -> Iterator[str]:
         if Action.UNLOCK in issuer.actions:
             yield f"issuers[{index}].actions: {issuer.id} may unlock from afar"
     yield from _account_warnings(settings)
-    yield from _exposed_credentials(settings)
 
 
 def _account_warnings(settings: Settings) -> Iterator[str]:
@@ -112,13 +108,3 @@ def _account_warnings(settings: Settings) -> Iterator[str]:
         guard = account.execution_with(settings.execution).guard
         if guard.after_lock is GuardMode.OFF or guard.after_close is GuardMode.OFF:
             yield f"accounts[{index}].execution: a guard is off: nothing undoes what is opened while it is locked"
-
-
-def _exposed_credentials(settings: Settings) -> Iterator[str]:
-    directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    if directory is None:
-        return
-    for name in sorted({reference.credential for _, reference in references(settings)}):
-        file = Path(directory) / name
-        if file.is_file() and file.stat().st_mode & _OTHERS:
-            yield f"credential {name}: {file} can be read by others: chmod 600"
