@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the image from the shipped Dockerfile and runs it, without a daemon and without an image registry: bases made by
-# debootstrap, buildah with chroot isolation, crun. Needs root, debootstrap, buildah and crun; some three minutes the
+# debootstrap, buildah with chroot isolation, runc. Needs root, debootstrap, buildah and runc; some three minutes the
 # first time.
 #
 #   tests/container/build_and_run.sh [FOLDER]     FOLDER is kept: a second run needs no new Debian
@@ -80,7 +80,7 @@ bundle() {
   local folder="$work/bundles/$1"
   rm -rf "$folder" && mkdir -p "$folder/state" "$folder/run" && chown 10001:10001 "$folder/state" "$folder/run"
   shift
-  (cd "$folder" && crun spec)
+  (cd "$folder" && runc spec)
   python3 - "$folder" "$root" "$work/image.json" "$@" <<'PYTHON'
 import json, sys
 
@@ -108,7 +108,7 @@ json.dump(spec, open(f"{folder}/config.json", "w"))
 PYTHON
   printf '%s' "$folder"
 }
-run() { crun --root "$work/crun" --cgroup-manager=disabled "$@"; }
+run() { runc --root "$work/runc" "$@"; }
 
 step "demo: not root, nothing writable but /tmp and the two folders, no capability, no network but loopback"
 run run -b "$(bundle demo demo)" sovereign-node-demo | tee "$work/demo.out"
