@@ -11,13 +11,16 @@ ARG RUNTIME_IMAGE=python:3.11-slim-bookworm
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /source
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
-COPY requirements.lock ./
+COPY requirements.lock requirements-build.lock ./
 # What is installed is what was locked, by its hashes; nothing is built from source here.
 RUN ["python3", "-m", "venv", "/opt/sovereign-node"]
 RUN ["/opt/sovereign-node/bin/python", "-m", "pip", "install", "--quiet", "--require-hashes", "--only-binary", ":all:", "-r", "requirements.lock"]
+RUN ["python3", "-m", "venv", "/build"]
+RUN ["/build/bin/python", "-m", "pip", "install", "--quiet", "--require-hashes", "--only-binary", ":all:", "-r", "requirements-build.lock"]
 COPY pyproject.toml README.md LICENSE ./
 COPY node ./node
-RUN ["/opt/sovereign-node/bin/python", "-m", "pip", "install", "--quiet", "--no-deps", "."]
+RUN ["/build/bin/python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", "/build/wheels", "."]
+RUN ["/opt/sovereign-node/bin/python", "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--find-links", "/build/wheels", "sovereign-node"]
 # A program that runs needs no installer; a read-only one cannot keep what it compiles.
 RUN ["/opt/sovereign-node/bin/python", "-m", "pip", "uninstall", "--quiet", "--yes", "setuptools", "pip"]
 RUN ["/opt/sovereign-node/bin/python", "-m", "compileall", "-q", "-j", "0", "/opt/sovereign-node/lib"]

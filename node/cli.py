@@ -233,13 +233,14 @@ def _add_sim(commands: _Commands[_Parser], words: Sequence[str]) -> None:
 
 def _run(options: Options, _output: Output) -> int:
     from node.app import run
-    from node.observe.logging import configure_logging
+    from node.observe.logging import configure_logging, log_uncaught
     from node.secrets import Secrets
     from node.settings import load
 
     config = config_path(options.config)
     settings = load(config)
     configure_logging()
+    log_uncaught()
     return run(settings, Secrets.resolve(settings), config=config)
 
 

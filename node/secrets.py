@@ -54,9 +54,9 @@ def find(name: str, environ: Mapping[str, str] | None = None) -> SecretStr:
         ConfigError: nowhere to be found, unreadable or empty; says where it was looked for, never what was there.
     """
     environ = os.environ if environ is None else environ
-    variable = name.upper().replace("-", "_")
+    files, variable = places_of(name, environ)
     value: str | None = None
-    for path in _candidate_files(name, variable, environ):
+    for path in files:
         try:
             value = path.read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):
@@ -76,11 +76,14 @@ def find(name: str, environ: Mapping[str, str] | None = None) -> SecretStr:
     return SecretStr(value)
 
 
-def _candidate_files(name: str, variable: str, environ: Mapping[str, str]) -> Iterator[Path]:
+def places_of(name: str, environ: Mapping[str, str]) -> tuple[list[Path], str]:
+    """Where a credential is looked for: the files, in order, that may hold it, then the variable."""
+    variable, files = name.upper().replace("-", "_"), []
     if directory := environ.get("CREDENTIALS_DIRECTORY"):
-        yield Path(directory) / name
+        files.append(Path(directory) / name)
     if file := environ.get(f"{variable}_FILE"):
-        yield Path(file)
+        files.append(Path(file))
+    return files, variable
 
 
 class Secrets:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
+from node.commands.exposure import exposures
 from node.commands.output import ExitStatus, Output
 from node.domain.command import Action
 from node.domain.guard_mode import GuardMode
 from node.domain.permission import Permission
 from node.errors import ConfigError
-from node.secrets import Secrets, references
+from node.secrets import Secrets
 from node.settings import Settings, Subscription, load
 from node.settings_notify import Happening, NotifySettings
-
-_OTHERS: Final = 0o077
 
 
 def check(config: Path, output: Output) -> ExitStatus:
@@ -29,7 +26,7 @@ def check(config: Path, output: Output) -> ExitStatus:
         faults = error.faults
     else:
         faults = [*_credential_and_venue_faults(settings), *_file_faults(settings)]
-        warnings = list(_warnings(settings))
+        warnings = [*_warnings(settings), *exposures(settings, config)]
     if not output.as_json:
         for warning in warnings:
             output.note(f"warning: {warning}")
@@ -106,7 +103,6 @@ def _warnings(settings: Settings) -> Iterator[str]:
     if settings.notify is not None:
         yield from _notify_warnings(settings.notify, settings)
     yield from _account_warnings(settings)
-    yield from _exposed_credentials(settings)
 
 
 def _notify_warnings(notify: NotifySettings, settings: Settings) -> Iterator[str]:
@@ -129,13 +125,3 @@ def _account_warnings(settings: Settings) -> Iterator[str]:
         guard = account.execution_with(settings.execution).guard
         if guard.after_lock is GuardMode.OFF or guard.after_close is GuardMode.OFF:
             yield f"accounts[{index}].execution: a guard is off: nothing undoes what is opened while it is locked"
-
-
-def _exposed_credentials(settings: Settings) -> Iterator[str]:
-    directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    if directory is None:
-        return
-    for name in sorted({reference.credential for _, reference in references(settings)}):
-        file = Path(directory) / name
-        if file.is_file() and file.stat().st_mode & _OTHERS:
-            yield f"credential {name}: {file} can be read by others: chmod 600"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from node.clock import SystemClock
+from node.commands.exposure import exposures
 from node.commands.output import Document, ExitStatus, Output, Trouble
 from node.engine.checkup import Checkup, Finding, Severity
 from node.secrets import Secrets
@@ -14,7 +15,8 @@ from node.settings import AccountSettings, Settings, load
 
 
 def doctor(config: Path, names: Sequence[str], output: Output) -> ExitStatus:
-    """Examine the named accounts, or all; exit status 5 where a person must act, 3 where it may pass by itself.
+    """Examine the named accounts, or all, and this machine's care of the secrets; exit status 5 where a person must
+    act, 3 where it may pass by itself. A loose file is a warning: it keeps nobody from closing.
 
     Raises:
         ConfigError: the configuration, a secret or an account's options are wrong: ``check`` says all of it.
@@ -28,7 +30,11 @@ def doctor(config: Path, names: Sequence[str], output: Output) -> ExitStatus:
     secrets = Secrets.resolve(settings)
     examined = asyncio.run(_examine(settings, secrets, wanted or list(settings.accounts)))
     worst = {finding.severity for findings in examined.values() for finding in findings}
-    output.result(_document(examined), _text(examined))
+    warnings = exposures(settings, config)
+    output.result(
+        {"warnings": warnings, **_document(examined)},
+        "\n".join([*(f"WARNING  {warning}" for warning in warnings), _text(examined)]),
+    )
     if Severity.FAULT in worst:
         return ExitStatus.FAILED
     return ExitStatus.INCOMPLETE if Severity.TROUBLE in worst else ExitStatus.DONE

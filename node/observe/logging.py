@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 from collections.abc import Mapping
+from types import TracebackType
 from typing import Final, TextIO
 
 import structlog
@@ -121,6 +123,27 @@ def configure_logging(
         cache_logger_on_first_use=False,
     )
     return handler
+
+
+def log_uncaught() -> None:
+    """Let whatever nobody catches, in any thread, leave through the log: the interpreter itself would print it as it
+    is, and an exchange library's exceptions carry signed URLs.
+    """
+    log = structlog.get_logger("uncaught")
+
+    def of_main(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            return
+        log.critical("uncaught", exc_info=(kind, error, traceback))
+
+    def of_thread(given: threading.ExceptHookArgs) -> None:
+        error = given.exc_value or given.exc_type()
+        log.critical("uncaught", thread=given.thread and given.thread.name, exc_info=error)
+
+    def unraisable(given: sys.UnraisableHookArgs) -> None:
+        log.error("uncaught", message=given.err_msg, exc_info=given.exc_value or given.exc_type())
+
+    sys.excepthook, threading.excepthook, sys.unraisablehook = of_main, of_thread, unraisable
 
 
 def _renderer(*, as_json: bool) -> list[Processor]:

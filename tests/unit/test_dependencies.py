@@ -79,14 +79,14 @@ def test_every_line_has_a_hash_and_names_no_place() -> None:
 
 def licences_of(name: str) -> list[set[str]]:
     """By their SPDX names: all of the list apply, of each set one may be chosen. What is not understood stays so."""
-    about = metadata.metadata(name)
-    expression, own_words = about.get("License-Expression"), about.get("License") or ""
+    about = metadata.metadata(name).json
+    expression, own_words = about.get("license_expression"), str(about.get("license") or "")
     if expression is None and len(own_words) < 80 and own_words:
         expression = own_words
     if expression is None:
-        classifiers = [text for text in about.get_all("Classifier") or () if text.startswith("License ::")]
+        classifiers = [text for text in about.get("classifier", ()) if text.startswith("License ::")]
         return [{SPELLINGS.get(last.lower(), last)} for last in (text.rpartition(" :: ")[2] for text in classifiers)]
-    choices = [re.split(r"\s+OR\s+", part) for part in re.split(r"\s+AND\s+", re.sub(r"[()]", "", expression))]
+    choices = [re.split(r"\s+OR\s+", part) for part in re.split(r"\s+AND\s+", re.sub(r"[()]", "", str(expression)))]
     return [{SPELLINGS.get(part.lower(), part) for part in choice} for choice in choices]
 
 
