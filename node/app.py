@@ -38,7 +38,6 @@ from node.observe.metrics import Metrics
 from node.observe.telemetry import Sources, Telemetry
 from node.secrets import Secrets
 from node.settings import Settings
-from node.transport.gatekeeper import Gatekeeper
 from node.transport.mqtt import MqttTransport
 from node.transport.topics import Topics
 from node.venues import factory
@@ -199,6 +198,7 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
                 )
             )
         dispatcher = Dispatcher(actors, scribe, clock, node_id=settings.node.id)
+        authority = wiring.authority(settings, actors)
         inbox = Inbox(
             node_id=settings.node.id,
             journal=journal,
@@ -206,9 +206,9 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
             dispatcher=dispatcher,
             scribe=scribe,
             bus=bus,
-            authority=wiring.authority(settings, actors),
+            authority=authority,
             clock=clock,
-            verify=Gatekeeper(wiring.verifier(settings), topics),
+            verify=wiring.gatekeeper(settings, topics, authority),
             unlock_obstacle=lambda account_id, force: unlock_obstacle(
                 dispatcher.actors, journal, account_id, force=force
             ),
