@@ -43,7 +43,6 @@ from node.observe.watchdog import ServiceManager
 from node.reload import Reload
 from node.secrets import Secrets
 from node.settings import Settings
-from node.transport.gatekeeper import Gatekeeper
 from node.transport.mqtt import MqttTransport
 from node.transport.topics import Topics
 from node.venues import factory
@@ -221,6 +220,7 @@ async def running(
                 )
             )
         dispatcher = Dispatcher(actors, scribe, clock, node_id=settings.node.id)
+        authority = wiring.authority(settings, actors, keyring)
         inbox = Inbox(
             node_id=settings.node.id,
             journal=journal,
@@ -228,9 +228,9 @@ async def running(
             dispatcher=dispatcher,
             scribe=scribe,
             bus=bus,
-            authority=wiring.authority(settings, actors, keyring),
+            authority=authority,
             clock=clock,
-            verify=Gatekeeper(wiring.verifier(settings), topics),
+            verify=wiring.gatekeeper(settings, topics, authority),
             unlock_obstacle=lambda account_id, force: unlock_obstacle(
                 dispatcher.actors, journal, account_id, force=force
             ),
@@ -296,8 +296,8 @@ async def running(
         api = ApiServer(wiring.listeners(settings, desk, keyring, clock, vitals.watchdog.reasons))
 
         def adopt_issuers(wanted: Settings) -> None:
-            inbox.verify = Gatekeeper(wiring.verifier(wanted), topics)
             inbox.authority = wiring.authority(wanted, actors, keyring)
+            inbox.verify = wiring.gatekeeper(wanted, topics, inbox.authority)
 
         reload = Reload(
             config=config,

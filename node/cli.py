@@ -23,7 +23,7 @@ from node.commands.operator_client import (
 )
 from node.commands.output import ExitStatus, Output, Trouble
 from node.domain.account_state import AccountState
-from node.domain.command import Action
+from node.domain.command import ALL_ACCOUNTS, Action
 from node.domain.guard_mode import GuardMode
 from node.errors import ConfigError, SovereignError
 
@@ -31,6 +31,7 @@ Options = argparse.Namespace
 Handler = Callable[[Options, Output], int]
 
 _WAIT_S: Final = 60.0
+_NODES_MAX: Final = 10_000
 _WAIT_MAX_S: Final = 86_400.0
 _EPILOG: Final = (
     "--config FILE and --json may be given anywhere. Exit status: 0 done (or accepted, without --wait), 3 incomplete, "
@@ -141,6 +142,7 @@ def _add_send(commands: _Commands[_Parser]) -> None:
     mqtt.add_argument("--mqtt-url", metavar="URL", help="instead of the configuration's [mqtt]")
     mqtt.add_argument("--mqtt-username", metavar="NAME")
     mqtt.add_argument("--mqtt-password-credential", metavar="NAME", help="where to look the password up")
+    mqtt.add_argument("--nodes", type=_count, default=1, metavar="N", help="how many must answer a command to *")
 
 
 def _add_status(commands: _Commands[_Parser]) -> None:
@@ -285,7 +287,10 @@ def _send(options: Options, output: Output) -> int:
         dry_run=options.dry_run,
         reason=options.reason,
         epoch=options.epoch,
+        nodes=options.nodes,
     )
+    if options.nodes > 1 and (options.account != ALL_ACCOUNTS or options.via != "mqtt"):
+        raise Trouble("USAGE", "--nodes goes with * and --via mqtt")
     if options.via == "mqtt":
         return _send_over_mqtt(options, output, order)
     return send(_client(options), order, output, wait=options.wait, timeout_s=options.timeout)
@@ -442,3 +447,9 @@ def _seconds(text: str) -> float:
     if not 0 < seconds <= _WAIT_MAX_S:
         raise argparse.ArgumentTypeError(f"not a number of seconds up to {_WAIT_MAX_S:g}")
     return seconds
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _NODES_MAX:
+        raise argparse.ArgumentTypeError(f"not a number from 1 to {_NODES_MAX}")
+    return int(text)

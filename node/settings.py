@@ -89,6 +89,8 @@ class MqttSettings(Section):
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
+    #: Other nodes of the tenant serve other accounts on this broker: what is theirs is left to them, unanswered.
+    shared: StrictBool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -18,7 +18,7 @@ from node.api.keyring import Keyring, KeyStore, Owner
 from node.api.rates import KeyRates, StrangerRates
 from node.api.server import Listener, TcpListener, UnixListener
 from node.clock import Clock
-from node.domain.command import ALL_ACCOUNTS, Command, ReplyTo
+from node.domain.command import ALL_ACCOUNTS, Command, ReplyTo, Request
 from node.domain.flatten import FlattenTerms
 from node.domain.result import Document
 from node.engine.account import AccountTerms, ExecutionTerms
@@ -45,6 +45,7 @@ from node.settings import AccountSettings, LockOnClose, Settings, Subscription
 from node.settings_base import CredentialReference
 from node.settings_notify import Happening, NotifySettings, webhook_url
 from node.transport.envelope import EnvelopeVerifier
+from node.transport.gatekeeper import Gatekeeper
 from node.transport.mqtt import MqttTransport
 from node.transport.mqtt_options import MqttOptions, Will, client_tls
 from node.transport.topics import Topics
@@ -107,7 +108,8 @@ def transport(settings: Settings, secrets: Secrets, topics: Topics, metrics: Met
             host=mqtt.url.host,
             port=mqtt.url.port,
             client_id=f"sn-{settings.node.tenant}-{settings.node.id}",
-            subscriptions=(topics.every_command,),
+            subscriptions=_own_commands(settings, topics) if mqtt.shared else (topics.every_command,),
+            unsubscriptions=(topics.every_command,) if mqtt.shared else (),
             tls=tls,
             username=mqtt.username,
             password=secrets.of(mqtt.password).get_secret_value() if mqtt.password else None,
@@ -116,6 +118,26 @@ def transport(settings: Settings, secrets: Secrets, topics: Topics, metrics: Met
         ),
         on_connection=on_connection,
     )
+
+
+def _own_commands(settings: Settings, topics: Topics) -> tuple[str, ...]:
+    """Filters that do not overlap: every account's own, and the one for all."""
+    return (topics.command(ALL_ACCOUNTS), *(topics.command(account.id) for account in settings.accounts))
+
+
+def gatekeeper(settings: Settings, topics: Topics, authority: Authority) -> Gatekeeper:
+    """Verifies what a broker brings. On a shared broker, what concerns no account of ours is left to other nodes: an
+    answer of ours would be taken for theirs.
+    """
+    ours = {account.id for account in settings.accounts}
+
+    def others(request: Request) -> bool:
+        if request.account_id is not None:
+            return request.account_id not in ours
+        return not authority.accounts_of(request)
+
+    shared = settings.mqtt is not None and settings.mqtt.shared
+    return Gatekeeper(verifier(settings), topics, **({"others": others} if shared else {}))
 
 
 def verifier(settings: Settings) -> EnvelopeVerifier:

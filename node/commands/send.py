@@ -30,6 +30,8 @@ class Order:
     reason: str | None = None
     epoch: int | None = None
     force: bool = False
+    #: Over a broker: how many nodes must answer a command to ``*``.
+    nodes: int = 1
 
     @property
     def body(self) -> dict[str, object]:

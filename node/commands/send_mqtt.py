@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,9 +11,10 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from node.commands.output import Document, ExitStatus, Output, Trouble
-from node.commands.report import ended, line
+from node.commands.report import ended, line, paragraph
 from node.commands.send import Order, conclude
-from node.domain.command import ALL_ACCOUNTS, Action
+from node.domain.command import ALL_ACCOUNTS, Action, CommandState
+from node.domain.result import VERDICTS_BY_WEIGHT, Verdict
 from node.errors import TransportRefused
 from node.observe.logging import configure_logging
 from node.secrets import find
@@ -59,7 +61,7 @@ def send_over_mqtt(
     response_topic = Sender.new_response_topic(topics, key.issuer)
     transport = MqttTransport(_options(settings.mqtt, access, response_topic))
     sender = Sender(transport, key, topics, response_topic)
-    document = asyncio.run(
+    answers = asyncio.run(
         _converse(
             transport,
             sender,
@@ -70,10 +72,15 @@ def send_over_mqtt(
             timeout_s=timeout_s,
         )
     )
+    document = together(answers.values())
     if document is None and not transport.connections:
         raise Trouble("BROKER", "the broker could not be reached: nothing was sent")
     if document is None:
         raise Trouble("TIMEOUT", "no node answered: it is not known whether the command was taken")
+    if len(answers) < order.nodes:
+        output.result(document, paragraph(document))
+        heard = f"{len(answers)} of {order.nodes} nodes answered: {', '.join(sorted(answers))}"
+        raise Trouble("TIMEOUT", f"{heard}: it is not known whether the others took the command")
     if wait and not ended(document) and document.get("state") != "incomplete":
         output.note("sovereign-node: stopped waiting: the command goes on")
     return conclude(output, document, waited=wait)
@@ -148,6 +155,7 @@ def _outgoing(order: Order, target: AccountTarget) -> Outgoing:
         dry_run=order.dry_run,
         reason=order.reason,
         epoch=order.epoch,
+        nodes=order.nodes,
     )
 
 
@@ -160,17 +168,19 @@ async def _converse(
     output: Output,
     wait: bool,
     timeout_s: float,
-) -> Document | None:
-    """The newest event at the end of the conversation or of the time for it; None: there was none."""
-    newest: Document | None = None
+) -> dict[str, Document]:
+    """By node the newest event at the end of the conversation or of the time for it."""
+    #: By node.
+    newest: dict[str, Document] = {}
 
     async def hold() -> None:
-        nonlocal newest
         await transport.wait_connected()
         async with aclosing(sender.send(outgoing, lifetime=lifetime)) as events:
-            async for newest in events:
-                output.progress(line(newest))
-                if not wait or ended(newest) or newest.get("state") == "incomplete":
+            async for document in events:
+                newest[str(document.get("node_id"))] = document
+                output.progress(line(document))
+                heard_of_all = len(newest) >= outgoing.nodes
+                if heard_of_all and (not wait or document.get("state") == "incomplete"):
                     return
 
     tasks = {
@@ -194,3 +204,22 @@ async def _converse(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     return newest
+
+
+def together(documents: Iterable[Document]) -> Document | None:
+    """What several nodes have answered to one command: the worst of it, with all children; None: nobody has.
+
+    What has not ended is worse than any ending: it may still become anything.
+    """
+
+    def badness(document: Document) -> tuple[bool, bool, int]:
+        verdict = document.get("verdict")
+        weight = VERDICTS_BY_WEIGHT.index(Verdict(verdict)) if verdict else len(VERDICTS_BY_WEIGHT)
+        return not ended(document), document["state"] != CommandState.DONE, weight
+
+    by_badness = sorted(documents, key=badness)
+    if len(by_badness) <= 1:
+        return by_badness[0] if by_badness else None
+    children = [child for document in by_badness for child in document.get("children", ())]
+    nodes = sorted(str(document.get("node_id")) for document in by_badness)
+    return {**by_badness[-1], "children": children, "nodes": nodes}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID
 
 from node.domain.command import Door, RejectCode, ReplyTo, Request
@@ -13,9 +14,17 @@ from node.transport.topics import CommandTopic, TopicError, Topics
 class Gatekeeper:
     """Implements the engine's Verifier for messages of a broker."""
 
-    def __init__(self, verifier: EnvelopeVerifier, topics: Topics) -> None:
+    def __init__(
+        self,
+        verifier: EnvelopeVerifier,
+        topics: Topics,
+        *,
+        others: Callable[[Request], bool] = lambda _request: False,
+    ) -> None:
         self._verifier = verifier
         self._topics = topics
+        #: Whether a request is for another node to answer.
+        self._others = others
 
     def __call__(self, delivery: Delivery) -> Request | Junk | tuple[Request, Rejection]:
         """The request; or junk; or a known issuer's request that cannot be accepted as it came."""
@@ -24,6 +33,8 @@ class Gatekeeper:
         except EnvelopeRejected as error:
             return Junk(code=error.code, message=str(error), issuer=error.issuer, command_id=error.command_id)
         request = self._request(signed, delivery)
+        if self._others(request):
+            return Junk(code=RejectCode.UNKNOWN_ACCOUNT, message="left to other nodes")
         if delivery.retained:
             return request, Rejection(code=RejectCode.RETAINED, message="a retained command would fire for ever")
         try:

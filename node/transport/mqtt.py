@@ -210,6 +210,8 @@ class MqttTransport:
         for topic_filter, answer in zip(self._options.subscriptions, answers, strict=True):
             if not isinstance(answer, ReasonCode) or answer.is_failure:
                 raise aiomqtt.MqttError(f"subscription to {topic_filter} refused: {answer}")
+        if self._options.unsubscriptions:  # afterwards: no moment without any
+            await client.unsubscribe(list(self._options.unsubscriptions))
 
     def _resume(self, session_present: bool) -> None:
         """Before the first message: what the broker will send again must not come twice, and out of order."""

@@ -31,6 +31,8 @@ class MqttOptions:
     client_id: str
     #: Filters, each at QoS 1. They should not overlap: some brokers then deliver twice.
     subscriptions: tuple[str, ...] = ()
+    #: Filters that an earlier run may have left with the broker, and that are no longer wanted.
+    unsubscriptions: tuple[str, ...] = ()
     #: None: no TLS.
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     username: str | None = None

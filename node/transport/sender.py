@@ -41,6 +41,8 @@ class Outgoing:
     dry_run: bool = False
     reason: str | None = None
     epoch: int | None = None
+    #: How many nodes must answer: to ``*`` each answers for its own accounts.
+    nodes: int = 1
 
 
 class Sender:
@@ -71,7 +73,7 @@ class Sender:
                 queue.put_nowait(document)
 
     async def send(self, outgoing: Outgoing, *, lifetime: timedelta = LIFETIME) -> AsyncGenerator[Document, None]:
-        """The command's events in order, each once, up to and with its ending.
+        """The command's events, in each node's order, each once, up to and with the ending of every node that answers.
 
         Raises:
             NotConfirmed: nobody answered before the command expired. It may still have been carried out.
@@ -96,7 +98,7 @@ class Sender:
         queue = self._waiting[outgoing.command_id] = asyncio.Queue()
         repeating = asyncio.create_task(self._repeat(envelope, outgoing, lifetime), name=f"send:{outgoing.command_id}")
         try:
-            async with aclosing(self._events(queue, repeating)) as events:
+            async with aclosing(self._events(queue, repeating, outgoing.nodes)) as events:
                 async for document in events:
                     yield document
         finally:
@@ -104,24 +106,28 @@ class Sender:
             del self._waiting[outgoing.command_id]
 
     async def _events(
-        self, queue: asyncio.Queue[Document], repeating: asyncio.Task[None]
+        self, queue: asyncio.Queue[Document], repeating: asyncio.Task[None], nodes: int
     ) -> AsyncGenerator[Document, None]:
-        newest = 0
+        newest: dict[str, int] = {}
+        open_at: set[str] = set()
         while True:
             arrival = asyncio.ensure_future(queue.get())
-            awaited = {arrival} if newest else {arrival, repeating}
+            awaited = {arrival} if len(newest) >= nodes else {arrival, repeating}
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
             if not arrival.done():
                 arrival.cancel()
                 repeating.result()  # the broker's refusal
                 raise NotConfirmed("no node confirmed the command while it was valid")
             document = arrival.result()
-            repeating.cancel()
-            if document["seq"] <= newest:
+            node = str(document.get("node_id"))
+            if document["seq"] <= newest.get(node, 0):
                 continue
-            newest = document["seq"]
+            newest[node] = document["seq"]
+            if len(newest) >= nodes:
+                repeating.cancel()
+            (open_at.discard if CommandState(document["state"]).ended else open_at.add)(node)
             yield document
-            if CommandState(document["state"]).ended:
+            if not open_at and len(newest) >= nodes:
                 return
 
     async def _repeat(self, envelope: bytes, outgoing: Outgoing, lifetime: timedelta) -> None:

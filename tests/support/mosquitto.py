@@ -34,11 +34,13 @@ def executable(name: str) -> str:
 class Mosquitto:
     """Starts, stops and kills one mosquitto; its state stays in the directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, nodes: tuple[str, ...] = ("node-1",)) -> None:
+        """*nodes* beyond the shipped one get its block of the access list, in their own names."""
         self._program = executable("mosquitto")
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
+        self._nodes = nodes
         self._write_configuration()
 
     @property
@@ -67,19 +69,27 @@ class Mosquitto:
         self._process.wait(_DEADLINE_S)
         self._process = None
 
+    def _access_list(self) -> Path:
+        """The shipped one, with a block for every further node."""
+        shipped = (_CONFIG / "mosquitto.acl").read_text()
+        path = self._directory / "mosquitto.acl"
+        path.write_text("\n".join([shipped, *(_of_another_node(shipped, node) for node in self._nodes[1:])]))
+        return path
+
     def _write_configuration(self) -> None:
         """The shipped files, with only the places changed."""
         directory = self._directory
         (directory / "state").mkdir()
         passwords = directory / "passwd"
         passwords.touch(mode=0o600)
-        for user, password in PASSWORDS.items():
+        more = {node: f"{node}-secret" for node in self._nodes if node not in PASSWORDS}
+        for user, password in {**PASSWORDS, **more}.items():
             command = [executable("mosquitto_passwd"), "-b", str(passwords), user, password]
             subprocess.run(command, check=True, capture_output=True)
         places = {
             r"^listener .*$": f"listener {self.port} 127.0.0.1",
             r"^password_file .*$": f"password_file {passwords}",
-            r"^acl_file .*$": f"acl_file {_CONFIG / 'mosquitto.acl'}",
+            r"^acl_file .*$": f"acl_file {self._access_list()}",
             r"^persistence_location .*$": f"persistence_location {directory}/state/",
         }
         text = (_CONFIG / "mosquitto.conf").read_text()
@@ -89,6 +99,13 @@ class Mosquitto:
         if os.geteuid() == 0:  # the directory is ours alone
             text += "\nuser root\n"
         (directory / "mosquitto.conf").write_text(text)
+
+
+def _of_another_node(access_list: str, node: str) -> str:
+    """The shipped node's block, for another."""
+    block = re.search(r"^user node-1\n(?:(?!user ).*\n)*", access_list, flags=re.MULTILINE)
+    assert block is not None
+    return block[0].replace("node-1", node)
 
 
 def answers(process: subprocess.Popen[Any], port: int) -> bool:

@@ -103,9 +103,12 @@ class Site:
 
     def state(self) -> Document:
         """What the simulator says of its first account."""
+        return dict(next(iter(self.accounts().values())))
+
+    def accounts(self) -> dict[str, Document]:
+        """What the simulator says of its accounts, in the order in which it has named them."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['control']}/state", timeout=10) as answer:
-            accounts = json.load(answer)["accounts"]
-        return dict(next(iter(accounts.values())))
+            return dict(json.load(answer)["accounts"])
 
     def faults(self, **faults: Any) -> None:
         """Tell the simulator to misbehave."""
