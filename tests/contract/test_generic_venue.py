@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from ccxt import async_support
 
 from node.domain.permission import Permission
 from node.domain.plan import Scope, plan_slice
@@ -102,6 +103,55 @@ async def test_an_undeclared_write_of_ccxts_own_does_not_leave() -> None:
         with pytest.raises(Exception, match="not declared"):
             await venue._client.ccxt.set_leverage(5, "BTC/USDT:USDT")
         assert sim.journal.entries(method="POST") == []
+
+
+def classes_with_a_fee_of_their_own() -> list[str]:
+    """Those of ccxt's that approve a fee for its makers unless they are told not to, and have no profile."""
+    found = [name for name in async_support.exchanges if "builderFee" in getattr(async_support, name)().options]
+    return sorted(set(found) - set(factory.supported()))
+
+
+@pytest.mark.parametrize("exchange", classes_with_a_fee_of_their_own())
+async def test_nobody_is_granted_a_fee(exchange: str) -> None:
+    """What ccxt asks before a first order is not asked: it would be a signed approval of a stranger's fee."""
+    built = profile(exchange).build(options(exchange), None)
+    sent: list[str] = []
+
+    async def no_network(url: str, *_: object, **__: object) -> object:
+        sent.append(url)
+        raise AssertionError(url)
+
+    built.fetch = no_network
+    assert built.handle_option("createOrder", "builderFee", True) is False
+    for prelude in ("initialize_client", "handle_builder_fee_approval"):
+        if hasattr(built, prelude):
+            numbers = (1, 4) if exchange == "lighter" else ()
+            await getattr(built, prelude)(*numbers)
+    assert sent == []
+
+
+async def test_the_first_order_is_the_order_and_names_no_builder() -> None:
+    """At a venue whose class would otherwise ask for an approval first."""
+    built = profile("aster").build(VenueOptions(exchange="aster", credentials={"privateKey": "0x" + "1" * 64}), None)
+    market = {
+        "id": "BTCUSDT", "symbol": "BTC/USDT:USDT", "base": "BTC", "quote": "USDT", "settle": "USDT", "type": "swap",
+        "spot": False, "swap": True, "contract": True, "linear": True, "inverse": False, "active": True,
+        "precision": {"amount": 0.001, "price": 0.1}, "limits": {},
+    }  # fmt: skip
+    built.set_markets([market])
+    sent: list[str] = []
+
+    async def answered(url: str, method: str = "GET", headers: object = None, body: object = None) -> object:
+        sent.append(f"{method} {url} {body}")
+        return {"orderId": 1, "symbol": "BTCUSDT", "status": "NEW"}
+
+    built.fetch = answered
+    (call,) = profile("aster").calls(close_position(), MarketKind.LINEAR)
+    await getattr(built, call.endpoint)(dict(call.params))
+    (order,) = sent
+    assert "/order" in order
+    assert "reduceonly=true" in order.lower()
+    assert "builder" not in order.lower()
 
 
 def test_an_id_that_ccxt_does_not_have_is_refused_with_what_would_be_right() -> None:

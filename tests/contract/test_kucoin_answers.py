@@ -518,6 +518,25 @@ async def test_spot_and_each_settle_coin_have_a_wallet_of_their_own() -> None:
         assert [(each.asset, each.free, each.locked, each.debt) for each in snapshot.balances] == [("USDT", *expected)]
 
 
+async def test_a_wallet_of_high_frequency_is_no_empty_wallet() -> None:
+    """The list calls it "trade_hf"; what an account has in both is one coin; funding and margin are not traded from."""
+    kinds = ("trade_hf", "trade", "main", "margin", "isolated", "something_new")
+    coins = [
+        {"id": str(at), "currency": "BTC", "type": kind, "balance": "1.5", "available": "1", "holds": "0.5"}
+        for at, kind in enumerate(kinds)
+    ]
+    for listed, share in ((coins[:1], 1), (coins[:2], 2), (coins[2:5], 0), (coins[5:], 1)):
+        snapshot = await read("spot", accounts=ok(listed))
+        expected = [("BTC", Decimal(1) * share, Decimal("0.5") * share)] if share else []
+        assert [(each.asset, each.free, each.locked) for each in snapshot.balances] == expected
+
+
+async def test_a_wallet_without_a_kind_is_not_understood() -> None:
+    """It might be the one that is traded from."""
+    with pytest.raises(VenueAnswerUnknown, match="type"):
+        await read("spot", accounts=ok([{"id": "1", "currency": "BTC", "available": "1", "holds": "0"}]))
+
+
 async def test_a_coin_is_called_as_elsewhere() -> None:
     """XBT is BTC."""
     async with kucoin(slices=("inverse",)) as (venue, fetch):

@@ -260,7 +260,7 @@ READS: dict[str, list[tuple[str, str, dict[str, str]]]] = {
         (SPOT, "/api/v1/stop-order", {"tradeType": "TRADE", "currentPage": "1", "pageSize": "500"}),
         (SPOT, "/api/v3/oco/orders", {"currentPage": "1", "pageSize": "500"}),
         (SPOT, "/api/v1/hf/orders/active/symbols", {}),
-        (SPOT, "/api/v1/accounts", {"type": "trade"}),
+        (SPOT, "/api/v1/accounts", {}),
     ],
     "linear": contract_reads("USDT", "USDC"),
     "linear:USDT": contract_reads("USDT"),

@@ -94,8 +94,10 @@ class GenericProfile(PlainProfile):
         return type(f"Unified{plain.__name__}", (_Unified, plain), {})
 
     def ccxt_options(self) -> dict[str, Any]:
-        """Nothing of a broker's."""
-        return {"fetchCurrencies": False, "warnOnFetchOpenOrdersWithoutSymbol": False}
+        """Nothing of a broker's. Before the first order some classes approve a fee for ccxt's makers, signed with the
+        account's key; that request would go as the close, and the gate would stop the close as a second one.
+        """
+        return {"fetchCurrencies": False, "warnOnFetchOpenOrdersWithoutSymbol": False, "builderFee": False}
 
     def effect_of(self, request: Request) -> Effect | None:
         """Unknown: what was declared is all that counts."""

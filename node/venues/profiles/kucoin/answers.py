@@ -7,6 +7,7 @@ account-info), and github.com/Kucoin/kucoin-universal-sdk, spec/rest.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
@@ -23,6 +24,8 @@ from node.venues.strict import Row, decimal, flag, positive, row, rows, text
 _SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
 _LEGS: Final = {"LONG": PositionSide.LONG, "SHORT": PositionSide.SHORT}
 _MARGIN_MODES: Final = {"ISOLATED": True, "CROSS": False}
+#: Wallets in the list of all that are not traded on spot: funding, cross and isolated margin, Earn.
+_OTHER_WALLETS: Final = ("main", "margin", "margin_v2", "isolated", "isolated_v2", "pool")
 #: Pairs of orders that are over.
 _OVER: Final = ("DONE", "CANCELLED", "CANCELED")
 
@@ -256,21 +259,26 @@ def _coin(exchange: Ccxt, entry: Row, name: str) -> str:
 
 
 def balances(part: Slice, exchange: Ccxt, answer: Answer) -> tuple[Balance, ...]:
-    """``GET /api/v1/accounts`` (of the trade account) or ``GET /api/v1/account-overview`` (of one settle coin)."""
+    """``GET /api/v1/accounts`` (of all wallets) or ``GET /api/v1/account-overview`` (of one settle coin)."""
     if part.kind is MarketKind.SPOT:
-        found = [_own(part, exchange, entry) for entry in rows(calls.data(answer), "accounts")]
+        found = _traded(part, exchange, rows(calls.data(answer), "accounts"))
     else:
         found = [_collateral(part, exchange, row(calls.data(answer), "account"))]
     return tuple(each for each in found if each.total != 0 or each.debt != 0)
 
 
-def _own(part: Slice, exchange: Ccxt, entry: Row) -> Balance:
-    return Balance(
-        slice=part.name,
-        asset=_coin(exchange, entry, "currency"),
-        free=decimal(entry, "available"),
-        locked=decimal(entry, "holds"),
-    )
+def _traded(part: Slice, exchange: Ccxt, listed: Iterable[Row]) -> list[Balance]:
+    """What can be sold on spot, coin by coin. An account that was moved to high frequency may have both wallets; a
+    wallet of a kind that is not known is taken for one of them, lest it be overlooked.
+    """
+    found: dict[str, Balance] = {}
+    for entry in listed:
+        if text(entry, "type").lower() in _OTHER_WALLETS:
+            continue
+        asset, free, locked = _coin(exchange, entry, "currency"), decimal(entry, "available"), decimal(entry, "holds")
+        before = found.get(asset, Balance(slice=part.name, asset=asset, free=Decimal(0)))
+        found[asset] = replace(before, free=before.free + free, locked=before.locked + locked)
+    return list(found.values())
 
 
 def _collateral(part: Slice, exchange: Ccxt, entry: Row) -> Balance:

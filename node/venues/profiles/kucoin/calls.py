@@ -84,7 +84,8 @@ def reads(part: Slice) -> SliceReads:
                 _read("privateGetOcoOrders", "spot", 2, currentPage=1, pageSize=SPOT_PAGE),
             ),
             orders=(_read(_SYMBOLS, "spot", 2),),
-            balances=(_read("privateGetAccounts", "management", 5, type="trade"),),
+            # All: the wallet that is traded from is called "trade" or "trade_hf", by the age of the account.
+            balances=(_read("privateGetAccounts", "management", 5),),
         )
     coins = LINEAR_COINS if part.kind is MarketKind.LINEAR else INVERSE_COINS
     return SliceReads(
