@@ -162,6 +162,7 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
         # A run without a journal may have locked more than it could write down.
         await journal.raise_locks([lock for each in accounts if (lock := files.shown(each, at=clock.now()))])
         ledger.load(await journal.locks())
+        access = wiring.operator_access(settings, secrets, clock)
         transport = wiring.transport(settings, secrets, topics, metrics)
         mirror = LockMirror(ledger, files, bus, transport, topics.lock)
         ledger.add_listener(mirror.changed)
@@ -240,7 +241,7 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
         scribe.on_event = wiring.observers(dispatcher, desk, telemetry)
 
         loop_monitor = LoopMonitor(observe_lag_s=metrics.event_loop_lag_seconds.observe)
-        api = ApiServer(wiring.listeners(settings, desk, loop_monitor))
+        api = ApiServer(wiring.listeners(settings, desk, loop_monitor, access))
         metrics_server = wiring.metrics_server(settings, metrics)
         if metrics_server is not None:
             metrics_server.start()

@@ -119,6 +119,8 @@ def references(settings: Settings) -> Iterator[tuple[str, CredentialReference]]:
     """Every credential reference of a configuration, with its place."""
     if settings.mqtt and settings.mqtt.password:
         yield "mqtt.password", settings.mqtt.password
+    if settings.operator:
+        yield "operator.token", settings.operator.token
     for index, account in enumerate(settings.accounts):
         for name, reference in account.credentials.items():
             yield f"accounts[{index}].credentials.{name}", reference

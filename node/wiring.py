@@ -12,7 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from node import __version__
 from node.api.app import create_app
+from node.api.operator_access import TOKEN_LENGTH_MIN, OperatorAccess
+from node.api.origins import Origins
 from node.api.server import Listener, TcpListener, UnixListener
+from node.api.sessions import SessionTerms
 from node.clock import Clock
 from node.domain.command import ALL_ACCOUNTS, Command, ReplyTo
 from node.domain.flatten import FlattenTerms
@@ -36,6 +39,7 @@ from node.observe.metrics import Metrics, MetricsServer
 from node.observe.telemetry import Telemetry
 from node.secrets import Secrets
 from node.settings import AccountSettings, LockOnClose, Settings
+from node.settings_fields import web_origin
 from node.transport.envelope import EnvelopeVerifier
 from node.transport.mqtt import MqttTransport
 from node.transport.mqtt_options import MqttOptions, Will, client_tls
@@ -248,7 +252,28 @@ def router(topics: Topics) -> Router:
     return route
 
 
-def listeners(settings: Settings, desk: Desk, loop_monitor: LoopMonitor) -> list[Listener]:
+def operator_access(settings: Settings, secrets: Secrets, clock: Clock) -> OperatorAccess | None:
+    """Opens the public listener to the operator; None where that is not wanted.
+
+    Raises:
+        ConfigError: the token could be guessed.
+    """
+    operator, http = settings.operator, settings.http
+    if operator is None or http is None:
+        return None
+    token = secrets.of(operator.token)
+    if len(token.get_secret_value()) < TOKEN_LENGTH_MIN:
+        reason = f"shorter than {TOKEN_LENGTH_MIN} characters: let a program make one, like `openssl rand -hex 32`"
+        raise ConfigError([f"operator.token: {reason}"])
+    scheme = "http" if http.cert_file is None else "https"
+    origins = Origins({web_origin(f"{scheme}://{http.listen}"), *operator.origins})
+    terms = SessionTerms(idle_s=operator.idle_s, life_s=operator.session_s)
+    return OperatorAccess(token, terms, clock, origins)
+
+
+def listeners(
+    settings: Settings, desk: Desk, loop_monitor: LoopMonitor, access: OperatorAccess | None
+) -> list[Listener]:
     """The operator's socket, and the public listener where there is one."""
 
     def liveness() -> tuple[str, ...]:
@@ -261,7 +286,7 @@ def listeners(settings: Settings, desk: Desk, loop_monitor: LoopMonitor) -> list
     if settings.http is not None:
         listeners.append(
             TcpListener(
-                app=create_app(desk, operator=False, liveness=liveness),
+                app=create_app(desk, operator=False, access=access, liveness=liveness),
                 host=settings.http.listen.host,
                 port=settings.http.listen.port,
                 cert_file=settings.http.cert_file,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -36,9 +37,18 @@ _OF_STATUS: Final = {
 class ApiError(Exception):
     """An answer that is not what was asked for."""
 
-    def __init__(self, code: str, status: int, message: str, *, result: Document | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        status: int,
+        message: str,
+        *,
+        result: Document | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.code, self.status, self.message, self.result = code, status, message, result
+        self.headers = dict(headers or {})
 
     @classmethod
     def not_found(cls, message: str) -> ApiError:
@@ -80,7 +90,9 @@ def _answer(code: str, status: int, message: str, result: Document | None = None
 
 async def _api_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError)  # noqa: S101  (narrows the type of Starlette's handler)
-    return _answer(error.code, error.status, error.message, error.result)
+    answer = _answer(error.code, error.status, error.message, error.result)
+    answer.headers.update(error.headers)
+    return answer
 
 
 async def _validation_error(_request: Request, error: Exception) -> JSONResponse:
