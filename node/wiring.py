@@ -12,8 +12,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from node import __version__
 from node.api.app import create_app
+from node.api.key_gate import KeyGate
+from node.api.keyring import Keyring, KeyStore, Owner
 from node.api.operator_access import TOKEN_LENGTH_MIN, OperatorAccess
 from node.api.origins import Origins
+from node.api.rates import KeyRates, StrangerRates
 from node.api.server import Listener, TcpListener, UnixListener
 from node.api.sessions import SessionTerms
 from node.clock import Clock
@@ -38,7 +41,7 @@ from node.observe.health import LoopMonitor
 from node.observe.metrics import Metrics, MetricsServer
 from node.observe.telemetry import Telemetry
 from node.secrets import Secrets
-from node.settings import AccountSettings, LockOnClose, Settings
+from node.settings import AccountSettings, LockOnClose, Settings, Subscription
 from node.settings_fields import web_origin
 from node.transport.envelope import EnvelopeVerifier
 from node.transport.mqtt import MqttTransport
@@ -115,8 +118,27 @@ def verifier(settings: Settings) -> EnvelopeVerifier:
     return EnvelopeVerifier(tenant=settings.node.tenant, public_keys=keys)
 
 
-def authority(settings: Settings, actors: list[AccountActor]) -> Authority:
+def keyring(settings: Settings, store: KeyStore, clock: Clock) -> Keyring:
+    """The API keys of the configured owners."""
+    owners = [
+        Owner(
+            id=owner.id,
+            subscribed=owner.subscription is not Subscription.NONE,
+            accounts=frozenset(account.id for account in settings.accounts if account.owner == owner.id),
+        )
+        for owner in settings.owners
+    ]
+    return Keyring(store, owners, clock=clock, rates=KeyRates(clock))
+
+
+def authority(settings: Settings, actors: list[AccountActor], keyring: Keyring) -> Authority:
     """Knows who may command what."""
+
+    def holder(issuer: str) -> Issuer | None:
+        key = keyring.of_issuer(issuer)
+        if key is None:
+            return None
+        return Issuer(id=issuer, actions=key.actions, accounts=keyring.accounts_of(key), kept_in_the_dark=True)
 
     def venue_offset() -> timedelta | None:
         offsets = [offset for actor in actors if (offset := actor.context.venue.clock_offset_ms()) is not None]
@@ -131,7 +153,7 @@ def authority(settings: Settings, actors: list[AccountActor]) -> Authority:
         )
         for issuer in settings.issuers
     ]
-    return Authority(issuers, [account.id for account in settings.accounts], venue_offset=venue_offset)
+    return Authority(issuers, [account.id for account in settings.accounts], venue_offset=venue_offset, further=holder)
 
 
 def venue_options(account: AccountSettings, settings: Settings, credentials: dict[str, str]) -> VenueOptions:
@@ -272,7 +294,12 @@ def operator_access(settings: Settings, secrets: Secrets, clock: Clock) -> Opera
 
 
 def listeners(
-    settings: Settings, desk: Desk, loop_monitor: LoopMonitor, access: OperatorAccess | None
+    settings: Settings,
+    desk: Desk,
+    keyring: Keyring,
+    access: OperatorAccess | None,
+    clock: Clock,
+    loop_monitor: LoopMonitor,
 ) -> list[Listener]:
     """The operator's socket, and the public listener where there is one."""
 
@@ -281,12 +308,17 @@ def listeners(
         return () if wrong is None else (wrong,)
 
     listeners: list[Listener] = [
-        UnixListener(app=create_app(desk, operator=True, liveness=liveness), path=settings.operator_socket)
+        UnixListener(
+            app=create_app(desk, operator=True, keyring=keyring, liveness=liveness), path=settings.operator_socket
+        )
     ]
     if settings.http is not None:
+        gate = KeyGate(keyring, StrangerRates(clock))
         listeners.append(
             TcpListener(
-                app=create_app(desk, operator=False, access=access, liveness=liveness),
+                app=create_app(
+                    desk, operator=False, authenticate=gate, access=access, keyring=keyring, liveness=liveness
+                ),
                 host=settings.http.listen.host,
                 port=settings.http.listen.port,
                 cert_file=settings.http.cert_file,

@@ -15,6 +15,8 @@ from node import __version__
 from node.api.console_pages import console_router
 from node.api.errors import install_error_handlers
 from node.api.guards import BodyLimit, NoStore, require_local_peer
+from node.api.keyring import Keyring
+from node.api.keys import keys_router
 from node.api.node_routes import node_router
 from node.api.operator_access import OperatorAccess, operator_or, session_router
 from node.api.principal import Authenticator, operator_of_socket
@@ -48,6 +50,7 @@ def create_app(
     operator: bool,
     authenticate: Authenticator | None = None,
     access: OperatorAccess | None = None,
+    keyring: Keyring | None = None,
     liveness: Liveness = tuple,
 ) -> FastAPI:
     """Build an application.
@@ -58,6 +61,7 @@ def create_app(
         authenticate: Recognises callers of the risk API on the public listener; without it, *access* and *operator*
             only health and locks are served.
         access: Recognises the operator on the public listener, where that is wanted.
+        keyring: The API keys, for the operator to manage.
         liveness: Reasons against being alive.
 
     ``app.state.stopping`` is an event: once set, streams end.
@@ -83,6 +87,8 @@ def create_app(
         app.include_router(node_router(desk, the_operator))
         app.include_router(session_router(None if operator else access, the_operator))
         app.include_router(console_router())
+        if keyring is not None:
+            app.include_router(keys_router(keyring, desk, the_operator))
     app.include_router(_locks_router(desk, stopping))
     app.include_router(_health_router(desk, liveness))
     install_error_handlers(app)

@@ -26,11 +26,12 @@ _OF_REJECT_CODE: Final[dict[str, tuple[str, HTTPStatus]]] = {
 }
 _BAD_REQUEST: Final = ("BAD_REQUEST", HTTPStatus.BAD_REQUEST)
 
-#: What the framework itself raises: an unknown route says NOT_FOUND, a wrong method is a bad request.
+#: What the framework itself raises.
 _OF_STATUS: Final = {
     HTTPStatus.UNAUTHORIZED: "UNAUTHORIZED",
     HTTPStatus.FORBIDDEN: "FORBIDDEN",
     HTTPStatus.NOT_FOUND: "NOT_FOUND",
+    HTTPStatus.METHOD_NOT_ALLOWED: "METHOD_NOT_ALLOWED",
 }
 
 
@@ -61,8 +62,8 @@ class ApiError(Exception):
         return cls("BAD_REQUEST", HTTPStatus.BAD_REQUEST, message)
 
     @classmethod
-    def of_rejection(cls, code: str, message: str, result: Document) -> ApiError:
-        """The engine's refusal, with the document that tells it."""
+    def of_rejection(cls, code: str, message: str, result: Document | None) -> ApiError:
+        """The engine's refusal, with the document that tells it where the caller may see that."""
         http_code, status = _OF_REJECT_CODE.get(code, _BAD_REQUEST)
         return cls(http_code, status, message, result=result)
 
@@ -84,15 +85,19 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unforeseen)
 
 
-def _answer(code: str, status: int, message: str, result: Document | None = None) -> JSONResponse:
-    return JSONResponse(error_body(code, message, result), status_code=status)
+def _answer(
+    code: str,
+    status: int,
+    message: str,
+    result: Document | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    return JSONResponse(error_body(code, message, result), status_code=status, headers=headers)
 
 
 async def _api_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError)  # noqa: S101  (narrows the type of Starlette's handler)
-    answer = _answer(error.code, error.status, error.message, error.result)
-    answer.headers.update(error.headers)
-    return answer
+    return _answer(error.code, error.status, error.message, error.result, error.headers)
 
 
 async def _validation_error(_request: Request, error: Exception) -> JSONResponse:

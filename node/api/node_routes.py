@@ -5,11 +5,12 @@
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
 
 from node.api.errors import ApiError
 from node.api.principal import Authenticator
+from node.api.recognised import recognised
 from node.domain.result import instant_text
 from node.engine.ports import CommandDesk
 
@@ -24,7 +25,7 @@ ProofLimit = Annotated[int, Query(ge=1, le=_PROOFS_MAX, description="of each acc
 
 def node_router(desk: CommandDesk, authenticate: Authenticator) -> APIRouter:
     """Routes below ``/api/v1/node``."""
-    router = APIRouter(prefix="/api/v1/node", tags=["node"], dependencies=[Depends(authenticate)])
+    router = APIRouter(prefix="/api/v1/node", tags=["node"], route_class=recognised(authenticate))
 
     @router.get("/status")
     async def status() -> JSONResponse:

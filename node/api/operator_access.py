@@ -9,13 +9,14 @@ from http import HTTPStatus
 from typing import Annotated, Final
 
 import structlog
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from node.api.errors import ApiError
 from node.api.origins import Origins
-from node.api.principal import Authenticator, Principal
+from node.api.principal import Authenticator, Need, Principal
+from node.api.recognised import recognised
 from node.api.sessions import Failures, Sessions, SessionTerms, csrf_token, digest
 from node.clock import Clock
 from node.domain.command import OPERATOR, Door
@@ -66,7 +67,7 @@ class OperatorAccess:
         """Whether a request says that it is the operator's."""
         return "authorization" in request.headers or self.session_id(request) is not None
 
-    async def __call__(self, request: Request) -> Principal:
+    async def __call__(self, request: Request, _need: Need) -> Principal:
         """The operator.
 
         Raises:
@@ -155,21 +156,21 @@ class OperatorAccess:
 def operator_or(access: OperatorAccess, others: Authenticator | None) -> Authenticator:
     """Who brings an API key, or nothing, is the others' business; who claims to be the operator must be."""
 
-    async def recognise(request: Request) -> Principal:
+    async def recognise(request: Request, need: Need) -> Principal:
         if others is None or ("x-api-key" not in request.headers and access.claimed(request)):
-            return await access(request)
-        return await others(request)
+            return await access(request, need)
+        return await others(request, need)
 
     return recognise
 
 
 def session_router(access: OperatorAccess | None, authenticate: Authenticator) -> APIRouter:
     """Sign in, look, stay, sign out. Without *access* (at the socket) there is nothing to sign in to."""
-    known = Annotated[Principal, Depends(authenticate)]
     router = APIRouter(prefix="/api/v1/operator/session", tags=["operator"])
+    looking = APIRouter(prefix="/api/v1/operator/session", tags=["operator"], route_class=recognised(authenticate))
 
-    @router.get("")
-    async def state(request: Request, _principal: known) -> SessionState:
+    @looking.get("")
+    async def state(request: Request) -> SessionState:
         """How the sender is recognised, and for how long."""
         if access is None:
             return SessionState(by="socket")
@@ -177,7 +178,7 @@ def session_router(access: OperatorAccess | None, authenticate: Authenticator) -
         return SessionState(by="token") if session_id is None else access.state(session_id)
 
     if access is None:
-        return router
+        return looking
 
     @router.post("")
     async def sign_in(request: Request, body: SignIn) -> JSONResponse:
@@ -203,7 +204,10 @@ def session_router(access: OperatorAccess | None, authenticate: Authenticator) -
         access.delete_cookie(request, answer)
         return answer
 
-    return router
+    both = APIRouter()
+    both.include_router(looking)
+    both.include_router(router)
+    return both
 
 
 def _unauthorized(message: str) -> ApiError:

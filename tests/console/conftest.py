@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
 import pytest_asyncio
 from playwright.async_api import Browser
@@ -12,12 +14,16 @@ from tests.console.person import Person, at
 from tests.support.browser import browser as started_browser
 from tests.support.console_site import ConsoleSite, console_site
 
+#: These tests are not about a disk that others keep busy.
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108
+
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def site(tmp_path: Path) -> AsyncIterator[ConsoleSite]:
+async def site() -> AsyncIterator[ConsoleSite]:
     """Two accounts, armed, full of positions."""
-    async with console_site(tmp_path) as running:
-        yield running
+    with TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None, prefix="console-") as folder:
+        async with console_site(Path(folder)) as running:
+            yield running
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
