@@ -183,6 +183,7 @@ async def running(
         # A run without a journal may have locked more than it could write down.
         await journal.raise_locks([lock for each in accounts if (lock := files.shown(each, at=clock.now()))])
         ledger.load(await journal.locks())
+        access = wiring.operator_access(settings, secrets, clock)
         keyring = wiring.keyring(settings, SqliteKeyStore(journal.database), clock)
         await keyring.load()
         transport = wiring.transport(settings, secrets, topics, metrics)
@@ -293,7 +294,7 @@ async def running(
             loop_monitor=loop_monitor,
             status=status,
         )
-        api = ApiServer(wiring.listeners(settings, desk, keyring, clock, vitals.watchdog.reasons))
+        api = ApiServer(wiring.listeners(settings, desk, keyring, access, clock, vitals.watchdog.reasons))
 
         def adopt_issuers(wanted: Settings) -> None:
             inbox.authority = wiring.authority(wanted, actors, keyring)

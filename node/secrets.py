@@ -128,6 +128,8 @@ def references(settings: Settings) -> Iterator[tuple[str, CredentialReference]]:
             yield "notify.url", settings.notify.url
         if settings.notify.secret is not None:
             yield "notify.secret", settings.notify.secret
+    if settings.operator:
+        yield "operator.token", settings.operator.token
     for index, account in enumerate(settings.accounts):
         for name, reference in account.credentials.items():
             yield f"accounts[{index}].credentials.{name}", reference

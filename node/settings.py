@@ -32,8 +32,10 @@ from node.settings_fields import (
     Endpoint,
     Identifier,
     PublicKey,
+    WebOrigin,
     account_uuid,
     decimal_from_text,
+    distinct_origins,
     distinct_slices,
     ip_text,
     reason_of,
@@ -42,7 +44,7 @@ from node.settings_fields import (
 from node.settings_notify import NotifySettings
 
 #: Sections of the contract that later versions give a meaning.
-RESERVED_SECTIONS: Final = ("operator", "backup", "signals", "retention")
+RESERVED_SECTIONS: Final = ("backup", "signals", "retention")
 
 #: What the kernel takes for the address of a Unix socket, less the terminating zero.
 UNIX_PATH_LENGTH_MAX: Final = 107
@@ -117,6 +119,18 @@ class HttpSettings(Section):
         if not self.listen.loopback and self.cert_file is None:
             raise ValueError(f"{self.listen} is not a loopback address: cert_file and key_file are needed")
         return self
+
+
+class OperatorSettings(Section):
+    """[operator]: the operator's routes and the console on the [http] listener, for whoever has the token."""
+
+    token: Credential
+    #: Under which browsers reach the listener, beside loopback and the address that it listens on.
+    origins: Annotated[tuple[WebOrigin, ...], AfterValidator(distinct_origins)] = ()
+    #: A browser's session ends when nobody has touched the page for so long...
+    idle_s: Annotated[float, Strict(), Field(ge=60, le=86_400, allow_inf_nan=False)] = 900.0
+    #: ...and in any case after this.
+    session_s: Annotated[float, Strict(), Field(ge=60, le=86_400, allow_inf_nan=False)] = 14_400.0
 
 
 class MetricsSettings(Section):
@@ -234,6 +248,7 @@ class Settings(Section):
     node: NodeSettings
     mqtt: MqttSettings | None = None
     http: HttpSettings | None = None
+    operator: OperatorSettings | None = None
     metrics: MetricsSettings | None = None
     owners: tuple[OwnerSettings, ...] = ()
     issuers: tuple[IssuerSettings, ...] = ()
@@ -320,6 +335,8 @@ def _unknown_accounts(settings: Settings, place: str, names: tuple[str, ...]) ->
 
 def _places(settings: Settings) -> list[str]:
     faults: list[str] = []
+    if settings.operator and not settings.http:
+        faults.append("operator: it opens the listener of [http], and there is none")
     if settings.http and settings.metrics and settings.http.listen == settings.metrics.listen:
         faults.append("metrics.listen: the same as http.listen")
     if settings.node.runtime_dir.absolute() == settings.node.state_dir.absolute():

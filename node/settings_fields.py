@@ -24,6 +24,7 @@ PLACEHOLDER: Final = "REPLACE"
 _ED25519_PUBLIC_BYTES: Final = 32
 _PORT_MAX: Final = 65_535
 _MQTT_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
+_WEB_PORTS: Final = {"http": 80, "https": 443}
 
 _SECRET_OPTIONS: Final = frozenset({"apikey", "secret", "password", "privatekey", "token", "twofa", "login", "uid"})
 
@@ -135,6 +136,40 @@ class BrokerAddress:
         return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
 
 
+def web_origin(value: object) -> str:
+    """What a browser calls ``https://host[:port]``, in its own spelling: lower case, no default port.
+
+    Raises:
+        ValueError: it is something else, or not encrypted although it may leave this machine.
+    """
+    if not isinstance(value, str):
+        raise ValueError("not a url")  # noqa: TRY004  (a fault to pydantic, like every other)
+    url = urlsplit(value)
+    if url.scheme not in _WEB_PORTS or not url.hostname or url.username is not None:
+        raise ValueError("not https://host or https://host:port")
+    if url.path not in ("", "/") or url.query or url.fragment:
+        raise ValueError("nothing may follow the port")
+    if url.scheme == "http" and not is_loopback(url.hostname):
+        raise ValueError(f"{url.hostname} is not a loopback address: use https://")
+    try:
+        port = url.port
+    except ValueError:
+        raise ValueError(f"a port is between 1 and {_PORT_MAX}") from None
+    host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    return f"{url.scheme}://{host}" + ("" if port in (None, _WEB_PORTS[url.scheme]) else f":{port}")
+
+
+def distinct_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    """Each once.
+
+    Raises:
+        ValueError: one is repeated.
+    """
+    if len(set(origins)) < len(origins):
+        raise ValueError("an origin is repeated")
+    return origins
+
+
 def public_key_bytes(value: object) -> bytes:
     """The 32 raw bytes of an Ed25519 public key, from standard base64.
 
@@ -228,3 +263,4 @@ def ip_text(address: str) -> str:
 Endpoint = Annotated[HostPort, BeforeValidator(HostPort.parse)]
 BrokerUrl = Annotated[BrokerAddress, BeforeValidator(BrokerAddress.parse)]
 PublicKey = Annotated[bytes, BeforeValidator(public_key_bytes)]
+WebOrigin = Annotated[str, BeforeValidator(web_origin)]

@@ -15,8 +15,11 @@ from node import __version__
 from node.api.app import create_app
 from node.api.key_gate import KeyGate
 from node.api.keyring import Keyring, KeyStore, Owner
+from node.api.operator_access import TOKEN_LENGTH_MIN, OperatorAccess
+from node.api.origins import Origins
 from node.api.rates import KeyRates, StrangerRates
 from node.api.server import Listener, TcpListener, UnixListener
+from node.api.sessions import SessionTerms
 from node.clock import Clock
 from node.domain.command import ALL_ACCOUNTS, Command, ReplyTo, Request
 from node.domain.flatten import FlattenTerms
@@ -43,6 +46,7 @@ from node.observe.telemetry import Telemetry
 from node.secrets import Secrets
 from node.settings import AccountSettings, LockOnClose, Settings, Subscription
 from node.settings_base import CredentialReference
+from node.settings_fields import web_origin
 from node.settings_notify import Happening, NotifySettings, webhook_url
 from node.transport.envelope import EnvelopeVerifier
 from node.transport.gatekeeper import Gatekeeper
@@ -361,8 +365,32 @@ def notifier(settings: Settings, poster: Poster, ledger: LockLedger, metrics: Me
     return made
 
 
+def operator_access(settings: Settings, secrets: Secrets, clock: Clock) -> OperatorAccess | None:
+    """Opens the public listener to the operator; None where that is not wanted.
+
+    Raises:
+        ConfigError: the token could be guessed.
+    """
+    operator, http = settings.operator, settings.http
+    if operator is None or http is None:
+        return None
+    token = secrets.of(operator.token)
+    if len(token.get_secret_value()) < TOKEN_LENGTH_MIN:
+        reason = f"shorter than {TOKEN_LENGTH_MIN} characters: let a program make one, like `openssl rand -hex 32`"
+        raise ConfigError([f"operator.token: {reason}"])
+    scheme = "http" if http.cert_file is None else "https"
+    origins = Origins({web_origin(f"{scheme}://{http.listen}"), *operator.origins})
+    terms = SessionTerms(idle_s=operator.idle_s, life_s=operator.session_s)
+    return OperatorAccess(token, terms, clock, origins)
+
+
 def listeners(
-    settings: Settings, desk: Desk, keyring: Keyring, clock: Clock, liveness: Callable[[], Sequence[str]]
+    settings: Settings,
+    desk: Desk,
+    keyring: Keyring,
+    access: OperatorAccess | None,
+    clock: Clock,
+    liveness: Callable[[], Sequence[str]],
 ) -> list[Listener]:
     """The operator's socket, and the public listener where there is one."""
 
@@ -375,7 +403,9 @@ def listeners(
         gate = KeyGate(keyring, StrangerRates(clock))
         listeners.append(
             TcpListener(
-                app=create_app(desk, operator=False, authenticate=gate, liveness=liveness),
+                app=create_app(
+                    desk, operator=False, authenticate=gate, access=access, keyring=keyring, liveness=liveness
+                ),
                 host=settings.http.listen.host,
                 port=settings.http.listen.port,
                 cert_file=settings.http.cert_file,

@@ -12,10 +12,13 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel
 
 from node import __version__
+from node.api.console_pages import console_router
 from node.api.errors import ApiError, install_error_handlers
 from node.api.guards import BodyLimit, NoStore, require_local_peer
 from node.api.keyring import Keyring
 from node.api.keys import keys_router
+from node.api.node_routes import node_router
+from node.api.operator_access import OperatorAccess, operator_or, session_router
 from node.api.principal import Authenticator, operator_of_socket
 from node.api.risk import lock_of, operator_router, risk_router
 from node.api.streams import event_stream
@@ -47,6 +50,7 @@ def create_app(
     *,
     operator: bool,
     authenticate: Authenticator | None = None,
+    access: OperatorAccess | None = None,
     keyring: Keyring | None = None,
     liveness: Liveness = tuple,
 ) -> FastAPI:
@@ -55,8 +59,9 @@ def create_app(
     Args:
         desk: What carries out and answers.
         operator: For the operator's socket: everything, without a key.
-        authenticate: Recognises callers of the risk API on the public listener; without it, and without *operator*,
+        authenticate: Recognises callers of the risk API on the public listener; without it, *access* and *operator*
             only health and locks are served.
+        access: Recognises the operator on the public listener, where that is wanted.
         keyring: The API keys, for the operator to manage.
         liveness: Reasons against being alive.
 
@@ -73,30 +78,24 @@ def create_app(
     stopping = asyncio.Event()
     app.state.stopping = stopping
     recognise = operator_of_socket if operator else authenticate
+    the_operator: Authenticator | None = operator_of_socket if operator else access
+    if access is not None and not operator:
+        recognise = operator_or(access, authenticate)
     if recognise is not None:
         app.include_router(risk_router(desk, recognise, stopping))
-    if operator:
-        app.include_router(operator_router(desk, operator_of_socket))
-        app.include_router(_status_router(desk))
+    if the_operator is not None:
+        app.include_router(operator_router(desk, the_operator))
+        app.include_router(node_router(desk, the_operator))
+        app.include_router(session_router(None if operator else access, the_operator))
+        app.include_router(console_router())
         if keyring is not None:
-            app.include_router(keys_router(keyring, desk, operator_of_socket))
+            app.include_router(keys_router(keyring, desk, the_operator))
     app.include_router(_locks_router(desk, stopping))
     app.include_router(_health_router(desk, liveness))
     install_error_handlers(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(NoStore)
     return app
-
-
-def _status_router(desk: CommandDesk) -> APIRouter:
-    router = APIRouter(prefix="/api/v1/node", tags=["node"])
-
-    @router.get("/status")
-    async def status() -> JSONResponse:
-        """The whole node: readiness, accounts, locks, broker, journal."""
-        return JSONResponse(desk.status())
-
-    return router
 
 
 def _locks_router(desk: CommandDesk, stopping: asyncio.Event) -> APIRouter:

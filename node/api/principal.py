@@ -9,6 +9,7 @@ from uuid import UUID
 
 from fastapi import Request
 
+from node.api.origins import require_no_foreign_page
 from node.domain.command import OPERATOR, Action, Door
 
 
@@ -42,6 +43,11 @@ class Principal:
 Authenticator = Callable[[Request, Need], Awaitable[Principal]]
 
 
-async def operator_of_socket(_request: Request, _need: Need) -> Principal:
-    """Whoever may open the operator's socket is the operator: the file's permissions are the authentication."""
+async def operator_of_socket(request: Request, _need: Need) -> Principal:
+    """Whoever may open the operator's socket is the operator: the file's permissions are the authentication.
+
+    Raises:
+        ApiError: 403 FORBIDDEN: it is another site's page, in a browser with a tunnel to the socket.
+    """
+    require_no_foreign_page(request)
     return Principal(issuer=OPERATOR, door=Door.OPERATOR, operator=True)

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+from node.clock import SystemClock
 from node.commands.exposure import exposures
 from node.commands.output import ExitStatus, Output
 from node.domain.command import Action
@@ -44,9 +45,13 @@ def _credential_and_venue_faults(settings: Settings) -> list[str]:
         return error.faults
     # Imported here: a configuration with faults should be refused at once.
     from node.venues import factory
-    from node.wiring import venue_options, webhook_address
+    from node.wiring import operator_access, venue_options, webhook_address
 
     faults: list[str] = []
+    try:
+        operator_access(settings, secrets, SystemClock())
+    except ConfigError as error:
+        faults += error.faults
     for index, account in enumerate(settings.accounts):
         revealed = {name: secret.get_secret_value() for name, secret in secrets.of_account(account).items()}
         options = venue_options(account, settings, revealed)

@@ -10,15 +10,16 @@ from uuid import UUID
 
 from node.clock import Clock
 from node.domain.account_state import AccountState
-from node.domain.command import Action, CommandState, RejectCode, Request
+from node.domain.command import ALL_ACCOUNTS, Action, CommandState, RejectCode, Request
 from node.domain.guard_mode import GuardMode
-from node.domain.result import Document, decimal_text, instant_text
+from node.domain.result import Document, decimal_text, instant_text, net_exposure
+from node.domain.snapshot import Balance, Position
 from node.engine.actor import AccountActor
 from node.engine.bus import Bus
 from node.engine.dispatcher import Dispatcher
 from node.engine.inbox import Inbox
 from node.engine.lock_ledger import LockLedger
-from node.engine.ports import Journal, Rejection, Submission
+from node.engine.ports import HistoryEntry, Journal, Rejection, Submission
 from node.errors import JournalUnavailable
 
 #: Proven executions that the estimate is made from.
@@ -47,6 +48,8 @@ class Desk:
     #: Per account: milliseconds to the proof of the last executions, and of the last drill's prediction.
     _history: dict[UUID, list[float]] = field(default_factory=dict)
     _predicted: dict[UUID, float] = field(default_factory=dict)
+    #: Per account: the ending of the newest drill of a close, passed or not.
+    _newest_drills: dict[UUID, Document] = field(default_factory=dict)
     #: Per account: when a drill last passed.
     drilled_at: dict[UUID, datetime] = field(default_factory=dict)
 
@@ -113,11 +116,30 @@ class Desk:
         Raises:
             JournalUnavailable: nothing was learnt.
         """
+        self._newest_drills = await self.journal.newest_drills()
         for document in (await self.journal.last_drills()).values():
             self._learn_drill(document)
         kept = await self.journal.guards()
         for account_id, actor in self.dispatcher.actors.items():
             actor.guard.load(kept.get(account_id))
+
+    async def history(self, account_id: UUID | None, *, before_seq: int | None, limit: int) -> list[HistoryEntry]:
+        """Commands of one account, or all, newest first; those admitted before one that was seen.
+
+        Raises:
+            JournalUnavailable: they are only on disk.
+        """
+        return await self.journal.history(account_id, before_seq=before_seq, limit=limit)
+
+    async def proofs(self, account_id: UUID | None, *, limit: int) -> list[Document]:
+        """The endings of the newest real closes that were proven, oldest first; *limit* of each account.
+
+        Raises:
+            JournalUnavailable: they are only on disk.
+        """
+        wanted = self.dispatcher.actors if account_id is None else (account_id,)
+        found = [document for each in wanted for document in await self.journal.proofs(each, limit=limit)]
+        return sorted(found, key=lambda document: int(document["seq"]))
 
     def account_of(self, name_or_id: str) -> UUID | None:
         """Resolve an account by id or configured name."""
@@ -165,9 +187,14 @@ class Desk:
 
     def observe(self, document: Document) -> None:
         """Learn from an ending."""
-        if document["state"] != CommandState.DONE.value or document["account_id"] == "*":
+        state = CommandState(document["state"])
+        if not state.ended or document["account_id"] == ALL_ACCOUNTS:
             return
         account_id = UUID(document["account_id"])
+        if document["dry_run"] and Action(document["action"]).closes:
+            self._newest_drills[account_id] = document
+        if state is not CommandState.DONE:
+            return
         if document["dry_run"]:
             self._learn_drill(document)
         elif Action(document["action"]).closes and document["latency_ms"]["proof"] is not None:
@@ -197,33 +224,79 @@ class Desk:
             "reasons": [*_troubles(actor)],
             "lock": self.ledger.document(terms.account_id),
             "live_commands": [str(command.command_id) for command in actor.live],
-            "slices": [self._slice(actor, name) for name in venue.slices],
             "not_covered": list(venue.not_covered),
             "round_trip_ms": venue.round_trip_ms(),
             "clock_offset_ms": venue.clock_offset_ms(),
             "last_drill_at": drilled_at and instant_text(drilled_at),
+            "last_drill": _drill(self._newest_drills.get(terms.account_id)),
+            **_exposure(actor),
             "guard": actor.guard.document(),
             "unread": view.unread() if actor.armed.is_set() else list(venue.slices),
         }
 
-    def _slice(self, actor: AccountActor, name: str) -> Document:
-        seen = actor.context.view.last(name)
-        if seen is None:
-            return {"slice": name, "age_s": None}
-        snapshot = seen.snapshot
-        return {
-            "slice": name,
-            "age_s": actor.context.view.age_s(name),
-            "open_orders": len(snapshot.orders or ()),
-            "positions": [
-                {
-                    "symbol": position.symbol,
-                    "side": position.side.value,
-                    "contracts": decimal_text(position.contracts),
-                }
-                for position in snapshot.positions
-            ],
-        }
+
+def _exposure(actor: AccountActor) -> Document:
+    """What direction the account has, as far as it was ever read; each slice says how old that is."""
+    terms, venue, view = actor.context.terms, actor.context.venue, actor.context.view
+    seen = {name: view.last(name) for name in venue.slices}
+    snapshots = [last.snapshot for last in seen.values() if last is not None]
+    exposure = net_exposure(
+        [position for snapshot in snapshots for position in snapshot.positions],
+        [balance for snapshot in snapshots for balance in snapshot.balances or ()],
+        terms.flatten.base_currency,
+        unread=[name for name, last in seen.items() if last is None],
+    )
+    return {
+        "base_currency": terms.flatten.base_currency,
+        "net_exposure": [{"asset": asset, "value": decimal_text(value)} for asset, value in exposure.by_asset],
+        "net_exposure_unknown": list(exposure.unknown),
+        "slices": [_slice(actor, name) for name in venue.slices],
+    }
+
+
+def _slice(actor: AccountActor, name: str) -> Document:
+    view = actor.context.view
+    seen = view.last(name)
+    if seen is None:
+        return {"slice": name, "age_s": None}
+    snapshot = seen.snapshot
+    orders = snapshot.orders or ()
+    return {
+        "slice": name,
+        "age_s": view.age_s(name),
+        #: Of orders and balances; None: never read.
+        "whole_age_s": view.whole_age_s(name),
+        "open_orders": len(orders),
+        "trigger_orders": sum(order.trigger for order in orders),
+        "positions": [_position(position) for position in snapshot.positions],
+        "balances": [_balance(balance) for balance in snapshot.balances or () if balance.total or balance.debt],
+    }
+
+
+def _position(position: Position) -> Document:
+    mark, exposure, value = position.mark_price, position.base_exposure, position.value
+    return {
+        "symbol": position.symbol,
+        "side": position.side.value,
+        "contracts": decimal_text(position.contracts),
+        "mark_price": None if mark is None else decimal_text(mark),
+        "base_exposure": None if exposure is None else decimal_text(exposure),
+        "value": None if value is None else decimal_text(value),
+    }
+
+
+def _balance(balance: Balance) -> Document:
+    document: Document = {"asset": balance.asset, "total": decimal_text(balance.total)}
+    if balance.debt:
+        document["debt"] = decimal_text(balance.debt)
+    return document
+
+
+def _drill(ending: Document | None) -> Document | None:
+    if ending is None:
+        return None
+    names = ("command_id", "action", "state", "verdict", "at", "predicted_ms")
+    return {name: ending.get(name) for name in names}
 
 
 def account_state(actor: AccountActor, *, locked: bool) -> AccountState:

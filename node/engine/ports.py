@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from node.domain.command import Command, CommandState, RejectCode, ReplyTo, Request
+from node.domain.command import Command, CommandState, Door, RejectCode, ReplyTo, Request
 from node.domain.flatten import Quote
 from node.domain.guard_mode import GuardMode
 from node.domain.key_facts import KeyFacts
@@ -181,6 +182,18 @@ class StoredCommand:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryEntry:
+    """A command as people look back on it."""
+
+    #: Rises from command to command.
+    first_seq: int
+    door: Door
+    received_at: datetime
+    #: The newest event.
+    document: Document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxMessage:
     """One event on its way out."""
 
@@ -242,6 +255,15 @@ class Journal(Protocol):
 
     async def last_drills(self) -> dict[UUID, Document]:
         """Per account the ending of the newest drill that passed."""
+
+    async def newest_drills(self) -> dict[UUID, Document]:
+        """Per account the ending of the newest drill of a close, passed or not."""
+
+    async def history(self, account_id: UUID | None, *, before_seq: int | None, limit: int) -> list[HistoryEntry]:
+        """Commands of one account, or all, newest first; those admitted before one that was seen."""
+
+    async def proofs(self, account_id: UUID, *, limit: int) -> list[Document]:
+        """The endings of an account's newest real closes that were proven, oldest first."""
 
     def advance_seq(self, at_least: int) -> None:
         """Numbers up to this one were given to events that the journal does not have."""
@@ -388,6 +410,20 @@ class CommandDesk(Protocol):
 
     def follow(self, command_id: UUID) -> AsyncIterator[Document]:
         """The command's events so far, then the live ones; ends after its ending."""
+
+    async def history(self, account_id: UUID | None, *, before_seq: int | None, limit: int) -> list[HistoryEntry]:
+        """Commands of one account, or all, newest first.
+
+        Raises:
+            JournalUnavailable: they are only on disk.
+        """
+
+    async def proofs(self, account_id: UUID | None, *, limit: int) -> list[Document]:
+        """The endings of the newest real closes that were proven, oldest first; *limit* of each account.
+
+        Raises:
+            JournalUnavailable: they are only on disk.
+        """
 
     def account_of(self, name_or_id: str) -> UUID | None:
         """Resolve an account by id or configured name."""

@@ -130,6 +130,11 @@ class AccountView:
         seen = self._seen.get(slice_name)
         return None if seen is None else (self._clock.monotonic_ns() - seen.positions_at_ns) / 1e9
 
+    def whole_age_s(self, slice_name: str) -> float | None:
+        """Seconds since orders and balances were read; None if never."""
+        read_ns = self._read_whole_ns(slice_name)
+        return None if read_ns == NEVER else (self._clock.monotonic_ns() - read_ns) / 1e9
+
     def unread(self) -> list[str]:
         """Slices not read whole for long, or whose newest read failed: what is there now may be anything."""
         now = self._clock.monotonic_ns()

@@ -12,7 +12,7 @@ from node.clock import Clock
 from node.domain.command import Command, CommandState
 from node.domain.lock import AccountLock
 from node.domain.result import Document
-from node.engine.ports import Admission, AdmissionOutcome, Event, OutboxMessage, RejectNote, StoredCommand
+from node.engine.ports import Admission, AdmissionOutcome, Event, HistoryEntry, OutboxMessage, RejectNote, StoredCommand
 from node.errors import JournalUnavailable
 from node.journal.decisions import Draft, KnownCommand, Ledger, NewReject, is_passed_drill
 
@@ -198,9 +198,50 @@ class MemoryJournal:
         self._called("last_drills")
         return {
             entry.command.account_id: _copy(entry.documents[-1])
-            for entry in sorted(self._entries.values(), key=lambda entry: int(entry.documents[-1]["seq"]))
+            for entry in self._by_newest_event()
             if entry.command.account_id and is_passed_drill(entry.command, entry.state)
         }
+
+    async def newest_drills(self) -> dict[UUID, Document]:
+        """Per account the ending of the newest drill of a close, passed or not."""
+        self._called("newest_drills")
+        return {
+            entry.command.account_id: _copy(entry.documents[-1])
+            for entry in self._by_newest_event()
+            if entry.command.account_id and entry.command.dry_run and entry.command.action.closes and entry.state.ended
+        }
+
+    async def history(self, account_id: UUID | None, *, before_seq: int | None, limit: int) -> list[HistoryEntry]:
+        """Commands of one account, or all, newest first; those admitted before one that was seen."""
+        self._called("history")
+        entries = [
+            HistoryEntry(
+                first_seq=int(entry.documents[0]["seq"]),
+                door=entry.command.door,
+                received_at=entry.command.received_at,
+                document=_copy(entry.documents[-1]),
+            )
+            for entry in self._entries.values()
+            if account_id in (None, entry.command.account_id)
+        ]
+        asked = [entry for entry in entries if before_seq is None or entry.first_seq < before_seq]
+        return sorted(asked, key=lambda entry: -entry.first_seq)[:limit]
+
+    async def proofs(self, account_id: UUID, *, limit: int) -> list[Document]:
+        """The endings of an account's newest real closes that were proven, oldest first."""
+        self._called("proofs")
+        found = [
+            _copy(entry.documents[-1])
+            for entry in self._by_newest_event()
+            if entry.command.account_id == account_id
+            and entry.command.action.closes
+            and not entry.command.dry_run
+            and entry.state is CommandState.DONE
+        ]
+        return found[-limit:]
+
+    def _by_newest_event(self) -> list[_Entry]:
+        return sorted(self._entries.values(), key=lambda entry: int(entry.documents[-1]["seq"]))
 
     def advance_seq(self, at_least: int) -> None:
         """Give out only numbers above this one."""

@@ -12,7 +12,7 @@ from uuid import UUID
 from node.domain.command import Action, Command, CommandState, Door, ReplyTo
 from node.domain.lock import AccountLock
 from node.domain.result import Document
-from node.engine.ports import OutboxMessage, StoredCommand
+from node.engine.ports import HistoryEntry, OutboxMessage, StoredCommand
 from node.journal.decisions import KnownCommand, Ledger, LiveCommand, NewCommand, NewEvent, NewReject
 
 Row = tuple[Any, ...]
@@ -69,6 +69,25 @@ SELECT_LAST_DRILLS: Final = (
     "SELECT c.account, e.document, max(e.seq) FROM command c JOIN command_event e ON e.seq = c.newest_seq"
     " WHERE c.state = 'done' AND c.action IN ('CLOSE_ALL', 'FLATTEN') AND json_extract(c.params, '$.dry_run')"
     " AND c.account IS NOT NULL GROUP BY c.account"
+)
+#: As the one above, of those that failed as well.
+SELECT_NEWEST_DRILLS: Final = (
+    "SELECT c.account, e.document, max(c.newest_seq) FROM command c JOIN command_event e ON e.seq = c.newest_seq"
+    # Over the index command_closes_ended.
+    " WHERE c.ended_at IS NOT NULL AND json_extract(c.params, '$.dry_run') AND c.action IN ('CLOSE_ALL', 'FLATTEN')"
+    " AND c.account IS NOT NULL GROUP BY c.account"
+)
+_SELECT_HISTORY: Final = (
+    "SELECT c.first_seq, c.door, c.received_at, e.document FROM command c JOIN command_event e ON e.seq = c.newest_seq"
+)
+SELECT_HISTORY: Final = f"{_SELECT_HISTORY} WHERE c.first_seq < ? ORDER BY c.first_seq DESC LIMIT ?"
+SELECT_HISTORY_OF: Final = (
+    f"{_SELECT_HISTORY} WHERE c.account = ? AND c.first_seq < ? ORDER BY c.first_seq DESC LIMIT ?"
+)
+SELECT_PROOFS: Final = (
+    "SELECT e.document FROM command c JOIN command_event e ON e.seq = c.newest_seq"
+    " WHERE c.account = ? AND c.state = 'done' AND c.action IN ('CLOSE_ALL', 'FLATTEN')"
+    " AND NOT json_extract(c.params, '$.dry_run') ORDER BY c.newest_seq DESC LIMIT ?"
 )
 SELECT_HOLDS: Final = "SELECT account, command FROM lock_hold"
 
@@ -196,6 +215,17 @@ def stored_command(row: Sequence[Any]) -> StoredCommand:
         **{**stored_params, "symbols": tuple(stored_params["symbols"])},
     )
     return StoredCommand(command=command, state=CommandState(state), document=json.loads(document), attempt=attempt)
+
+
+def history_entry(row: Sequence[Any]) -> HistoryEntry:
+    """Of ``SELECT_HISTORY`` and ``SELECT_HISTORY_OF``."""
+    first_seq, door, received_at, document = row
+    return HistoryEntry(
+        first_seq=first_seq,
+        door=Door(door),
+        received_at=datetime.fromisoformat(received_at),
+        document=json.loads(document),
+    )
 
 
 def outbox_message(row: Sequence[Any]) -> OutboxMessage:

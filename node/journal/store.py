@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 from uuid import UUID
 
 import aiosqlite
@@ -16,12 +16,15 @@ from node.clock import Clock
 from node.domain.command import CommandState
 from node.domain.lock import AccountLock
 from node.domain.result import Document
-from node.engine.ports import Admission, AdmissionOutcome, Event, OutboxMessage, RejectNote, StoredCommand
+from node.engine.ports import Admission, AdmissionOutcome, Event, HistoryEntry, OutboxMessage, RejectNote, StoredCommand
 from node.errors import JournalUnavailable
 from node.journal import rows
 from node.journal.database import REOPEN_AFTER_S, STALL_S, Database
 from node.journal.decisions import Draft, Ledger
 from node.journal.migrations import Migration, packaged_migrations
+
+#: Above every number: SQLite's largest integer.
+SEQ_MAX: Final = 2**63 - 1
 
 log = structlog.get_logger(__name__)
 
@@ -238,6 +241,25 @@ class SqliteJournal:
         """Per account the ending of the newest drill that passed."""
         found = await self._database.read(rows.SELECT_LAST_DRILLS, ())
         return {UUID(account): json.loads(document) for account, document, _ in found}
+
+    async def newest_drills(self) -> dict[UUID, Document]:
+        """Per account the ending of the newest drill of a close, passed or not."""
+        found = await self._database.read(rows.SELECT_NEWEST_DRILLS, ())
+        return {UUID(account): json.loads(document) for account, document, _ in found}
+
+    async def history(self, account_id: UUID | None, *, before_seq: int | None, limit: int) -> list[HistoryEntry]:
+        """Commands of one account, or all, newest first; those admitted before one that was seen."""
+        before = SEQ_MAX if before_seq is None else before_seq
+        if account_id is None:
+            found = await self._database.read(rows.SELECT_HISTORY, (before, limit))
+        else:
+            found = await self._database.read(rows.SELECT_HISTORY_OF, (str(account_id), before, limit))
+        return [rows.history_entry(row) for row in found]
+
+    async def proofs(self, account_id: UUID, *, limit: int) -> list[Document]:
+        """The endings of an account's newest real closes that were proven, oldest first."""
+        found = await self._database.read(rows.SELECT_PROOFS, (str(account_id), limit))
+        return [json.loads(row[0]) for row in reversed(list(found))]
 
     def advance_seq(self, at_least: int) -> None:
         """Give out only numbers above this one: what the engine numbered itself while the journal was down."""

@@ -477,3 +477,46 @@ async def test_the_newest_drill_that_passed_is_remembered(journal: Journal) -> N
     await journal.record([reached(lock, CommandState.DONE)])
     found = await journal.last_drills()
     assert {account: document["command_id"] for account, document in found.items()} == {ACCOUNT: str(first.command_id)}
+
+
+async def test_the_newest_drill_is_remembered_whatever_became_of_it(journal: Journal) -> None:
+    """Of each account; neither live ones nor real commands nor drills of a lock."""
+    passed, failed, live = (make_command(ACCOUNT, dry_run=True) for _ in range(3))
+    real, lock = make_command(OTHER), make_command(OTHER, Action.LOCK, dry_run=True)
+    await journal.admit([admission(command) for command in (failed, passed, live, real, lock)])
+    await journal.record([reached(passed, CommandState.DONE), reached(failed, CommandState.FAILED)])
+    await journal.record([reached(real, CommandState.DONE), reached(lock, CommandState.DONE)])
+    found = await journal.newest_drills()
+    assert {account: document["command_id"] for account, document in found.items()} == {ACCOUNT: str(failed.command_id)}
+
+
+async def test_history_is_told_newest_first_and_page_by_page(journal: Journal) -> None:
+    """Of one account or of all, each with its newest event and the door that it came by."""
+    commands = [make_command(ACCOUNT if number % 2 else OTHER, door=Door.HTTP) for number in range(5)]
+    for command in commands:
+        await journal.admit([admission(command)])
+    await journal.record([reached(commands[0], CommandState.DONE)])
+    everything = await journal.history(None, before_seq=None, limit=10)
+    assert [entry.document["command_id"] for entry in everything] == [str(each.command_id) for each in commands[::-1]]
+    assert everything[-1].document["state"] == "done"
+    assert {(entry.door, entry.received_at) for entry in everything} == {(Door.HTTP, commands[0].received_at)}
+    first = await journal.history(OTHER, before_seq=None, limit=2)
+    second = await journal.history(OTHER, before_seq=first[-1].first_seq, limit=2)
+    told = [entry.document["command_id"] for entry in (*first, *second)]
+    assert told == [str(commands[number].command_id) for number in (4, 2, 0)]
+
+
+async def test_proofs_are_the_newest_real_closes_that_were_proven(journal: Journal) -> None:
+    """Oldest first; no drill, no lock, nothing that failed, and no other account's."""
+    closes = [make_command(ACCOUNT, Action.FLATTEN if number else Action.CLOSE_ALL) for number in range(3)]
+    others = [
+        make_command(ACCOUNT, dry_run=True),
+        make_command(ACCOUNT, Action.LOCK),
+        make_command(OTHER),
+        failed := make_command(ACCOUNT),
+    ]
+    await journal.admit([admission(command) for command in (*closes, *others)])
+    await journal.record([reached(each, CommandState.DONE) for each in (*closes, *others) if each is not failed])
+    await journal.record([reached(failed, CommandState.FAILED)])
+    told = [document["command_id"] for document in await journal.proofs(ACCOUNT, limit=2)]
+    assert told == [str(each.command_id) for each in closes[1:]]

@@ -21,6 +21,7 @@ from node.domain.lock import AccountLock
 from node.domain.result import Document
 from node.engine.ports import Admitted, Duplicate, Refused
 from node.errors import JournalUnavailable, StateDirectoryBusy
+from node.journal import rows
 from node.journal.directory import StateDirectory
 from node.journal.migrations import APPLICATION_ID, JournalIncompatible, Migration, packaged_migrations
 from node.journal.store import SqliteJournal
@@ -518,3 +519,22 @@ def test_a_loose_state_directory_is_made_private(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     with StateDirectory(tmp_path):
         assert mode(tmp_path) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (rows.SELECT_HISTORY, "command_by_first_seq (first_seq<?)"),
+        (rows.SELECT_HISTORY_OF, "command_by_account (account=? AND first_seq<?)"),
+        (rows.SELECT_PROOFS, "command_closes_done (account=?)"),
+        (rows.SELECT_NEWEST_DRILLS, "command_closes_ended (account>?)"),
+    ],
+)
+def test_looking_back_walks_along_an_index_and_sorts_nothing(query: str, index: str) -> None:
+    """However long the history, a page costs what is on it."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for migration in packaged_migrations():
+            connection.executescript(migration.script)
+        parameters = [1] * query.count("?")
+        steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", parameters)]
+    assert steps == [f"SEARCH c USING INDEX {index}", "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)"]

@@ -32,9 +32,10 @@ class Answer:
 class AsgiClient:
     """One caller, from one address."""
 
-    def __init__(self, app: ASGIApp, *, peer: str | None = "127.0.0.1") -> None:
+    def __init__(self, app: ASGIApp, *, peer: str | None = "127.0.0.1", scheme: str = "http") -> None:
         self._app = app
         self._peer = peer
+        self._scheme = scheme
 
     async def get(self, path: str, **headers: str) -> Answer:
         """GET."""
@@ -55,10 +56,10 @@ class AsgiClient:
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": "1.1",
             "method": method,
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": b"",
+            "scheme": self._scheme,
+            "path": path.partition("?")[0],
+            "raw_path": path.partition("?")[0].encode(),
+            "query_string": path.partition("?")[2].encode(),
             "root_path": "",
             "headers": [(name.lower().encode(), value.encode()) for name, value in fields.items()],
             "client": None if self._peer is None else (self._peer, 50_000),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from uuid import UUID
 
-from node.domain.command import ALL_ACCOUNTS, RejectCode, Request
+from node.domain.command import ALL_ACCOUNTS, Door, RejectCode, Request
 from node.domain.guard_mode import GuardMode
 from node.domain.result import Document
-from node.engine.ports import Rejection, Submission
+from node.engine.ports import HistoryEntry, Rejection, Submission
 
 ACCOUNT = UUID("6b0c8d1e-5f0a-4c52-9a1e-3d0f6f1d2a77")
 ACCOUNT_NAME = "binance-main"
+RECEIVED_AT = datetime(2026, 11, 20, 10, tzinfo=UTC)
 COMMAND = UUID("11111111-2222-4333-8444-555555555555")
 
 
@@ -41,6 +43,8 @@ class CountingDesk:
 
     def __init__(self) -> None:
         self.submitted: list[Request] = []
+        #: Account, before, limit.
+        self.looked_back: list[tuple[UUID | None, int | None, int]] = []
         self.aborted: list[tuple[UUID, str, str | None]] = []
         self.results: dict[UUID, Document] = {}
         #: What ``follow`` yields for a command before it waits.
@@ -101,6 +105,22 @@ class CountingDesk:
                 yield document_or_end
         finally:
             self.following -= 1
+
+    async def history(self, account_id: UUID | None, *, before_seq: int | None, limit: int) -> list[HistoryEntry]:
+        """What was submitted, newest first."""
+        self.looked_back.append((account_id, before_seq, limit))
+        if self.fails is not None:
+            raise self.fails
+        entries = [
+            HistoryEntry(first_seq=number, door=Door.OPERATOR, received_at=RECEIVED_AT, document=document)
+            for number, document in enumerate(self.results.values(), 1)
+        ]
+        return [entry for entry in reversed(entries) if before_seq is None or entry.first_seq < before_seq][:limit]
+
+    async def proofs(self, account_id: UUID | None, *, limit: int) -> list[Document]:
+        """Those of the results that are proofs."""
+        self.looked_back.append((account_id, None, limit))
+        return [document for document in self.results.values() if document["state"] == "done"]
 
     def account_of(self, name_or_id: str) -> UUID | None:
         """One account is known."""

@@ -90,7 +90,8 @@ class TestAccounts:
         """Sizes as decimal strings, with their age."""
         async with engine(book()) as node:
             linear = next(each for each in (await read(node))["slices"] if each["slice"] == LINEAR)
-            assert linear["positions"] == [{"symbol": BTC, "side": "long", "contracts": "1.5"}]
+            (shown,) = linear["positions"]
+            assert (shown["symbol"], shown["side"], shown["contracts"]) == (BTC, "long", "1.5")
             assert linear["open_orders"] == 1
             assert 0 <= linear["age_s"] < 5
 
