@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -37,6 +38,8 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
     #: The command's document, where one was refused.
     result: dict[str, Any] | None = None
+    #: Of a command that was sent and not confirmed (504 TIMEOUT): ask for its result by it.
+    command_id: UUID | None = None
 
 
 def create_app(

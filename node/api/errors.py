@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from node.domain.command import RejectCode
 from node.domain.result import Document
-from node.errors import JournalUnavailable, SovereignError
+from node.errors import JournalUnavailable, NotAvailable, NotConfirmed, SovereignError
 
 #: Reject codes of the engine to those of the HTTP contract; the rest is the sender's fault: BAD_REQUEST.
 _OF_REJECT_CODE: Final[dict[str, tuple[str, HTTPStatus]]] = {
@@ -104,6 +104,12 @@ async def _own_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SovereignError)  # noqa: S101  (as above)
     if isinstance(error, JournalUnavailable):
         return _answer("NOT_READY", HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+    if isinstance(error, NotAvailable):
+        return _answer(error.code, HTTPStatus.NOT_IMPLEMENTED, str(error))
+    if isinstance(error, NotConfirmed):
+        # Without a result document: no reader may take what is not known for an event of the command.
+        body = error_body(error.code, str(error)) | {"command_id": str(error.command_id)}
+        return JSONResponse(body, status_code=HTTPStatus.GATEWAY_TIMEOUT)
     return _answer("INTERNAL", HTTPStatus.INTERNAL_SERVER_ERROR, "the node failed: its log says why")
 
 

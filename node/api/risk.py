@@ -3,6 +3,7 @@
 # No postponed annotations here: FastAPI could not resolve those that name a local dependency.
 
 import asyncio
+import contextlib
 import math
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from node.domain.command import ALL_ACCOUNTS, Action, CommandState, RejectCode
 from node.domain.command import Request as CommandRequest
 from node.domain.result import Document
 from node.engine.ports import CommandDesk, Submission
+from node.errors import NotConfirmed
 
 IdempotencyKey = Annotated[UUID | None, Header(alias="Idempotency-Key")]
 
@@ -54,7 +56,8 @@ def risk_router(desk: CommandDesk, authenticate: Authenticator, stopping: asynci
         command_id: UUID, _principal: known, last_event_id: Annotated[str | None, Header()] = None
     ) -> StreamingResponse:
         """A command's result documents so far, then the live ones, until its ending."""
-        await _existing(desk, command_id)
+        with contextlib.suppress(NotConfirmed):  # what has not come yet is what a stream is for
+            await _existing(desk, command_id)
         return event_stream(desk.follow(command_id), stopping=stopping, after_seq=last_event_seq(last_event_id))
 
     @router.get("/accounts")
