@@ -73,11 +73,13 @@ class LockOnClose(StrEnum):
     HOLD = "hold"  # unlocked again after the second proof
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A table of the file: unknown keys are refused."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class CredentialReference(_Section):
+class CredentialReference(Section):
     """Where a secret is to be found, by name."""
 
     credential: CredentialName
@@ -93,7 +95,7 @@ def _reference_only(value: object) -> object:
 Credential = Annotated[CredentialReference, BeforeValidator(_reference_only)]
 
 
-class NodeSettings(_Section):
+class NodeSettings(Section):
     """[node]: who this daemon is, and where it keeps its things."""
 
     id: Identifier
@@ -102,7 +104,7 @@ class NodeSettings(_Section):
     runtime_dir: Path
 
 
-class MqttSettings(_Section):
+class MqttSettings(Section):
     """[mqtt]: the broker; without this section HTTP and the operator socket still serve."""
 
     url: BrokerUrl
@@ -123,7 +125,7 @@ class MqttSettings(_Section):
         return self
 
 
-class HttpSettings(_Section):
+class HttpSettings(Section):
     """[http]: the public listener. Off loopback only with TLS."""
 
     listen: Endpoint
@@ -139,7 +141,7 @@ class HttpSettings(_Section):
         return self
 
 
-class MetricsSettings(_Section):
+class MetricsSettings(Section):
     """[metrics]: the Prometheus listener. Loopback only in this version."""
 
     listen: Endpoint
@@ -151,14 +153,14 @@ class MetricsSettings(_Section):
         return self
 
 
-class OwnerSettings(_Section):
+class OwnerSettings(Section):
     """[[owners]]: whose accounts they are."""
 
     id: Identifier
     subscription: Subscription = Subscription.HYDRA_CORE
 
 
-class IssuerSettings(_Section):
+class IssuerSettings(Section):
     """[[issuers]]: who may sign which commands for which accounts."""
 
     id: Identifier
@@ -170,7 +172,7 @@ class IssuerSettings(_Section):
     max_lifetime_s: Seconds = 60.0
 
 
-class FlattenSettings(_Section):
+class FlattenSettings(Section):
     """[accounts.flatten]: what FLATTEN leaves alone."""
 
     keep: tuple[Currency, ...] = ()
@@ -178,7 +180,7 @@ class FlattenSettings(_Section):
     min_value: Amount = Decimal(5)
 
 
-class ExecutionSettings(_Section):
+class ExecutionSettings(Section):
     """[execution]: how commands are carried out."""
 
     deadline_s: Seconds = 10.0
@@ -195,7 +197,7 @@ class ExecutionSettings(_Section):
         return GuardModes(after_lock=self.guard_after_lock, after_close=self.guard_after_close)
 
 
-class ExecutionOverrides(_Section):
+class ExecutionOverrides(Section):
     """[accounts.execution]: the keys of [execution] that differ for one account."""
 
     deadline_s: Seconds | None = None
@@ -207,7 +209,7 @@ class ExecutionOverrides(_Section):
     resume_within_s: SecondsOrNone | None = None
 
 
-class DrillSettings(_Section):
+class DrillSettings(Section):
     """[drill]: rehearsals that nobody has to think of; without the section there are none."""
 
     #: From one drill of an account to its next, also across restarts.
@@ -217,7 +219,7 @@ class DrillSettings(_Section):
     accounts: Annotated[tuple[str, ...], Field(min_length=1)] = (ALL_ACCOUNTS,)
 
 
-class AccountSettings(_Section):
+class AccountSettings(Section):
     """[[accounts]]: one set of exchange credentials."""
 
     id: AccountId
@@ -248,7 +250,7 @@ class AccountSettings(_Section):
         return defaults.model_copy(update=self.execution.model_dump(exclude_none=True))
 
 
-class Settings(_Section):
+class Settings(Section):
     """The whole file."""
 
     node: NodeSettings
@@ -354,15 +356,23 @@ def load(path: Path | str) -> Settings:
     Raises:
         ConfigError: with one line a fault, ``path.to[0].key: reason``; never with a value that could be a secret.
     """
+    return parse(read(path))
+
+
+def read(path: Path | str) -> dict[str, Any]:
+    """What a configuration file says, unchecked.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML.
+    """
     try:
-        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such file"]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: cannot be read: {error}"]) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{path}: not TOML: {error}"]) from None
-    return parse(data)
 
 
 def parse(data: dict[str, Any]) -> Settings:
@@ -376,13 +386,14 @@ def parse(data: dict[str, Any]) -> Settings:
     try:
         settings = Settings.model_validate(known)
     except ValidationError as error:
-        raise ConfigError([*reserved, *_faults(error)]) from None
+        raise ConfigError([*reserved, *faults_of(error)]) from None
     if reserved:
         raise ConfigError(reserved)
     return settings
 
 
-def _faults(error: ValidationError) -> list[str]:
+def faults_of(error: ValidationError) -> list[str]:
+    """One line a fault: where, and why; without the values."""
     lines: list[str] = []
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
         where = _where(fault["loc"])

@@ -17,7 +17,17 @@ from typing import Any
 
 import pytest
 
-PASSWORDS = {"node-1": "node-secret", "desk": "desk-secret"}
+PASSWORDS = {"node-1": "node-secret", "node-2": "node-2-secret", "desk": "desk-secret", "gateway": "gateway-secret"}
+
+#: As the shipped access list tells one to add it.
+_ANOTHER_NODE = """
+user node-2
+topic read  sn/v1/acme/cmd/+
+topic write sn/v1/acme/evt/#
+topic write sn/v1/acme/rsp/#
+topic write sn/v1/acme/lock/+
+topic write sn/v1/acme/node/node-2/status
+"""
 
 _CONFIG = Path(__file__).parents[2] / "config"
 _DEADLINE_S = 30.0
@@ -76,10 +86,11 @@ class Mosquitto:
         for user, password in PASSWORDS.items():
             command = [executable("mosquitto_passwd"), "-b", str(passwords), user, password]
             subprocess.run(command, check=True, capture_output=True)
+        (directory / "acl").write_text((_CONFIG / "mosquitto.acl").read_text() + _ANOTHER_NODE)
         places = {
             r"^listener .*$": f"listener {self.port} 127.0.0.1",
             r"^password_file .*$": f"password_file {passwords}",
-            r"^acl_file .*$": f"acl_file {_CONFIG / 'mosquitto.acl'}",
+            r"^acl_file .*$": f"acl_file {directory / 'acl'}",
             r"^persistence_location .*$": f"persistence_location {directory}/state/",
         }
         text = (_CONFIG / "mosquitto.conf").read_text()
