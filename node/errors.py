@@ -64,9 +64,11 @@ class NotConfirmed(Transient):
 
     code = "TIMEOUT"
 
-    def __init__(self, message: str | None = None, *, command_id: UUID) -> None:
+    def __init__(self, message: str | None = None, *, command_id: UUID, account_id: UUID | None) -> None:
         #: Under which the result may be asked for later.
         self.command_id = command_id
+        #: None: every account.
+        self.account_id = account_id
         super().__init__(message)
 
 

@@ -30,6 +30,10 @@ from node.gateway.sent import SentCommand
 _ENDINGS_BY_WEIGHT: Final = (CommandState.FAILED, CommandState.REJECTED, CommandState.DONE)
 
 
+class NotUnderstood(ValueError):
+    """A message that is not what its topic is for: anybody with the right to may write anything there."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """One event of a node's, checked for the fields that are relied on."""
@@ -51,34 +55,32 @@ class Answer:
         """Read a result document.
 
         Raises:
-            ValueError: it is none.
+            NotUnderstood: it is none.
         """
         try:
-            if document["schema"] != RESULT_SCHEMA:
-                raise ValueError("another document")
-            node_id, seq, action = document["node_id"], document["seq"], document["action"]
-            account = document["account_id"]
-            state = CommandState(document["state"])
-            verdict = document.get("verdict")
-            code = document["errors"][0]["code"] if state is CommandState.REJECTED and document["errors"] else None
-            sound = isinstance(node_id, str) and isinstance(seq, int) and isinstance(action, str)
+            node_id, seq, action, errors = (document[name] for name in ("node_id", "seq", "action", "errors"))
+            state, verdict = CommandState(document["state"]), document.get("verdict")
+            sound = document["schema"] == RESULT_SCHEMA and isinstance(node_id, str) and type(seq) is int
+            sound = sound and isinstance(action, str) and isinstance(errors, list)
             sound = sound and datetime.fromisoformat(document["at"]).tzinfo is not None
             sound = sound and isinstance(document["latency_ms"], dict) and isinstance(document.get("lock", {}), dict)
-            if not sound:
-                raise ValueError("not of the documented types")
-            return cls(
+            code = str(errors[0]["code"]) if sound and errors and state is CommandState.REJECTED else None
+            answer = cls(
                 node_id=node_id,
                 seq=seq,
                 command_id=UUID(document["command_id"]),
-                account_id=None if account == ALL_ACCOUNTS else UUID(account),
+                account_id=None if document["account_id"] == ALL_ACCOUNTS else UUID(document["account_id"]),
                 action=action,
                 state=state,
                 verdict=None if verdict is None else Verdict(verdict),
-                code=None if code is None else str(code),
+                code=code,
                 document=document,
             )
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
-            raise ValueError(f"not a result document: {error!r}") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise NotUnderstood(f"not a result document: {error!r}") from None
+        if not sound:
+            raise NotUnderstood("not a result document: not of the documented types")
+        return answer
 
 
 class AccountAnswers:

@@ -103,6 +103,8 @@ class GatewayDesk:
             log.error("command_not_remembered", command_id=str(sent.command_id), error=str(error))  # noqa: TRY400
             remembered = self._exchange.conversation(sent.command_id)
             known = None if remembered is None else remembered.sent
+            if known is None:
+                self._exchange.remember_later(sent)
         if known is not None and (known.issuer, known.content_digest) != (sent.issuer, sent.content_digest):
             conflict = Rejection(code=RejectCode.CONFLICT, message="the command id was used for something else")
             return self._refused(request, conflict, began_ns)
@@ -243,7 +245,7 @@ class GatewayDesk:
         until = instant_text(sent.expires_at)
         late = sent.expires_at <= self._clock.now()
         words.append(f"it expired at {until}" if late else f"it is repeated, and may be carried out, until {until}")
-        return NotConfirmed("; ".join(words), command_id=sent.command_id)
+        return NotConfirmed("; ".join(words), command_id=sent.command_id, account_id=sent.account_id)
 
     def _name(self, account_id: UUID) -> str:
         account = self._settings.account(str(account_id))

@@ -17,7 +17,7 @@ from node.domain.result import Document
 from node.engine.bus import Bus
 from node.engine.ports import Delivery
 from node.errors import JournalUnavailable
-from node.gateway.answers import Answer, Conversation
+from node.gateway.answers import Answer, Conversation, NotUnderstood
 from node.gateway.courier import Courier
 from node.gateway.estimates import Estimates
 from node.gateway.mirror import Mirror
@@ -72,6 +72,8 @@ class Exchange:
         self._root_of: dict[UUID, UUID] = {}
         self._decided: dict[UUID, asyncio.Event] = {}
         self._unwritten: list[Heard] = []
+        #: Commands that went out while the disk was away.
+        self._unremembered: list[SentCommand] = []
         self._heard_more = asyncio.Event()
         self._back = asyncio.Event()
 
@@ -104,6 +106,11 @@ class Exchange:
             self._root_of[command_id] = root_id
         self._forget_old()
         return conversation
+
+    def remember_later(self, sent: SentCommand) -> None:
+        """It was sent, and is not on disk: it will be as soon as the disk is back."""
+        self._unremembered.append(sent)
+        self._heard_more.set()
 
     async def recall(self, command_id: UUID) -> Conversation | None:
         """The conversation from memory, else from disk; None if this gateway has sent no such command.
@@ -179,6 +186,9 @@ class Exchange:
         Raises:
             JournalUnavailable: some of it still is not. What is written twice is heard once.
         """
+        while self._unremembered:
+            await self._store.add(self._unremembered[0])
+            del self._unremembered[0]
         while self._unwritten:
             batch = self._unwritten[:BATCH_MAX]
             await self._store.keep(batch)
@@ -205,16 +215,16 @@ class Exchange:
         try:
             topic = self._topics.parse(delivery.topic)
         except TopicError as error:
-            raise ValueError(str(error)) from None
+            raise NotUnderstood(str(error)) from None
         if delivery.retained and isinstance(topic, EventTopic | ResponseTopic):
-            raise ValueError("no node has its events stored")
+            raise NotUnderstood("no node has its events stored")
         match topic:
             case EventTopic(account=account, command_id=command_id):
                 answer = Answer.of(parse_json_object(delivery.payload))
                 if answer.command_id != command_id or answer.account_id != (
                     None if account == ALL_ACCOUNTS else account
                 ):
-                    raise ValueError("topic and document speak of different commands")
+                    raise NotUnderstood("topic and document speak of different commands")
                 self._heard(answer)
             case ResponseTopic():
                 answer = Answer.of(parse_json_object(delivery.payload))

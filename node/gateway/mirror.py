@@ -15,6 +15,7 @@ from uuid import UUID
 
 from node.clock import Clock
 from node.domain.result import LOCK_SCHEMA, Document, instant_text
+from node.gateway.answers import NotUnderstood
 
 #: As the contract has it: refreshed every 3 s, valid for 10 s.
 LEASE: Final = timedelta(seconds=10)
@@ -72,16 +73,16 @@ class Mirror:
         """Take a lock document in.
 
         Raises:
-            ValueError: it is none, or of another account.
+            NotUnderstood: it is none, or of another account.
         """
         try:
             sound = document["schema"] == LOCK_SCHEMA and document["account_id"] == str(account_id)
             sound = sound and isinstance(document["locked"], bool) and type(document["epoch"]) is int
             node_id, valid_until = str(document["node_id"]), datetime.fromisoformat(document["valid_until"])
-            if not sound or valid_until.tzinfo is None:
-                raise ValueError("not a lock document of this account")
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not a lock document: {error!r}") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise NotUnderstood(f"not a lock document: {error!r}") from None
+        if not sound or valid_until.tzinfo is None:
+            raise NotUnderstood("not a lock document of this account")
         words = self._locks.get(account_id)
         if words is None:
             return  # nobody here knows the account
@@ -98,19 +99,19 @@ class Mirror:
         """Take a node's word about itself in; whether the node is there.
 
         Raises:
-            ValueError: it is no such document.
+            NotUnderstood: it is no such document.
         """
         if document.get("node_id") != node_id or not isinstance(document.get("state"), str):
-            raise ValueError("not a status document of this node")
+            raise NotUnderstood("not a status document of this node")
         if "at" not in document:  # the will: the broker's word that the node is gone
             self._nodes.pop(node_id, None)
             return False
         try:
             at = datetime.fromisoformat(document["at"])
         except (TypeError, ValueError):
-            raise ValueError("not a status document: at") from None
+            raise NotUnderstood("not a status document: at") from None
         if at.tzinfo is None or not isinstance(document.get("accounts"), list):
-            raise ValueError("not a status document: accounts")
+            raise NotUnderstood("not a status document: accounts")
         self._nodes[node_id] = _Node(document, at, self._clock.monotonic_ns())
         return self._present(self._nodes[node_id])
 

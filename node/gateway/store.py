@@ -76,12 +76,13 @@ class GatewayStore:
         """Remember a command before it is sent; or what is remembered by its id already. None: it is new."""
 
         async def work(writer: aiosqlite.Connection) -> SentCommand | None:
-            query = f"SELECT {_COLUMNS} FROM sent WHERE command_id = ?"  # noqa: S608  (a constant)
-            for row in await writer.execute_fetchall(query, (str(sent.command_id),)):
-                return _sent(row)
             marks = ", ".join("?" * len(_row(sent)))
-            await writer.execute(f"INSERT INTO sent ({_COLUMNS}) VALUES ({marks})", _row(sent))  # noqa: S608  (as above)
-            return None
+            statement = f"INSERT INTO sent ({_COLUMNS}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608  (constants)
+            if (await writer.execute(statement, _row(sent))).rowcount:
+                return None
+            query = f"SELECT {_COLUMNS} FROM sent WHERE command_id = ?"  # noqa: S608  (as above)
+            (row,) = await writer.execute_fetchall(query, (str(sent.command_id),))
+            return _sent(row)
 
         return await self._database.transact("gateway-add", work)
 

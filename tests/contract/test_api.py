@@ -348,7 +348,7 @@ async def test_a_command_that_no_node_confirmed_is_a_timeout_with_its_id_and_no_
     operator: AsgiClient, desk: CountingDesk
 ) -> None:
     """Nothing in the answer could be read as the command's state."""
-    desk.fails = NotConfirmed(command_id=COMMAND)
+    desk.fails = NotConfirmed(command_id=COMMAND, account_id=ACCOUNT)
     for answer in (
         await operator.post(KILL, body(), idempotency_key=str(COMMAND)),
         await operator.get(f"/api/v1/b2b/risk/commands/{COMMAND}"),
