@@ -29,6 +29,7 @@ from node.engine.recovery import Recovery
 from node.engine.scribe import Scribe
 from node.errors import ConfigError, JournalUnavailable, TransportRefused, TransportUnavailable
 from node.journal.directory import StateDirectory
+from node.journal.key_store import SqliteKeyStore
 from node.journal.store import SqliteJournal
 from node.observe.health import Health, LoopMonitor
 from node.observe.lock_files import LockFileDirectory
@@ -162,6 +163,8 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
         # A run without a journal may have locked more than it could write down.
         await journal.raise_locks([lock for each in accounts if (lock := files.shown(each, at=clock.now()))])
         ledger.load(await journal.locks())
+        keyring = wiring.keyring(settings, SqliteKeyStore(journal.database), clock)
+        await keyring.load()
         transport = wiring.transport(settings, secrets, topics, metrics)
         mirror = LockMirror(ledger, files, bus, transport, topics.lock)
         ledger.add_listener(mirror.changed)
@@ -197,7 +200,7 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
             dispatcher=dispatcher,
             scribe=scribe,
             bus=bus,
-            authority=wiring.authority(settings, actors),
+            authority=wiring.authority(settings, actors, keyring),
             clock=clock,
             verify=Gatekeeper(wiring.verifier(settings), topics),
             unlock_obstacle=lambda account_id, force: unlock_obstacle(
@@ -240,7 +243,7 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
         scribe.on_event = wiring.observers(dispatcher, desk, telemetry)
 
         loop_monitor = LoopMonitor(observe_lag_s=metrics.event_loop_lag_seconds.observe)
-        api = ApiServer(wiring.listeners(settings, desk, loop_monitor))
+        api = ApiServer(wiring.listeners(settings, desk, keyring, clock, loop_monitor))
         metrics_server = wiring.metrics_server(settings, metrics)
         if metrics_server is not None:
             metrics_server.start()
@@ -269,6 +272,7 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
                 "lock-refresh": mirror.refresh(),
                 "lock-topics": mirror.publish(),
                 "outbox": outbox.run(),
+                "key-use": keyring.run(),
                 "loop-monitor": loop_monitor.run(),
                 "journal-probe": _probe(journal),
                 "telemetry": telemetry.run(desk=desk, outbox=outbox, actors=actors, ledger=ledger, clock=clock),
@@ -292,6 +296,7 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Node]:
                 yield node
             finally:
                 await api.stop()
+                await keyring.keep()
                 for task in serving:
                     task.cancel()
 

@@ -12,6 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from node import __version__
 from node.api.app import create_app
+from node.api.key_gate import KeyGate
+from node.api.keyring import Keyring, KeyStore, Owner
+from node.api.rates import KeyRates, StrangerRates
 from node.api.server import Listener, TcpListener, UnixListener
 from node.clock import Clock
 from node.domain.command import ALL_ACCOUNTS, Command, ReplyTo
@@ -35,7 +38,7 @@ from node.observe.health import LoopMonitor
 from node.observe.metrics import Metrics, MetricsServer
 from node.observe.telemetry import Telemetry
 from node.secrets import Secrets
-from node.settings import AccountSettings, LockOnClose, Settings
+from node.settings import AccountSettings, LockOnClose, Settings, Subscription
 from node.transport.envelope import EnvelopeVerifier
 from node.transport.mqtt import MqttTransport
 from node.transport.mqtt_options import MqttOptions, Will, client_tls
@@ -111,8 +114,27 @@ def verifier(settings: Settings) -> EnvelopeVerifier:
     return EnvelopeVerifier(tenant=settings.node.tenant, public_keys=keys)
 
 
-def authority(settings: Settings, actors: list[AccountActor]) -> Authority:
+def keyring(settings: Settings, store: KeyStore, clock: Clock) -> Keyring:
+    """The API keys of the configured owners."""
+    owners = [
+        Owner(
+            id=owner.id,
+            subscribed=owner.subscription is not Subscription.NONE,
+            accounts=frozenset(account.id for account in settings.accounts if account.owner == owner.id),
+        )
+        for owner in settings.owners
+    ]
+    return Keyring(store, owners, clock=clock, rates=KeyRates(clock))
+
+
+def authority(settings: Settings, actors: list[AccountActor], keyring: Keyring) -> Authority:
     """Knows who may command what."""
+
+    def holder(issuer: str) -> Issuer | None:
+        key = keyring.of_issuer(issuer)
+        if key is None:
+            return None
+        return Issuer(id=issuer, actions=key.actions, accounts=keyring.accounts_of(key), kept_in_the_dark=True)
 
     def venue_offset() -> timedelta | None:
         offsets = [offset for actor in actors if (offset := actor.context.venue.clock_offset_ms()) is not None]
@@ -127,7 +149,7 @@ def authority(settings: Settings, actors: list[AccountActor]) -> Authority:
         )
         for issuer in settings.issuers
     ]
-    return Authority(issuers, [account.id for account in settings.accounts], venue_offset=venue_offset)
+    return Authority(issuers, [account.id for account in settings.accounts], venue_offset=venue_offset, further=holder)
 
 
 def venue_options(account: AccountSettings, settings: Settings, credentials: dict[str, str]) -> VenueOptions:
@@ -248,7 +270,9 @@ def router(topics: Topics) -> Router:
     return route
 
 
-def listeners(settings: Settings, desk: Desk, loop_monitor: LoopMonitor) -> list[Listener]:
+def listeners(
+    settings: Settings, desk: Desk, keyring: Keyring, clock: Clock, loop_monitor: LoopMonitor
+) -> list[Listener]:
     """The operator's socket, and the public listener where there is one."""
 
     def liveness() -> tuple[str, ...]:
@@ -256,12 +280,15 @@ def listeners(settings: Settings, desk: Desk, loop_monitor: LoopMonitor) -> list
         return () if wrong is None else (wrong,)
 
     listeners: list[Listener] = [
-        UnixListener(app=create_app(desk, operator=True, liveness=liveness), path=settings.operator_socket)
+        UnixListener(
+            app=create_app(desk, operator=True, keyring=keyring, liveness=liveness), path=settings.operator_socket
+        )
     ]
     if settings.http is not None:
+        gate = KeyGate(keyring, StrangerRates(clock))
         listeners.append(
             TcpListener(
-                app=create_app(desk, operator=False, liveness=liveness),
+                app=create_app(desk, operator=False, authenticate=gate, liveness=liveness),
                 host=settings.http.listen.host,
                 port=settings.http.listen.port,
                 cert_file=settings.http.cert_file,

@@ -15,6 +15,8 @@ from pydantic import BaseModel
 from node import __version__
 from node.api.errors import install_error_handlers
 from node.api.guards import BodyLimit, NoStore, require_local_peer
+from node.api.keyring import Keyring
+from node.api.keys import keys_router
 from node.api.principal import Authenticator, operator_of_socket
 from node.api.risk import lock_of, operator_router, risk_router
 from node.api.streams import event_stream
@@ -47,6 +49,7 @@ def create_app(
     *,
     operator: bool,
     authenticate: Authenticator | None = None,
+    keyring: Keyring | None = None,
     liveness: Liveness = tuple,
 ) -> FastAPI:
     """Build an application.
@@ -56,6 +59,7 @@ def create_app(
         operator: For the operator's socket: everything, without a key.
         authenticate: Recognises callers of the risk API on the public listener; without it, and without *operator*,
             only health and locks are served.
+        keyring: The API keys, for the operator to manage.
         liveness: Reasons against being alive.
 
     ``app.state.stopping`` is an event: once set, streams end.
@@ -76,6 +80,8 @@ def create_app(
     if operator:
         app.include_router(operator_router(desk, operator_of_socket))
         app.include_router(_status_router(desk))
+        if keyring is not None:
+            app.include_router(keys_router(keyring, desk, operator_of_socket))
     app.include_router(_locks_router(desk, stopping))
     app.include_router(_health_router(desk, liveness))
     install_error_handlers(app)

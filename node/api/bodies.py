@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from node.domain.command import Action
 from node.domain.guard_mode import GuardMode
@@ -14,13 +14,10 @@ _SYMBOL_LENGTH_MAX: Final = 64
 _REASON_LENGTH_MAX: Final = 256
 
 
-def _printable(value: str) -> str:
-    if not value.isprintable():
-        raise ValueError("a reason has no control characters: people read it on terminals")
-    return value
-
-
-Reason = Annotated[str, Field(min_length=1, max_length=_REASON_LENGTH_MAX), AfterValidator(_printable)]
+#: People read it on terminals: no control characters, no line separators, nothing that turns the direction of writing.
+_ONE_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$"
+OneLine = Annotated[str, Field(pattern=_ONE_LINE)]
+Reason = Annotated[OneLine, Field(min_length=1, max_length=_REASON_LENGTH_MAX)]
 #: A UUID; at the operator's socket also an account's name.
 AccountName = Annotated[str, Field(min_length=1, max_length=64)]
 Symbol = Annotated[str, Field(min_length=1, max_length=_SYMBOL_LENGTH_MAX)]

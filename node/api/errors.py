@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -25,20 +26,30 @@ _OF_REJECT_CODE: Final[dict[str, tuple[str, HTTPStatus]]] = {
 }
 _BAD_REQUEST: Final = ("BAD_REQUEST", HTTPStatus.BAD_REQUEST)
 
-#: What the framework itself raises: an unknown route says NOT_FOUND, a wrong method is a bad request.
+#: What the framework itself raises.
 _OF_STATUS: Final = {
     HTTPStatus.UNAUTHORIZED: "UNAUTHORIZED",
     HTTPStatus.FORBIDDEN: "FORBIDDEN",
     HTTPStatus.NOT_FOUND: "NOT_FOUND",
+    HTTPStatus.METHOD_NOT_ALLOWED: "METHOD_NOT_ALLOWED",
 }
 
 
 class ApiError(Exception):
     """An answer that is not what was asked for."""
 
-    def __init__(self, code: str, status: int, message: str, *, result: Document | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        status: int,
+        message: str,
+        *,
+        result: Document | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.code, self.status, self.message, self.result = code, status, message, result
+        self.headers = dict(headers or {})
 
     @classmethod
     def not_found(cls, message: str) -> ApiError:
@@ -51,8 +62,8 @@ class ApiError(Exception):
         return cls("BAD_REQUEST", HTTPStatus.BAD_REQUEST, message)
 
     @classmethod
-    def of_rejection(cls, code: str, message: str, result: Document) -> ApiError:
-        """The engine's refusal, with the document that tells it."""
+    def of_rejection(cls, code: str, message: str, result: Document | None) -> ApiError:
+        """The engine's refusal, with the document that tells it where the caller may see that."""
         http_code, status = _OF_REJECT_CODE.get(code, _BAD_REQUEST)
         return cls(http_code, status, message, result=result)
 
@@ -74,13 +85,19 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unforeseen)
 
 
-def _answer(code: str, status: int, message: str, result: Document | None = None) -> JSONResponse:
-    return JSONResponse(error_body(code, message, result), status_code=status)
+def _answer(
+    code: str,
+    status: int,
+    message: str,
+    result: Document | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    return JSONResponse(error_body(code, message, result), status_code=status, headers=headers)
 
 
 async def _api_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError)  # noqa: S101  (narrows the type of Starlette's handler)
-    return _answer(error.code, error.status, error.message, error.result)
+    return _answer(error.code, error.status, error.message, error.result, error.headers)
 
 
 async def _validation_error(_request: Request, error: Exception) -> JSONResponse:

@@ -1,13 +1,22 @@
-"""Who is asking."""
+"""Who is asking, and for what."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum, auto
+from uuid import UUID
 
 from fastapi import Request
 
-from node.domain.command import OPERATOR, Door
+from node.domain.command import OPERATOR, Action, Door
+
+
+class Need(Enum):
+    """What a route asks of its caller."""
+
+    COMMAND = auto()  # to command something; what exactly is in the body
+    READ = auto()  # to look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,14 +26,22 @@ class Principal:
     #: Becomes the commands' issuer.
     issuer: str
     door: Door
-    #: May unlock, abort, and name accounts by name or ``*``.
+    #: May unlock, abort, manage keys, and name accounts by name or ``*``.
     operator: bool
+    #: What may be commanded.
+    actions: frozenset[Action] = frozenset(Action)
+    #: What may be reached and known of; None: everything.
+    accounts: frozenset[UUID] | None = None
+
+    def reaches(self, account_id: UUID) -> bool:
+        """Whether it may know that the account exists."""
+        return self.accounts is None or account_id in self.accounts
 
 
-#: Recognises the sender of a request, or raises ``ApiError`` (401, 403, 429).
-Authenticator = Callable[[Request], Awaitable[Principal]]
+#: Recognises the sender of a request by its headers alone, or raises ``ApiError`` (401, 403, 429).
+Authenticator = Callable[[Request, Need], Awaitable[Principal]]
 
 
-async def operator_of_socket(_request: Request) -> Principal:
+async def operator_of_socket(_request: Request, _need: Need) -> Principal:
     """Whoever may open the operator's socket is the operator: the file's permissions are the authentication."""
     return Principal(issuer=OPERATOR, door=Door.OPERATOR, operator=True)

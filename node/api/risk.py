@@ -9,12 +9,13 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Header
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from node.api.bodies import AbortBody, GuardBody, KillBody, UnlockBody
 from node.api.errors import ApiError
 from node.api.principal import Authenticator, Principal
+from node.api.recognised import Caller, recognised
 from node.api.streams import event_stream, last_event_seq
 from node.domain.command import ALL_ACCOUNTS, Action, CommandState, RejectCode
 from node.domain.command import Request as CommandRequest
@@ -27,84 +28,84 @@ IdempotencyKey = Annotated[UUID | None, Header(alias="Idempotency-Key")]
 
 def risk_router(desk: CommandDesk, authenticate: Authenticator, stopping: asyncio.Event) -> APIRouter:
     """Routes below ``/api/v1/b2b`` for everybody whom *authenticate* recognises."""
-    known = Annotated[Principal, Depends(authenticate)]
-    router = APIRouter(prefix="/api/v1/b2b", tags=["risk"])
+    router = APIRouter(prefix="/api/v1/b2b", tags=["risk"], route_class=recognised(authenticate))
 
     @router.post("/risk/kill")
-    async def kill(body: KillBody, principal: known, idempotency_key: IdempotencyKey = None) -> JSONResponse:
+    async def kill(body: KillBody, caller: Caller, idempotency_key: IdempotencyKey = None) -> JSONResponse:
         """Lock, close or flatten an account. Answers once the command is durable; it is carried out meanwhile."""
+        if body.action not in caller.actions:
+            raise ApiError("FORBIDDEN", HTTPStatus.FORBIDDEN, f"the key may not {body.action}")
         request = CommandRequest(
             command_id=idempotency_key or uuid4(),
-            account_id=_target(desk, principal, body.account_id, several=True),
+            account_id=_target(desk, caller, body.account_id, several=True),
             action=body.action,
-            issuer=principal.issuer,
-            door=principal.door,
+            issuer=caller.issuer,
+            door=caller.door,
             symbols=tuple(sorted(set(body.symbols or ()))),
             latch=body.latch,
             dry_run=body.dry_run,
             reason=body.reason,
         )
-        return await _submit(desk, request)
+        return await _submit(desk, request, caller)
 
     @router.get("/risk/commands/{command_id}")
-    async def result(command_id: UUID, _principal: known) -> JSONResponse:
+    async def result(command_id: UUID, caller: Caller) -> JSONResponse:
         """The newest result document of a command."""
-        return _document(await _existing(desk, command_id))
+        return _document(await _existing(desk, command_id, caller))
 
     @router.get("/risk/commands/{command_id}/events", response_class=StreamingResponse)
     async def events(
-        command_id: UUID, _principal: known, last_event_id: Annotated[str | None, Header()] = None
+        command_id: UUID, caller: Caller, last_event_id: Annotated[str | None, Header()] = None
     ) -> StreamingResponse:
         """A command's result documents so far, then the live ones, until its ending."""
         with contextlib.suppress(NotConfirmed):  # what has not come yet is what a stream is for
-            await _existing(desk, command_id)
+            await _existing(desk, command_id, caller)
         return event_stream(desk.follow(command_id), stopping=stopping, after_seq=last_event_seq(last_event_id))
 
     @router.get("/accounts")
-    async def accounts(_principal: known) -> dict[str, Any]:
-        """Every account with its state and lock."""
-        return {"accounts": desk.accounts()}
+    async def accounts(caller: Caller) -> dict[str, Any]:
+        """The caller's accounts, each with its state and lock."""
+        return {"accounts": [account for account in desk.accounts() if caller.reaches(UUID(account["id"]))]}
 
     @router.get("/accounts/{account_id}/lock")
-    async def lock(account_id: str, _principal: known) -> JSONResponse:
+    async def lock(account_id: str, caller: Caller) -> JSONResponse:
         """The lock document of an account."""
-        return _document(lock_of(desk, account_id))
+        return _document(lock_of(desk, account_id, caller))
 
     return router
 
 
 def operator_router(desk: CommandDesk, authenticate: Authenticator) -> APIRouter:
     """Routes that only the operator has: what adds risk, and what ends a command."""
-    known = Annotated[Principal, Depends(authenticate)]
-    router = APIRouter(prefix="/api/v1/b2b", tags=["operator"])
+    router = APIRouter(prefix="/api/v1/b2b", tags=["operator"], route_class=recognised(authenticate))
 
     @router.post("/risk/unlock")
-    async def unlock(body: UnlockBody, principal: known, idempotency_key: IdempotencyKey = None) -> JSONResponse:
+    async def unlock(body: UnlockBody, caller: Caller, idempotency_key: IdempotencyKey = None) -> JSONResponse:
         """Allow new risk again, if the epoch is the lock's own."""
         request = CommandRequest(
             command_id=idempotency_key or uuid4(),
-            account_id=_target(desk, principal, body.account_id, several=False),
+            account_id=_target(desk, caller, body.account_id, several=False),
             action=Action.UNLOCK,
-            issuer=principal.issuer,
-            door=principal.door,
+            issuer=caller.issuer,
+            door=caller.door,
             reason=body.reason,
             epoch=body.epoch,
             force=body.force,
         )
-        return await _submit(desk, request)
+        return await _submit(desk, request, caller)
 
     @router.post("/risk/commands/{command_id}/abort")
-    async def abort(command_id: UUID, principal: known, body: AbortBody | None = None) -> JSONResponse:
+    async def abort(command_id: UUID, caller: Caller, body: AbortBody | None = None) -> JSONResponse:
         """End a live command as failed. The lock stays."""
         reason = body.reason if body is not None else None
-        submission = await desk.abort(command_id, by=principal.issuer, reason=reason)
+        submission = await desk.abort(command_id, by=caller.issuer, reason=reason)
         if submission is None:
-            await _existing(desk, command_id)
+            await _existing(desk, command_id, caller)
             raise ApiError("CONFLICT", HTTPStatus.CONFLICT, "the command has ended already")
         return _accepted(submission, estimated_ms=submission.latency_ms)
 
     @router.post("/accounts/{account_id}/guard")
-    async def guard(account_id: str, body: GuardBody, _principal: known) -> dict[str, Any]:
+    async def guard(account_id: str, body: GuardBody, _caller: Caller) -> dict[str, Any]:
         """Set what is done about new exposure while the account is locked, until the next word."""
         found = desk.account_of(account_id)
         if found is None:
@@ -115,36 +116,51 @@ def operator_router(desk: CommandDesk, authenticate: Authenticator) -> APIRouter
     return router
 
 
-def lock_of(desk: CommandDesk, name_or_id: str) -> Document:
-    """An account's lock document.
+def lock_of(desk: CommandDesk, name_or_id: str, caller: Principal | None = None) -> Document:
+    """An account's lock document; an account that the caller does not reach is as if there were none.
 
     Raises:
         ApiError: 404 NOT_FOUND.
     """
     account_id = desk.account_of(name_or_id)
-    document = None if account_id is None else desk.lock(account_id)
+    hidden = account_id is None or (caller is not None and not caller.reaches(account_id))
+    document = None if account_id is None or hidden else desk.lock(account_id)
     if document is None:
         raise ApiError.not_found("no such account")
     return document
 
 
-async def _existing(desk: CommandDesk, command_id: UUID) -> Document:
-    document = await desk.result(command_id)
-    if document is None:
+async def _existing(desk: CommandDesk, command_id: UUID, caller: Principal) -> Document:
+    """A command's newest document; one for an account that the caller does not reach is as if there were none."""
+    try:
+        document = await desk.result(command_id)
+    except NotConfirmed as error:
+        if not _may_see(caller, error.account_id):
+            raise ApiError.not_found("no such command") from None
+        raise
+    account = None if document is None or document["account_id"] == ALL_ACCOUNTS else UUID(document["account_id"])
+    if document is None or not _may_see(caller, account):
         raise ApiError.not_found("no such command")
     return document
 
 
-def _target(desk: CommandDesk, principal: Principal, account: str, *, several: bool) -> UUID | None:
-    """The account that is meant; None for all. An id nobody knows goes to the engine, which records the attempt."""
-    if account == ALL_ACCOUNTS and principal.operator:
+def _may_see(caller: Principal, account_id: UUID | None) -> bool:
+    """The parent of a ``*`` command (None) names accounts of several owners: only the operator sees it."""
+    return caller.accounts is None or (account_id is not None and caller.reaches(account_id))
+
+
+def _target(desk: CommandDesk, caller: Principal, account: str, *, several: bool) -> UUID | None:
+    """The account that is meant; None for all. An id that the caller does not reach goes to the engine all the same,
+    which records the attempt and answers as for an id that nobody has.
+    """
+    if account == ALL_ACCOUNTS and caller.operator:
         if not several:
             raise ApiError.bad_request("account_id: UNLOCK is for one account at a time")
         return None
     try:
         return UUID(account)
     except ValueError:
-        if not principal.operator:
+        if not caller.operator:
             raise ApiError.bad_request("account_id: not a UUID") from None
     found = desk.account_of(account)
     if found is None:
@@ -152,19 +168,23 @@ def _target(desk: CommandDesk, principal: Principal, account: str, *, several: b
     return found
 
 
-async def _submit(desk: CommandDesk, request: CommandRequest) -> JSONResponse:
+async def _submit(desk: CommandDesk, request: CommandRequest, caller: Principal) -> JSONResponse:
     submission = await desk.submit(request)
-    _raise_rejected(submission)
+    _raise_rejected(submission, caller)
     return _accepted(submission, estimated_ms=_estimated_ms(desk, request, submission))
 
 
-def _raise_rejected(submission: Submission) -> None:
-    """Also for a duplicate of a command that was rejected: the stored answer again."""
-    document = submission.document
+def _raise_rejected(submission: Submission, caller: Principal) -> None:
+    """Also for a duplicate of a command that was rejected: the stored answer again.
+
+    The holder of a key is told the reason only: the document tells of the account that was named.
+    """
+    document = submission.document if caller.operator else None
     if submission.rejection is not None:
         raise ApiError.of_rejection(submission.rejection.code, submission.rejection.message, document)
-    if document.get("state") == CommandState.REJECTED:
-        error = next(iter(document.get("errors", ())), {"code": RejectCode.MALFORMED, "message": "rejected"})
+    if submission.document.get("state") == CommandState.REJECTED:
+        errors = submission.document.get("errors", ())
+        error = next(iter(errors), {"code": RejectCode.MALFORMED, "message": "rejected"})
         raise ApiError.of_rejection(error["code"], error["message"], document)
 
 

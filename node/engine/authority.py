@@ -28,6 +28,8 @@ class Issuer:
     #: None: every account.
     accounts: frozenset[UUID] | None
     lifetime: timedelta = LIFETIME
+    #: Not told which accounts exist beside its own.
+    kept_in_the_dark: bool = False
 
     def may_reach(self, account_id: UUID) -> bool:
         """Whether the account is among the issuer's."""
@@ -49,22 +51,27 @@ class Authority:
         accounts: Iterable[UUID],
         *,
         venue_offset: Callable[[], timedelta | None] = lambda: None,
+        further: Callable[[str], Issuer | None] = lambda _id: None,
     ) -> None:
         known = (*issuers, THE_OPERATOR, THE_SCHEDULE)
         self._issuers: Mapping[str, Issuer] = {issuer.id: issuer for issuer in known}
         self._accounts = tuple(accounts)
         #: Venues' clock less ours.
         self._venue_offset = venue_offset
+        #: Issuers that come and go: API keys.
+        self._further = further
 
     def accounts_of(self, request: Request) -> tuple[UUID, ...]:
         """The accounts that the request means and its issuer may reach."""
-        issuer = self._issuers[request.issuer]
+        issuer = self._issuer(request.issuer)
+        if issuer is None:
+            return ()
         wanted = self._accounts if request.account_id is None else (request.account_id,)
         return tuple(account for account in wanted if account in self._accounts and issuer.may_reach(account))
 
     def obstacle(self, request: Request, now: datetime) -> Rejection | None:
         """Why the request may not be begun; None if it may."""
-        issuer = self._issuers.get(request.issuer)
+        issuer = self._issuer(request.issuer)
         if issuer is None:
             return Rejection(code=RejectCode.UNKNOWN_ISSUER, message="nobody known by that name")
         if issuer is THE_SCHEDULE and not request.dry_run:
@@ -75,8 +82,11 @@ class Authority:
             return self._unreachable(request, issuer)
         return self._untimely(request, issuer, now)
 
+    def _issuer(self, name: str) -> Issuer | None:
+        return self._issuers.get(name) or self._further(name)
+
     def _unreachable(self, request: Request, issuer: Issuer) -> Rejection:
-        known = request.account_id in self._accounts
+        known = request.account_id in self._accounts and not issuer.kept_in_the_dark
         if known and not issuer.may_reach(request.account_id or UUID(int=0)):
             return Rejection(code=RejectCode.FORBIDDEN, message=f"{issuer.id} may not command that account")
         return Rejection(code=RejectCode.UNKNOWN_ACCOUNT, message="no such account at this node")

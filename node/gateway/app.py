@@ -16,8 +16,11 @@ from pydantic import SecretStr
 
 from node import __version__
 from node.api.app import create_app
+from node.api.key_gate import KeyGate
+from node.api.keyring import Keyring, Owner
+from node.api.rates import KeyRates, StrangerRates
 from node.api.server import ApiServer, Listener, TcpListener, UnixListener
-from node.clock import SystemClock, boot_id
+from node.clock import Clock, SystemClock, boot_id
 from node.engine.bus import Bus
 from node.errors import ConfigError, JournalUnavailable
 from node.gateway.courier import Courier
@@ -29,9 +32,11 @@ from node.gateway.mirror import Mirror
 from node.gateway.settings import GatewaySettings
 from node.gateway.store import GatewayStore
 from node.journal.directory import StateDirectory
+from node.journal.key_store import SqliteKeyStore, key_database
 from node.observe.health import Health, LoopMonitor
 from node.observe.metrics import MetricsServer
 from node.secrets import find
+from node.settings import Subscription
 from node.transport.issuer_key import IssuerKey, KeyFileError
 from node.transport.mqtt import MqttTransport
 from node.transport.mqtt_options import MqttOptions, client_tls
@@ -157,6 +162,11 @@ async def running(settings: GatewaySettings, secrets: GatewaySecrets) -> AsyncIt
         )
         courier = Courier(transport, topics, response_topic, clock)
         estimates = Estimates(settings.account_ids)
+        key_file = key_database(settings.gateway.state_dir / "keys.sqlite3", clock=clock)
+        await key_file.open()
+        stack.push_async_callback(key_file.close)
+        keyring = Keyring(SqliteKeyStore(key_file), _owners(settings), clock=clock, rates=KeyRates(clock))
+        await keyring.load()
         exchange = Exchange(
             topics,
             gateway_id=settings.gateway.id,
@@ -171,6 +181,7 @@ async def running(settings: GatewaySettings, secrets: GatewaySecrets) -> AsyncIt
 
         health = Health()
         health.register("store", lambda: None if store.healthy else "cannot be written")
+        health.register("keys", lambda: None if key_file.healthy else "cannot be written")
         health.register("broker", lambda: None if transport.connected else "not connected")
         health.register("commands", lambda: courier.refusal and f"the broker refuses them: {courier.refusal}")
         health.register("accounts", lambda: _accounts_ping(settings, mirror))
@@ -183,6 +194,7 @@ async def running(settings: GatewaySettings, secrets: GatewaySecrets) -> AsyncIt
             mirror=mirror,
             bus=bus,
             estimates=estimates,
+            keyring=keyring,
             clock=clock,
             not_ready=lambda: health.readiness().reasons,
             parts=lambda: {
@@ -195,7 +207,7 @@ async def running(settings: GatewaySettings, secrets: GatewaySecrets) -> AsyncIt
         )
         await exchange.recover()
         loop_monitor = LoopMonitor(observe_lag_s=metrics.event_loop_lag_seconds.observe)
-        api = ApiServer(_listeners(settings, desk, loop_monitor))
+        api = ApiServer(_listeners(settings, desk, keyring, clock, loop_monitor))
         if settings.metrics is not None:
             listen = settings.metrics.listen
             metrics_server = MetricsServer(metrics, host=listen.host, port=listen.port)
@@ -209,6 +221,7 @@ async def running(settings: GatewaySettings, secrets: GatewaySecrets) -> AsyncIt
                 "answers-writer": exchange.write(),
                 "questions": exchange.ask_again(),
                 "courier": courier.run(),
+                "key-use": keyring.run(),
                 "loop-monitor": loop_monitor.run(),
                 "store-probe": _probe(store, settings, mirror, metrics),
             }
@@ -218,6 +231,7 @@ async def running(settings: GatewaySettings, secrets: GatewaySecrets) -> AsyncIt
                 yield Gateway(desk=desk, transport=transport, api=api, health=health, courier=courier, mirror=mirror)
             finally:
                 await api.stop()
+                await keyring.keep()
                 for task in serving:
                     task.cancel()
         try:
@@ -251,7 +265,21 @@ def _options(settings: GatewaySettings, secrets: GatewaySecrets, topics: Topics,
     )
 
 
-def _listeners(settings: GatewaySettings, desk: GatewayDesk, loop_monitor: LoopMonitor) -> list[Listener]:
+def _owners(settings: GatewaySettings) -> list[Owner]:
+    """Whose accounts they are is decided by this configuration, whatever the nodes' say."""
+    return [
+        Owner(
+            id=owner.id,
+            subscribed=owner.subscription is not Subscription.NONE,
+            accounts=frozenset(account.id for account in settings.accounts if account.owner == owner.id),
+        )
+        for owner in settings.owners
+    ]
+
+
+def _listeners(
+    settings: GatewaySettings, desk: GatewayDesk, keyring: Keyring, clock: Clock, loop_monitor: LoopMonitor
+) -> list[Listener]:
     """The operator's socket, and the public listener where there is one."""
 
     def liveness() -> tuple[str, ...]:
@@ -259,12 +287,16 @@ def _listeners(settings: GatewaySettings, desk: GatewayDesk, loop_monitor: LoopM
         return () if wrong is None else (wrong,)
 
     listeners: list[Listener] = [
-        UnixListener(app=create_app(desk, operator=True, liveness=liveness), path=settings.operator_socket)
+        UnixListener(
+            app=create_app(desk, operator=True, keyring=keyring, liveness=liveness), path=settings.operator_socket
+        )
     ]
     if settings.http is not None:
         listeners.append(
             TcpListener(
-                app=create_app(desk, operator=False, liveness=liveness),
+                app=create_app(
+                    desk, operator=False, authenticate=KeyGate(keyring, StrangerRates(clock)), liveness=liveness
+                ),
                 host=settings.http.listen.host,
                 port=settings.http.listen.port,
                 cert_file=settings.http.cert_file,

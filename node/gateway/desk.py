@@ -11,8 +11,9 @@ from uuid import UUID
 
 import structlog
 
+from node.api.keyring import Keyring
 from node.clock import Clock
-from node.domain.command import ALL_ACCOUNTS, Action, CommandState, RejectCode, Request
+from node.domain.command import ALL_ACCOUNTS, Action, CommandState, Door, RejectCode, Request
 from node.domain.guard_mode import GuardMode
 from node.domain.latency import STAGES
 from node.domain.result import Document, ErrorReport, Findings, Verdict, instant_text, result_document
@@ -50,6 +51,7 @@ class GatewayDesk:
         mirror: Mirror,
         bus: Bus,
         estimates: Estimates,
+        keyring: Keyring,
         clock: Clock,
         not_ready: Callable[[], Sequence[str]],
         parts: Callable[[], Document],
@@ -65,6 +67,7 @@ class GatewayDesk:
         self._mirror = mirror
         self._bus = bus
         self._estimates = estimates
+        self._keyring = keyring
         self._clock = clock
         self._not_ready = not_ready
         self._parts = parts
@@ -252,8 +255,14 @@ class GatewayDesk:
         return str(account_id) if account is None else account.name
 
     def _obstacle(self, request: Request) -> Rejection | None:
-        """Why it cannot be sent at all."""
-        if request.account_id is not None and request.account_id not in self._settings.account_ids:
+        """Why it cannot be sent at all. Whoever has a key learns of no account but its owner's."""
+        key = self._keyring.of_issuer(request.issuer)
+        if key is None and request.door is Door.HTTP:
+            return Rejection(code=RejectCode.UNKNOWN_ISSUER, message="the key has ended")
+        reached = self._settings.account_ids if key is None else self._keyring.accounts_of(key)
+        if key is not None and (request.account_id is None or request.action not in key.actions):
+            return Rejection(code=RejectCode.FORBIDDEN, message="the key may not do that")
+        if request.account_id is not None and request.account_id not in reached:
             return Rejection(code=RejectCode.UNKNOWN_ACCOUNT, message="no such account at this gateway")
         if not self._settings.accounts:
             return Rejection(code=RejectCode.UNKNOWN_ACCOUNT, message="this gateway has no accounts")

@@ -82,6 +82,11 @@ class SqliteJournal:
         """Whether the last write succeeded and no reopening is under way."""
         return self._database.healthy
 
+    @property
+    def database(self) -> Database:
+        """The file, for what else is kept in it."""
+        return self._database
+
     async def open(self) -> None:
         """Open the file, creating or migrating it, and verify it.
 

@@ -89,6 +89,57 @@ def test_the_same_idempotency_key_is_one_command(gateway: GatewaySite) -> None:
     assert conflict.document["result"]["positions"] == []
 
 
+def test_callers_have_keys_of_the_gateways_own_and_reach_their_owners_accounts_only(node: Site) -> None:
+    """Whatever the node's configuration says of owners; also across a restart, and for what nobody has confirmed."""
+    another_owner = {
+        r'owner = "acme"\Z|owner = "acme"\n\Z': (
+            f'owner = "acme"\n\n[[owners]]\nid = "other"\n\n[[accounts]]\nid = "{SECOND_ACCOUNT}"\n'
+            'name = "elsewhere"\nowner = "other"\n'
+        )
+    }
+    gateway = gateway_beside(node, changes=SOON | another_owner)
+    gateway.start()
+    own, strange = gateway.new_key("acme"), gateway.new_key("other")
+    kill = {"account_id": ACCOUNT, "action": "LOCK"}
+    path = "/api/v1/b2b/risk/kill"
+
+    status, answer = gateway.public("POST", path, own, kill)
+    assert (status, answer["success"], answer["action"], answer["account_id"]) == (200, True, "LOCK", ACCOUNT)
+    command = f"/api/v1/b2b/risk/commands/{answer['command_id']}"
+    gateway.ending(answer["command_id"])
+    assert gateway.public("GET", command, own)[1]["verdict"] == "locked"
+    assert [each["name"] for each in gateway.public("GET", "/api/v1/b2b/accounts", own)[1]["accounts"]] == [
+        "binance-main"
+    ]
+    assert gateway.public("POST", path, None, kill)[1]["error"]["code"] == "UNAUTHORIZED"
+    unlock = {"account_id": ACCOUNT, "epoch": 1}
+    assert gateway.public("POST", "/api/v1/b2b/risk/unlock", own, unlock)[0] == 404  # the operator's alone
+
+    def hidden(method: str, place: str, body: object = None) -> None:
+        status, answer = gateway.public(method, place, strange, body)
+        assert (status, answer["error"]["code"]) == (404, "NOT_FOUND"), place
+
+    hidden("POST", path, kill)
+    hidden("GET", command)
+    hidden("GET", f"{command}/events")
+    hidden("GET", f"/api/v1/b2b/accounts/{ACCOUNT}/lock")
+
+    gateway.kill()
+    gateway.start()
+    assert gateway.public("GET", command, own)[1]["verdict"] == "locked"
+    kill_node(node)
+    status, answer = gateway.public("POST", path, own, kill)
+    assert (status, answer["error"]["code"]) == (504, "TIMEOUT")
+    hidden("GET", f"/api/v1/b2b/risk/commands/{answer['command_id']}")
+    hidden("GET", f"/api/v1/b2b/risk/commands/{answer['command_id']}/events")
+    status, conflict = gateway.public("POST", path, strange, kill, Idempotency_Key=answer["command_id"])
+    assert (status, conflict["error"]["code"]) == (404, "NOT_FOUND")
+    gateway.site.start_daemon()
+    gateway.ending(answer["command_id"])
+    status, again = gateway.public("POST", path, own, kill, Idempotency_Key=answer["command_id"])
+    assert (status, again["command_id"]) == (200, answer["command_id"])
+
+
 def test_a_node_that_is_away_is_a_timeout_and_its_result_is_there_once_it_is_back(gateway: GatewaySite) -> None:
     """504 with the id; the lock is not known, so locked; the node carries the envelope out when it returns."""
     assert gateway.lock()["locked"] is False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import subprocess
@@ -104,6 +105,26 @@ class GatewaySite:
         """The whole event stream of a command."""
         stream = self.client.stream(f"{RISK}/commands/{command_id}/events")
         return [document for document in stream if document is not None]
+
+    def public(
+        self, method: str, path: str, key: str | None = None, body: object = None, **headers: str
+    ) -> tuple[int, Document]:
+        """A request at the public listener; status and document."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=40)
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        fields |= {"Content-Type": "application/json"} | ({} if key is None else {"X-API-Key": key})
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), fields)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def new_key(self, owner: str) -> str:
+        """`keys create` at the gateway."""
+        status, document, error = command_line(self.site, "keys", "create", "--owner", owner)
+        assert status == 0, error
+        return str(document["api_key"])
 
     def lock(self, account: str = ACCOUNT) -> Document:
         """The lock as the gateway tells it."""

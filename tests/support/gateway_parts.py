@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from node.api.keyring import Keyring, Owner
+from node.api.rates import KeyRates
 from node.clock import SystemClock
 from node.domain.command import Action, Door, Request
 from node.domain.result import Document, instant_text
@@ -30,6 +32,7 @@ from node.transport.envelope import EnvelopeVerifier, SignedRequest
 from node.transport.issuer_key import IssuerKey
 from node.transport.memory import MemoryBroker, MemoryTransport
 from node.transport.topics import Topics
+from tests.support.keyring import MemoryKeyStore
 
 ACCOUNT = UUID("6b0c8d1e-5f0a-4c52-9a1e-3d0f6f1d2a77")
 TOPICS = Topics("acme")
@@ -121,6 +124,7 @@ class Parts:
     mirror: Mirror
     transport: MemoryTransport
     clock: ShiftedClock
+    keyring: Keyring
     junk: list[int] = field(default_factory=list)
 
 
@@ -138,7 +142,7 @@ def settings(folder: Path, **table: Any) -> GatewaySettings:
                 **table,
             },
             "mqtt": {"url": "mqtt://127.0.0.1:1883"},
-            "owners": [{"id": "acme"}],
+            "owners": [{"id": "acme"}, {"id": "other"}],
             "accounts": [{"id": str(ACCOUNT), "name": "main", "owner": "acme"}],
         }
     )
@@ -191,6 +195,15 @@ async def gateway_parts(
             clock=clock,
             on_junk=lambda: junk.append(1),
         )
+        owners = [
+            Owner(
+                id=owner.id,
+                subscribed=True,
+                accounts=frozenset(account.id for account in made.accounts if account.owner == owner.id),
+            )
+            for owner in made.owners
+        ]
+        keyring = Keyring(MemoryKeyStore(), owners, clock=clock, rates=KeyRates(clock))
         desk = GatewayDesk(
             made,
             key,
@@ -200,6 +213,7 @@ async def gateway_parts(
             mirror=mirror,
             bus=bus,
             estimates=estimates,
+            keyring=keyring,
             clock=clock,
             not_ready=tuple,
             parts=dict,
@@ -234,6 +248,7 @@ async def gateway_parts(
                     mirror=mirror,
                     transport=transport,
                     clock=clock,
+                    keyring=keyring,
                     junk=junk,
                 )
             finally:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from node.domain.command import Action, RejectCode
+from node.domain.command import Action, Door, RejectCode
 from node.errors import NotAvailable, NotConfirmed
 from node.transport.issuer_key import IssuerKey
 from node.transport.memory import MemoryBroker
@@ -282,3 +282,31 @@ async def test_a_command_for_all_is_confirmed_by_every_accounts_node(gateway: Pa
     submission = await submitting
     assert (submission.document["account_id"], submission.document["verdict"]) == ("*", "locked")
     assert (await gateway.desk.result(child_id) or {})["command_id"] == str(child_id)
+
+
+async def test_a_key_commands_the_accounts_of_its_owner_and_learns_of_no_other(gateway: Parts) -> None:
+    """Another owner's account is as unknown as one that nobody has, word for word; for all there is no key."""
+    own = await gateway.keyring.create("acme")
+    strange = await gateway.keyring.create("other")
+    assert (await gateway.desk.submit(request(issuer=own.key.issuer, door=Door.HTTP))).rejection is None
+    answers = [
+        (await gateway.desk.submit(request(issuer=strange.key.issuer, door=Door.HTTP, account_id=account))).rejection
+        for account in (ACCOUNT, uuid4())
+    ]
+    assert answers[0] is not None
+    assert answers[0].code is RejectCode.UNKNOWN_ACCOUNT
+    assert answers[0] == answers[1]
+    everything = await gateway.desk.submit(request(issuer=own.key.issuer, door=Door.HTTP, account_id=None))
+    assert everything.rejection is not None
+    assert everything.rejection.code is RejectCode.FORBIDDEN
+    assert len(gateway.node.heard) == 1
+
+
+async def test_a_key_that_was_revoked_meanwhile_commands_nothing(gateway: Parts) -> None:
+    """Recognised at the door, ended before its turn."""
+    made = await gateway.keyring.create("acme")
+    await gateway.keyring.revoke(made.key.id)
+    refused = await gateway.desk.submit(request(issuer=made.key.issuer, door=Door.HTTP))
+    assert refused.rejection is not None
+    assert refused.rejection.code is RejectCode.UNKNOWN_ISSUER
+    assert gateway.node.heard == []
