@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -34,6 +34,21 @@ class NotUnderstood(ValueError):
     """A message that is not what its topic is for: anybody with the right to may write anything there."""
 
 
+def instant(text: object) -> datetime:
+    """An instant of a document, in UTC.
+
+    Raises:
+        NotUnderstood: it is none.
+    """
+    try:
+        at = datetime.fromisoformat(text if isinstance(text, str) else "")
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise NotUnderstood("not an instant")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """One event of a node's, checked for the fields that are relied on."""
@@ -48,6 +63,7 @@ class Answer:
     verdict: Verdict | None
     #: Why it was rejected.
     code: str | None
+    at: datetime
     document: Document
 
     @classmethod
@@ -62,8 +78,8 @@ class Answer:
             state, verdict = CommandState(document["state"]), document.get("verdict")
             sound = document["schema"] == RESULT_SCHEMA and isinstance(node_id, str) and type(seq) is int
             sound = sound and isinstance(action, str) and isinstance(errors, list)
-            sound = sound and datetime.fromisoformat(document["at"]).tzinfo is not None
             sound = sound and isinstance(document["latency_ms"], dict) and isinstance(document.get("lock", {}), dict)
+            sound = sound and isinstance(document.get("children", []), list)
             code = str(errors[0]["code"]) if sound and errors and state is CommandState.REJECTED else None
             answer = cls(
                 node_id=node_id,
@@ -74,6 +90,7 @@ class Answer:
                 state=state,
                 verdict=None if verdict is None else Verdict(verdict),
                 code=code,
+                at=instant(document["at"]),
                 document=document,
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -211,7 +228,7 @@ class Conversation:
             self.sent.as_command(),
             state,
             node_id=self._gateway_id,
-            at=max(datetime.fromisoformat(answer.document["at"]) for answer in told),
+            at=max(answer.at for answer in told),
             latency_ms={stage: _slowest(told, stage) for stage in STAGES},
             lock=AccountLock(account_id=self.sent.command_id, latched=locked),
             findings=Findings(verdict=worst(verdicts) if state.ended else Verdict.UNKNOWN),
@@ -226,8 +243,8 @@ class Conversation:
         return [
             child
             for document in self._parent_documents.values()
-            for child in document.get("children") or ()
-            if isinstance(child, dict) and child.get("command_id") not in ours and _known_state(child.get("state"))
+            for child in document.get("children", ())
+            if isinstance(child, dict) and str(child.get("command_id")) not in ours and _known_state(child.get("state"))
         ]
 
 

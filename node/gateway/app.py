@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import structlog
 from pydantic import SecretStr
@@ -143,11 +143,17 @@ async def running(settings: GatewaySettings, secrets: GatewaySecrets) -> AsyncIt
         )
         await stack.enter_async_context(store)
         metrics.store_healthy.set(1)
+        names = {account.id: account.name for account in settings.accounts}
+
+        def on_lock(account_id: UUID) -> None:
+            bus.publish(account_id, {})
+            metrics.account_known.labels(account=names[account_id]).set(mirror.known(account_id))
+
         mirror = Mirror(
             settings.account_ids,
             clock,
             boot_id=boot_id(),
-            on_lock=lambda account_id: bus.publish(account_id, {}),
+            on_lock=on_lock,
         )
 
         def on_connection(connected: bool) -> None:

@@ -149,15 +149,14 @@ class GatewayDesk:
     async def follow(self, command_id: UUID) -> AsyncIterator[Document]:
         """The command's events so far, then the live ones; ends after its ending."""
         with self._bus.listen(command_id) as live:
-            seen = 0
-            for document in await self._exchange.past(command_id):
-                seen = int(document["seq"])
+            past = await self._exchange.past(command_id)
+            for document in past:
                 yield document
                 if CommandState(document["state"]).ended:
                     return
             while True:
                 document = await live.get()
-                if int(document["seq"]) <= seen:
+                if document in past:  # it came while the past was read
                     continue
                 yield document
                 if CommandState(document["state"]).ended:

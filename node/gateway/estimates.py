@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
-from typing import Final
+from typing import Final, TypeGuard
 from uuid import UUID
 
 from node.domain.command import Action, CommandState
@@ -14,6 +14,8 @@ from node.gateway.answers import Answer
 HISTORY: Final = 50
 #: A node's deadline where its configuration has no other: the gateway does not know it.
 USUAL_DEADLINE_MS: Final = 10_000.0
+#: A day: no close takes longer, and no number that does was measured.
+_LONGEST_MS: Final = 86_400_000
 
 
 class Estimates:
@@ -32,9 +34,9 @@ class Estimates:
             return
         proof_ms, predicted_ms = document["latency_ms"].get("proof"), document.get("predicted_ms")
         if document.get("dry_run") is True:
-            if isinstance(predicted_ms, int | float):
+            if _sensible(predicted_ms):
                 self._predicted[account] = float(predicted_ms)
-        elif isinstance(proof_ms, int | float):
+        elif _sensible(proof_ms):
             self._history[account].append(float(proof_ms))
 
     def of(self, account_id: UUID) -> float:
@@ -43,3 +45,7 @@ class Estimates:
         if history:
             return history[min(int(len(history) * 0.95), len(history) - 1)]
         return self._predicted.get(account_id, USUAL_DEADLINE_MS)
+
+
+def _sensible(duration_ms: object) -> TypeGuard[int | float]:
+    return isinstance(duration_ms, int | float) and 0 <= duration_ms <= _LONGEST_MS

@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 
 from node.clock import Clock
-from node.domain.command import ALL_ACCOUNTS, Action, CommandState, RejectCode
+from node.domain.command import ALL_ACCOUNTS, Action, RejectCode
 from node.domain.result import Document
 from node.engine.bus import Bus
 from node.engine.ports import Delivery
@@ -26,8 +26,8 @@ from node.gateway.store import GatewayStore, Heard
 from node.transport.claims import parse_json_object
 from node.transport.topics import EventTopic, LockTopic, ResponseTopic, StatusTopic, TopicError, Topics
 
-#: After its end a conversation stays in memory for so many others.
-ENDED_MAX: Final = 256
+#: Conversations in memory, beyond which those that have ended, or were never confirmed, are forgotten there.
+KEPT_MAX: Final = 2048
 #: A command that has not ended is asked after for so long.
 ASK_FOR: Final = timedelta(days=1)
 #: An envelope that nobody confirmed is asked after only when no node's clock can take it for valid any more.
@@ -226,10 +226,11 @@ class Exchange:
                 ):
                     raise NotUnderstood("topic and document speak of different commands")
                 self._heard(answer)
-            case ResponseTopic():
+            case ResponseTopic() if RejectCode.CONFLICT.encode() in delivery.payload:
+                # All else here is what the command's own topic brings as well, or about one copy only, which anybody
+                # may have sent.
                 answer = Answer.of(parse_json_object(delivery.payload))
-                # About one copy only, which anybody may have sent: the command's own events come by its own topic.
-                if answer.state is not CommandState.REJECTED or answer.code == RejectCode.CONFLICT:
+                if answer.code == RejectCode.CONFLICT:
                     self._heard(answer)
             case LockTopic(account_id=account_id):
                 self._mirror.hear_lock(account_id, parse_json_object(delivery.payload))
@@ -238,7 +239,7 @@ class Exchange:
                     self._courier.stir()
                     self._back.set()
             case _:
-                pass  # interventions of guards, and commands, are not ours to follow
+                pass  # interventions of guards are not ours to follow
 
     def _heard(self, answer: Answer) -> None:
         self._estimates.observe(answer)
@@ -271,12 +272,17 @@ class Exchange:
         return conversation
 
     def _forget_old(self) -> None:
-        """What has ended is on disk."""
-        ended = [root_id for root_id, conversation in self._open.items() if conversation.ended]
-        for root_id in ended[: max(0, len(ended) - ENDED_MAX)]:
-            conversation = self._open.pop(root_id)
+        """What has ended is on disk, and so is what nobody may confirm any more; the oldest go first."""
+        if len(self._open) <= KEPT_MAX:
+            return
+        settled = [
+            root_id
+            for root_id, conversation in self._open.items()
+            if conversation.ended or not (conversation.confirmed or self._courier.carries(root_id))
+        ]
+        for root_id in settled[: len(self._open) - KEPT_MAX // 2]:
             self._decided.pop(root_id, None)
-            for command_id in (root_id, *conversation.sent.children.values()):
+            for command_id in (root_id, *self._open.pop(root_id).sent.children.values()):
                 self._root_of.pop(command_id, None)
 
 
@@ -285,5 +291,5 @@ def _view(conversation: Conversation, command_id: UUID) -> Document | None:
 
 
 def _append_news(shown: list[Document], document: Document | None) -> None:
-    if document is not None and (not shown or int(document["seq"]) > int(shown[-1]["seq"])):
+    if document is not None and (not shown or document != shown[-1]):
         shown.append(document)

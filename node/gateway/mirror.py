@@ -15,7 +15,7 @@ from uuid import UUID
 
 from node.clock import Clock
 from node.domain.result import LOCK_SCHEMA, Document, instant_text
-from node.gateway.answers import NotUnderstood
+from node.gateway.answers import NotUnderstood, instant
 
 #: As the contract has it: refreshed every 3 s, valid for 10 s.
 LEASE: Final = timedelta(seconds=10)
@@ -78,10 +78,10 @@ class Mirror:
         try:
             sound = document["schema"] == LOCK_SCHEMA and document["account_id"] == str(account_id)
             sound = sound and isinstance(document["locked"], bool) and type(document["epoch"]) is int
-            node_id, valid_until = str(document["node_id"]), datetime.fromisoformat(document["valid_until"])
+            node_id, valid_until = str(document["node_id"]), instant(document["valid_until"])
         except (ValueError, KeyError, TypeError) as error:
             raise NotUnderstood(f"not a lock document: {error!r}") from None
-        if not sound or valid_until.tzinfo is None:
+        if not sound:
             raise NotUnderstood("not a lock document of this account")
         words = self._locks.get(account_id)
         if words is None:
@@ -106,11 +106,8 @@ class Mirror:
         if "at" not in document:  # the will: the broker's word that the node is gone
             self._nodes.pop(node_id, None)
             return False
-        try:
-            at = datetime.fromisoformat(document["at"])
-        except (TypeError, ValueError):
-            raise NotUnderstood("not a status document: at") from None
-        if at.tzinfo is None or not isinstance(document.get("accounts"), list):
+        at = instant(document["at"])
+        if not isinstance(document.get("accounts"), list):
             raise NotUnderstood("not a status document: accounts")
         self._nodes[node_id] = _Node(document, at, self._clock.monotonic_ns())
         return self._present(self._nodes[node_id])
@@ -151,7 +148,7 @@ class Mirror:
             if not self._present(node):
                 continue
             for each in node.document["accounts"]:
-                if isinstance(each, dict) and each.get("id") == str(account_id):
+                if isinstance(each, dict) and each.get("id") == str(account_id) and isinstance(each.get("state"), str):
                     return {"node_id": node_id, "at": instant_text(node.at), **each}
         return None
 

@@ -73,6 +73,10 @@ def test_a_kill_through_the_gateway_closes_the_account_and_proves_it(gateway: Ga
     assert gateway.lock()["locked"] is True
     again = gateway.kill_switch("CLOSE_ALL")
     assert again.document["estimated_execution"] != "10000ms"  # now there is a history
+    assert gateway.public("GET", "/livez")[0] == gateway.public("GET", "/readyz")[0] == 200
+    metrics = gateway.metrics()
+    assert 'sovereign_node_gateway_commands_total{action="CLOSE_ALL",outcome="confirmed"} 2.0' in metrics
+    assert 'sovereign_node_gateway_account_known{account="binance-main"} 1.0' in metrics
 
 
 def test_the_same_idempotency_key_is_one_command(gateway: GatewaySite) -> None:
@@ -154,6 +158,7 @@ def test_a_node_that_is_away_is_a_timeout_and_its_result_is_there_once_it_is_bac
     assert (shown["ready"], shown["accounts"][0]["state"]) == (False, "unknown")
     assert gateway.lock()["locked"] is True
     assert gateway.lock()["known"] is False
+    assert (gateway.public("GET", "/livez")[0], gateway.public("GET", "/readyz")[0]) == (200, 503)
     gateway.site.start_daemon()
     ending = gateway.ending(command_id)
     assert (ending["state"], ending["verdict"]) == ("done", "flat_with_residue")

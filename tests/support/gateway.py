@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ class GatewaySite:
 
     site: Site
     port: int
+    metrics_port: int
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     @property
@@ -120,6 +122,11 @@ class GatewaySite:
         finally:
             connection.close()
 
+    def metrics(self) -> str:
+        """What Prometheus would scrape."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+            return str(answer.read().decode())
+
     def new_key(self, owner: str) -> str:
         """`keys create` at the gateway."""
         status, document, error = command_line(self.site, "keys", "create", "--owner", owner)
@@ -135,11 +142,11 @@ def gateway_beside(site: Site, *, changes: Mapping[str, str] | None = None, issu
     """The shipped example with its ports changed, and the site's issuer as its own; ``changes``: pattern to text."""
     site._credential("gateway_mqtt_password", PASSWORDS["gateway"])
     site._credential("gateway_issuer_key", (site.folder / f"{issuer}.key").read_text())
-    made = GatewaySite(site=site, port=free_port())
+    made = GatewaySite(site=site, port=free_port(), metrics_port=free_port())
     replaced = {
         r"127\.0\.0\.1:1883": f"127.0.0.1:{site.broker.port}",
         r"127\.0\.0\.1:8788": f"127.0.0.1:{made.port}",
-        r"127\.0\.0\.1:9188": f"127.0.0.1:{free_port()}",
+        r"127\.0\.0\.1:9188": f"127.0.0.1:{made.metrics_port}",
         **(changes or {}),
     }
     text = (CONFIG / "gateway.example.toml").read_text()
