@@ -95,6 +95,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add(commands, "run", "carry out commands until SIGTERM", _run)
     _add_demo(commands)
+    _add(commands, "gateway", "serve the risk API for nodes behind a broker until SIGTERM", _gateway)
     _add(commands, "check", "say everything that is wrong with a configuration", _check)
     doctor = _add(commands, "doctor", "ask each venue whether its account could be closed right now", _doctor)
     doctor.add_argument("accounts", nargs="*", metavar="ACCOUNT", help="ids or names; none means all")
@@ -244,6 +245,16 @@ def _run(options: Options, _output: Output) -> int:
     configure_logging()
     log_uncaught()
     return run(settings, Secrets.resolve(settings), config=config)
+
+
+def _gateway(options: Options, _output: Output) -> int:
+    from node.gateway.app import GatewaySecrets, run
+    from node.gateway.settings import load_gateway
+    from node.observe.logging import configure_logging
+
+    settings = load_gateway(config_path(options.config))
+    configure_logging()
+    return run(settings, GatewaySecrets.resolve(settings))
 
 
 def _demo(options: Options, output: Output) -> int:

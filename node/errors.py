@@ -6,6 +6,7 @@ Each class has a stable ``code``; its docstring is the default message.
 from __future__ import annotations
 
 from typing import ClassVar
+from uuid import UUID
 
 
 class SovereignError(Exception):
@@ -56,6 +57,25 @@ class StateDirectoryBusy(SovereignError):
     """Another process holds the state directory: stop it first."""
 
     code = "STATE_DIRECTORY_BUSY"
+
+
+class NotConfirmed(Transient):
+    """No node has confirmed the command in time: it may still be carried out. Ask again by its id."""
+
+    code = "TIMEOUT"
+
+    def __init__(self, message: str | None = None, *, command_id: UUID, account_id: UUID | None) -> None:
+        #: Under which the result may be asked for later.
+        self.command_id = command_id
+        #: None: every account.
+        self.account_id = account_id
+        super().__init__(message)
+
+
+class NotAvailable(SovereignError):
+    """This cannot be done from here: do it at the node itself."""
+
+    code = "NOT_AVAILABLE"
 
 
 class VenueError(SovereignError):

@@ -352,15 +352,23 @@ def load(path: Path | str) -> Settings:
     Raises:
         ConfigError: with one line a fault, ``path.to[0].key: reason``; never with a value that could be a secret.
     """
+    return parse(read(path))
+
+
+def read(path: Path | str) -> dict[str, Any]:
+    """What a configuration file says, unchecked.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML.
+    """
     try:
-        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such file"]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: cannot be read: {error}"]) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{path}: not TOML: {error}"]) from None
-    return parse(data)
 
 
 def parse(data: dict[str, Any]) -> Settings:
@@ -374,13 +382,14 @@ def parse(data: dict[str, Any]) -> Settings:
     try:
         settings = Settings.model_validate(known)
     except ValidationError as error:
-        raise ConfigError([*reserved, *_faults(error)]) from None
+        raise ConfigError([*reserved, *faults_of(error)]) from None
     if reserved:
         raise ConfigError(reserved)
     return settings
 
 
-def _faults(error: ValidationError) -> list[str]:
+def faults_of(error: ValidationError) -> list[str]:
+    """One line a fault: where, and why; without the values."""
     lines: list[str] = []
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
         where = _where(fault["loc"])

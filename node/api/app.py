@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import BaseModel
 
 from node import __version__
 from node.api.console_pages import console_router
+from node.api.documents import Health, LockDocument
 from node.api.errors import ApiError, install_error_handlers
-from node.api.guards import BodyLimit, NoStore, require_local_peer
+from node.api.guards import NoStore, SizeLimits, require_local_peer
 from node.api.keyring import Keyring
 from node.api.keys import keys_router
 from node.api.node_routes import node_router
+from node.api.openapi import EXAMPLE_LOCK, DescribedApp, Responses, answers, stream_answers
 from node.api.operator_access import OperatorAccess, operator_or, session_router
 from node.api.principal import Authenticator, operator_of_socket
-from node.api.risk import lock_of, operator_router, risk_router
+from node.api.risk import AccountRef, lock_of, operator_router, risk_router
 from node.api.streams import event_stream
 from node.domain.account_state import AccountState
 from node.engine.ports import CommandDesk
@@ -28,21 +29,20 @@ from node.engine.ports import CommandDesk
 #: What keeps the process from being called alive; empty while all is well. From memory, without I/O.
 Liveness = Callable[[], Sequence[str]]
 
+_DESCRIPTION: Final = (
+    "Carries out risk commands on exchange accounts: CLOSE_ALL, FLATTEN, LOCK. Every refusal has the same shape, and a "
+    "`code` that does not change; its `message` is for people and may."
+)
+_HEALTH_ANSWERS: Final[Responses] = {
+    int(HTTPStatus.OK): {"content": {"application/json": {"example": {"ready": True, "reasons": []}}}},
+    int(HTTPStatus.SERVICE_UNAVAILABLE): {
+        "model": Health,
+        "content": {"application/json": {"example": {"ready": False, "reasons": ["journal: cannot be written"]}}},
+    },
+}
 
-class ErrorDetail(BaseModel):
-    """What went wrong."""
 
-    code: str
-    message: str
-
-
-class ErrorBody(BaseModel):
-    """Every answer that is not a success."""
-
-    success: bool = False
-    error: ErrorDetail
-    #: The command's document, where one was refused.
-    result: dict[str, Any] | None = None
+EXAMPLE_ROLE: Final = {"account_id": EXAMPLE_LOCK["account_id"], "state": "locked", "locked": True, "reasons": []}
 
 
 def create_app(
@@ -67,13 +67,13 @@ def create_app(
 
     ``app.state.stopping`` is an event: once set, streams end.
     """
-    app = FastAPI(
+    app = DescribedApp(
         title="Sovereign Node",
         version=__version__,
+        description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
     )
     stopping = asyncio.Event()
     app.state.stopping = stopping
@@ -82,7 +82,7 @@ def create_app(
     if access is not None and not operator:
         recognise = operator_or(access, authenticate)
     if recognise is not None:
-        app.include_router(risk_router(desk, recognise, stopping))
+        app.include_router(risk_router(desk, recognise, stopping, keyed=not operator))
     if the_operator is not None:
         app.include_router(operator_router(desk, the_operator))
         app.include_router(node_router(desk, the_operator))
@@ -93,21 +93,24 @@ def create_app(
     app.include_router(_locks_router(desk, stopping))
     app.include_router(_health_router(desk, liveness))
     install_error_handlers(app)
-    app.add_middleware(BodyLimit)
+    app.add_middleware(SizeLimits)
     app.add_middleware(NoStore)
     return app
 
 
 def _locks_router(desk: CommandDesk, stopping: asyncio.Event) -> APIRouter:
     router = APIRouter(prefix="/api/v1/locks", tags=["locks"], dependencies=[Depends(require_local_peer)])
+    refusals = ("UNAUTHORIZED", "NOT_FOUND")
 
-    @router.get("/{account_id}")
-    async def lock(account_id: str) -> JSONResponse:
+    @router.get("/{account_id}", response_model=LockDocument, responses=answers(EXAMPLE_LOCK, *refusals))
+    async def lock(account_id: AccountRef) -> JSONResponse:
         """The lock document of an account. Stale, missing or unreadable means locked."""
         return JSONResponse(lock_of(desk, account_id))
 
-    @router.get("/{account_id}/events", response_class=StreamingResponse)
-    async def events(account_id: str) -> StreamingResponse:
+    @router.get(
+        "/{account_id}/events", response_class=StreamingResponse, responses=stream_answers(EXAMPLE_LOCK, *refusals)
+    )
+    async def events(account_id: AccountRef) -> StreamingResponse:
         """The lock document now, at every change, and whenever it is refreshed."""
         lock_of(desk, account_id)
         account = desk.account_of(account_id)
@@ -139,7 +142,7 @@ def _health_router(desk: CommandDesk, liveness: Liveness) -> APIRouter:
         body = {"live": not against, "ready": status["ready"], "reasons": reasons, "version": __version__}
         return _health(body, healthy=not against and bool(status["ready"]))
 
-    async def account(account_id: str, role: AccountState, request: Request) -> JSONResponse:
+    async def account(account_id: AccountRef, role: AccountState, request: Request) -> JSONResponse:
         """200 if the account (id or name) is in this state, 503 if it is in another, 404 if there is none: the code
         alone tells. On this machine only."""
         require_local_peer(request)
@@ -152,9 +155,16 @@ def _health_router(desk: CommandDesk, liveness: Liveness) -> APIRouter:
         return _health({**body, "reasons": [] if fits else [f"the account is {state}"]}, healthy=fits)
 
     of_account = "/healthz/accounts/{account_id}/{role}"
-    for path, endpoint in (("/livez", livez), ("/readyz", readyz), ("/healthz", healthz), (of_account, account)):
-        router.add_api_route(path, endpoint, methods=["GET"])
+    for path, endpoint in (("/livez", livez), ("/readyz", readyz), ("/healthz", healthz)):
+        router.add_api_route(path, endpoint, methods=["GET"], response_model=Health, responses=_HEALTH_ANSWERS)
         router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
+    router.add_api_route(
+        of_account,
+        account,
+        methods=["GET"],
+        responses=_HEALTH_ANSWERS | answers(EXAMPLE_ROLE, "UNAUTHORIZED", "NOT_FOUND"),
+    )
+    router.add_api_route(of_account, account, methods=["HEAD"], include_in_schema=False)
     return router
 
 

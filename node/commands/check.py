@@ -14,7 +14,7 @@ from node.domain.guard_mode import GuardMode
 from node.domain.permission import Permission
 from node.errors import ConfigError
 from node.secrets import Secrets
-from node.settings import Settings, Subscription, load
+from node.settings import Settings, Subscription, parse, read
 from node.settings_notify import Happening, NotifySettings
 
 
@@ -22,12 +22,17 @@ def check(config: Path, output: Output) -> ExitStatus:
     """Print every fault and warning; exit status 1 if there is a fault."""
     warnings: list[str] = []
     try:
-        settings = load(config)
+        data = read(config)
+        if "gateway" in data:
+            from node.gateway.check import findings  # with the whole gateway behind it
+
+            faults, warnings = findings(data)
+        else:
+            settings = parse(data)
+            faults = [*_credential_and_venue_faults(settings), *_file_faults(settings)]
+            warnings = [*_warnings(settings), *exposures(settings, config)]
     except ConfigError as error:
         faults = error.faults
-    else:
-        faults = [*_credential_and_venue_faults(settings), *_file_faults(settings)]
-        warnings = [*_warnings(settings), *exposures(settings, config)]
     if not output.as_json:
         for warning in warnings:
             output.note(f"warning: {warning}")

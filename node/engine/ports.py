@@ -397,16 +397,30 @@ class Submission:
 
 
 class CommandDesk(Protocol):
-    """What the doors of people and programs (HTTP, command line) may ask of the engine."""
+    """What the doors of people and programs (HTTP, command line) may ask: of the engine in this process, or, at a
+    gateway, of the nodes behind the broker.
+    """
 
     async def submit(self, request: Request) -> Submission:
-        """Verify, store, lock, dispatch. Returns once the command is durable (or known to be unjournaled)."""
+        """Verify, store, lock, dispatch. Returns once the command is durable (or known to be unjournaled).
+
+        Raises:
+            NotConfirmed: a gateway's: no node has said in time that it has the command.
+        """
 
     async def abort(self, command_id: UUID, *, by: str, reason: str | None) -> Submission | None:
-        """End a live command as failed with code ABORTED; its lock stays. None: no live command has that id."""
+        """End a live command as failed with code ABORTED; its lock stays. None: no live command has that id.
+
+        Raises:
+            NotAvailable: a gateway's: there is no such message.
+        """
 
     async def result(self, command_id: UUID) -> Document | None:
-        """The newest event of a command."""
+        """The newest event of a command.
+
+        Raises:
+            NotConfirmed: a gateway's: the command was sent, and no node has said that it has it.
+        """
 
     def follow(self, command_id: UUID) -> AsyncIterator[Document]:
         """The command's events so far, then the live ones; ends after its ending."""
@@ -446,6 +460,7 @@ class CommandDesk(Protocol):
 
         Raises:
             KeyError: there is no such account.
+            NotAvailable: a gateway's: there is no such message.
         """
 
     def estimated_execution_ms(self, account_id: UUID) -> float:

@@ -38,9 +38,9 @@ class Migration:
 
 
 @cache
-def packaged_migrations() -> tuple[Migration, ...]:
-    """The scripts of ``schema/``, oldest first."""
-    scripts = (entry for entry in (files("node.journal") / "schema").iterdir() if entry.name.endswith(".sql"))
+def packaged_migrations(package: str = "node.journal") -> tuple[Migration, ...]:
+    """The scripts of the package's ``schema/``, oldest first."""
+    scripts = (entry for entry in (files(package) / "schema").iterdir() if entry.name.endswith(".sql"))
     found = (Migration(version=int(entry.name.partition("_")[0]), script=entry.read_text("utf-8")) for entry in scripts)
     return tuple(sorted(found, key=lambda migration: migration.version))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import product
 from threading import Thread
-from typing import Final
+from typing import Final, Protocol
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
@@ -142,10 +142,18 @@ class Metrics:
                 )
 
 
+class HasRegistry(Protocol):
+    """Metrics on a registry of their own."""
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """What is served."""
+
+
 class MetricsServer:
     """Serves a registry over HTTP from a thread of its own, so that a scrape never waits for the event loop."""
 
-    def __init__(self, metrics: Metrics, *, host: str, port: int) -> None:
+    def __init__(self, metrics: HasRegistry, *, host: str, port: int) -> None:
         self._registry = metrics.registry
         self._host, self._port = host, port
         self._serving: tuple[WSGIServer, Thread] | None = None

@@ -41,15 +41,27 @@ class IssuerKey:
             OSError: it cannot be read.
         """
         try:
-            members = json.loads(path.read_text(encoding="utf-8"))
+            return cls.parse(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise KeyFileError(f"{path} does not hold an Ed25519 private key as a JWK") from None
+
+    @classmethod
+    def parse(cls, text: str) -> IssuerKey:
+        """The key in the content of such a file.
+
+        Raises:
+            KeyFileError: as ``load``.
+        """
+        try:
+            members = json.loads(text)
             kty, crv, issuer, public, private = (members[name] for name in _MEMBERS)
             key = cls(issuer=issuer, private_key=Ed25519PrivateKey.from_private_bytes(_from_base64url(private)))
             sound = (kty, crv) == ("OKP", "Ed25519") and isinstance(issuer, str) and bool(issuer)
             sound = sound and public == _to_base64url(key.public_bytes)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise KeyFileError(f"{path} does not hold an Ed25519 private key as a JWK") from None
+            raise KeyFileError("not an Ed25519 private key as a JWK") from None
         if not sound:
-            raise KeyFileError(f"{path} does not hold an Ed25519 private key as a JWK")
+            raise KeyFileError("not an Ed25519 private key as a JWK")
         return key
 
     def save(self, path: Path) -> None:

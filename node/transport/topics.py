@@ -90,6 +90,21 @@ class Topics:
         """The filter for all commands of the tenant: one filter, since overlapping ones deliver twice."""
         return f"{self._base}/cmd/+"
 
+    @property
+    def every_event(self) -> str:
+        """The filter for what becomes of all commands of the tenant, and for the interventions of its guards."""
+        return f"{self._base}/evt/+/+"
+
+    @property
+    def every_lock(self) -> str:
+        """The filter for the locks of all accounts of the tenant."""
+        return f"{self._base}/lock/+"
+
+    @property
+    def every_status(self) -> str:
+        """The filter for the states of all nodes of the tenant."""
+        return f"{self._base}/node/+/status"
+
     def event(self, account: AccountTarget, command_id: UUID) -> str:
         """Where what became of a command is told; with ``*``, the parent of its children."""
         return f"{self._base}/evt/{_target(account)}/{command_id}"

@@ -11,7 +11,7 @@ from node.api.app import create_app
 from node.domain.command import Action, Door, RejectCode
 from node.domain.guard_mode import GuardMode
 from node.engine.ports import CommandDesk
-from node.errors import JournalUnavailable
+from node.errors import JournalUnavailable, NotAvailable, NotConfirmed
 from tests.support.asgi_client import AsgiClient
 from tests.support.counting_desk import ACCOUNT, ACCOUNT_NAME, COMMAND, CountingDesk, event
 
@@ -128,7 +128,8 @@ async def test_an_unknown_name_is_not_found_and_an_unknown_id_is_recorded(
         (b"{", "JSON"),
         (b"[]", ""),
         (b"", ""),
-        ({}, "account_id"),
+        ({}, "action"),
+        ({"action": "LOCK"}, "account_id"),
         (body(action="SELL"), "action"),
         (body(action="UNLOCK"), "action"),
         (body(account_id=7), "account_id"),
@@ -372,7 +373,39 @@ async def test_a_broken_journal_is_not_ready(operator: AsgiClient, desk: Countin
     assert (answer.status, answer.code) == (503, "NOT_READY")
 
 
+async def test_a_command_that_no_node_confirmed_is_a_timeout_with_its_id_and_no_result(
+    operator: AsgiClient, desk: CountingDesk
+) -> None:
+    """Nothing in the answer could be read as the command's state."""
+    desk.fails = NotConfirmed(command_id=COMMAND, account_id=ACCOUNT)
+    for answer in (
+        await operator.post(KILL, body(), idempotency_key=str(COMMAND)),
+        await operator.get(f"/api/v1/b2b/risk/commands/{COMMAND}"),
+    ):
+        assert (answer.status, answer.code) == (504, "TIMEOUT")
+        assert answer.document["success"] is False
+        assert answer.document["command_id"] == str(COMMAND)
+        assert "result" not in answer.document
+
+
+async def test_what_this_door_cannot_do_has_a_code_of_its_own(operator: AsgiClient, desk: CountingDesk) -> None:
+    """501 NOT_AVAILABLE, with the reason."""
+    desk.fails = NotAvailable("do it there")
+    answer = await operator.get(f"/api/v1/b2b/risk/commands/{COMMAND}")
+    assert (answer.status, answer.code) == (501, "NOT_AVAILABLE")
+    assert answer.document["error"]["message"] == "do it there"
+
+
 async def test_the_interface_describes_itself(operator: AsgiClient) -> None:
-    """Errors in the contract's shape, and never the framework's own 422."""
+    """Every refusal of a route with an example, in the contract's shape; and never the framework's own 422."""
     document = (await operator.get("/openapi.json")).document
-    assert set(document["paths"][KILL]["post"]["responses"]) == {"200", "4XX", "5XX"}
+    assert document["openapi"].startswith("3.1")
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert "422" not in operation["responses"], (path, method)
+            for status, answer in operation["responses"].items():
+                (content,) = answer["content"].values()
+                examples = [each["value"] for each in content.get("examples", {}).values()]
+                assert examples or content["example"], (path, method, status)
+                if status >= "400" and not path.endswith("z"):
+                    assert all(example["success"] is False for example in examples), (path, method, status)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-PASSWORDS = {"node-1": "node-secret", "desk": "desk-secret"}
+PASSWORDS = {"node-1": "node-secret", "node-2": "node-2-secret", "desk": "desk-secret", "gateway": "gateway-secret"}
 
 _CONFIG = Path(__file__).parents[2] / "config"
 _DEADLINE_S = 30.0
@@ -70,10 +70,11 @@ class Mosquitto:
         self._process = None
 
     def _access_list(self) -> Path:
-        """The shipped one, with a block for every further node."""
+        """The shipped one, with a block for every further node; *node-2* has one in any case."""
         shipped = (_CONFIG / "mosquitto.acl").read_text()
+        others = dict.fromkeys((*self._nodes[1:], "node-2"))
         path = self._directory / "mosquitto.acl"
-        path.write_text("\n".join([shipped, *(_of_another_node(shipped, node) for node in self._nodes[1:])]))
+        path.write_text("\n".join([shipped, *(_of_another_node(shipped, node) for node in others)]))
         return path
 
     def _write_configuration(self) -> None:
