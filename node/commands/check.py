@@ -28,7 +28,7 @@ def check(config: Path, output: Output) -> ExitStatus:
         faults = error.faults
     else:
         faults = [*_credential_and_venue_faults(settings), *_file_faults(settings)]
-        warnings = list(_warnings(settings))
+        warnings = [*_warnings(settings), *([] if faults else _unprofiled(settings))]
     if not output.as_json:
         for warning in warnings:
             output.note(f"warning: {warning}")
@@ -54,6 +54,15 @@ def _credential_and_venue_faults(settings: Settings) -> list[str]:
         options = venue_options(account, settings, revealed)
         faults += [f"accounts[{index}].{fault}" for fault in factory.check(options)]
     return faults
+
+
+def _unprofiled(settings: Settings) -> Iterator[str]:
+    """Accounts of exchanges that ccxt knows and nobody has made a profile for."""
+    from node.venues import factory
+
+    for index, account in enumerate(settings.accounts):
+        if (told := factory.unprofiled(account.exchange)) is not None:
+            yield f"accounts[{index}].exchange: {told}"
 
 
 def _file_faults(settings: Settings) -> Iterator[str]:

@@ -49,6 +49,17 @@ def supported() -> tuple[str, ...]:
     return tuple(sorted(_PROFILES))
 
 
+def unprofiled(exchange: str) -> str | None:
+    """What is to be said of an exchange that ccxt knows and nobody has made a profile for; None if somebody has."""
+    if exchange in _PROFILES:
+        return None
+    from ccxt import async_support
+
+    kin = [each.__name__ for each in getattr(async_support, exchange).__mro__[1:] if each.__name__ in _PROFILES]
+    better = f"; if it is the same account, {kin[0]!r} has one" if kin else ""
+    return f"no profile was made for {exchange}: it is read by what ccxt has in common for all, and proves less{better}"
+
+
 def check(options: VenueOptions) -> list[str]:
     """What is wrong with an account's options, without connecting or importing ccxt; empty if nothing is."""
     try:

@@ -20,7 +20,6 @@ from node.engine.checkup import Checkup, Finding, Severity
 from node.sim.keys import KeyRights
 from tests.support.venue_sim import Bench, bench, plan
 
-
 #: What tells the rights of a key.
 KEY_PATH = "/sapi/v1/account/apiRestrictions"
 
