@@ -63,29 +63,34 @@ def unprofiled(exchange: str) -> str | None:
 def check(options: VenueOptions) -> list[str]:
     """What is wrong with an account's options, without connecting or importing ccxt; empty if nothing is."""
     try:
-        profile = _profile(options)
+        return _faults(_profile(options), options)
     except ConfigError as error:
         return list(error.faults)
-    faults = profile.objections(options)
-    try:
-        profile.layout(options.slices)
-    except ConfigError as error:
-        faults += error.faults
-    return faults
 
 
 def build(options: VenueOptions, pools: Pools, *, clock: Clock | None = None) -> CcxtVenue:
     """The venue of one account, not yet armed. Call it inside the running event loop.
 
     Raises:
-        ConfigError: the exchange has no profile, or a slice or file is wrong.
+        ConfigError: there is something that ``check`` would have named, or a file is wrong.
     """
     profile = _profile(options)
+    if faults := _faults(profile, options):
+        raise ConfigError(faults)
     from node.venues.ccxt_venue import CcxtVenue
 
     # At DEBUG ccxt logs every request with its key and signature.
     logging.getLogger("ccxt").setLevel(logging.WARNING)
     return CcxtVenue(options, profile, pools, clock=clock)
+
+
+def _faults(profile: Profile, options: VenueOptions) -> list[str]:
+    faults = profile.objections(options)
+    try:
+        profile.layout(options.slices)
+    except ConfigError as error:
+        faults += error.faults
+    return faults
 
 
 def _profile(options: VenueOptions) -> Profile:
