@@ -30,7 +30,7 @@ def check(config: Path, output: Output) -> ExitStatus:
         else:
             settings = parse(data)
             faults = [*_credential_and_venue_faults(settings), *_file_faults(settings)]
-            warnings = [*_warnings(settings), *exposures(settings, config)]
+            warnings = [*_warnings(settings), *exposures(settings, config), *([] if faults else _unprofiled(settings))]
     except ConfigError as error:
         faults = error.faults
     if not output.as_json:
@@ -67,6 +67,15 @@ def _credential_and_venue_faults(settings: Settings) -> list[str]:
         except ConfigError as error:
             faults += error.faults
     return faults
+
+
+def _unprofiled(settings: Settings) -> Iterator[str]:
+    """Accounts of exchanges that ccxt knows and nobody has made a profile for."""
+    from node.venues import factory
+
+    for index, account in enumerate(settings.accounts):
+        if (told := factory.unprofiled(account.exchange)) is not None:
+            yield f"accounts[{index}].exchange: {told}"
 
 
 def _file_faults(settings: Settings) -> Iterator[str]:

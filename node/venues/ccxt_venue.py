@@ -264,15 +264,15 @@ class CcxtVenue:
 
         Raises:
             VenueError: the account's kind is another, or (where there are several) could not be learnt; or the key may
-                withdraw, and configuration says that it must not.
+                withdraw, or may not be known not to, and configuration says that it must not.
         """
         expected = self._profile.account
         try:
             self.key_facts = await self._reader.key_facts()
         except VenueError as error:
             log.warning("venue_key_unread", exchange=self._options.exchange, code=error.code, error=str(error))
-            if expected is not None:
-                raise
+            if expected is not None or self._options.refuse_withdrawal:
+                raise  # what was not read is no "may not"
             return
         if self.key_facts.may_withdraw:
             log.error("key_may_withdraw", exchange=self._options.exchange)

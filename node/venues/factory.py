@@ -49,32 +49,48 @@ def supported() -> tuple[str, ...]:
     return tuple(sorted(_PROFILES))
 
 
+def unprofiled(exchange: str) -> str | None:
+    """What is to be said of an exchange that ccxt knows and nobody has made a profile for; None if somebody has."""
+    if exchange in _PROFILES:
+        return None
+    from ccxt import async_support
+
+    kin = [each.__name__ for each in getattr(async_support, exchange).__mro__[1:] if each.__name__ in _PROFILES]
+    better = f"; if it is the same account, {kin[0]!r} has one" if kin else ""
+    return f"no profile was made for {exchange}: it is read by what ccxt has in common for all, and proves less{better}"
+
+
 def check(options: VenueOptions) -> list[str]:
     """What is wrong with an account's options, without connecting or importing ccxt; empty if nothing is."""
     try:
-        profile = _profile(options)
+        return _faults(_profile(options), options)
     except ConfigError as error:
         return list(error.faults)
-    faults = profile.objections(options)
-    try:
-        profile.layout(options.slices)
-    except ConfigError as error:
-        faults += error.faults
-    return faults
 
 
 def build(options: VenueOptions, pools: Pools, *, clock: Clock | None = None) -> CcxtVenue:
     """The venue of one account, not yet armed. Call it inside the running event loop.
 
     Raises:
-        ConfigError: the exchange has no profile, or a slice or file is wrong.
+        ConfigError: there is something that ``check`` would have named, or a file is wrong.
     """
     profile = _profile(options)
+    if faults := _faults(profile, options):
+        raise ConfigError(faults)
     from node.venues.ccxt_venue import CcxtVenue
 
     # At DEBUG ccxt logs every request with its key and signature.
     logging.getLogger("ccxt").setLevel(logging.WARNING)
     return CcxtVenue(options, profile, pools, clock=clock)
+
+
+def _faults(profile: Profile, options: VenueOptions) -> list[str]:
+    faults = profile.objections(options)
+    try:
+        profile.layout(options.slices)
+    except ConfigError as error:
+        faults += error.faults
+    return faults
 
 
 def _profile(options: VenueOptions) -> Profile:

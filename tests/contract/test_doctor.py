@@ -20,6 +20,9 @@ from node.engine.checkup import Checkup, Finding, Severity
 from node.sim.keys import KeyRights
 from tests.support.venue_sim import Bench, bench, plan
 
+#: What tells the rights of a key.
+KEY_PATH = "/sapi/v1/account/apiRestrictions"
+
 
 async def examined(the: Bench, permission: Permission = Permission.CLOSE) -> dict[str, list[Finding]]:
     """What is found, by code."""
@@ -86,6 +89,17 @@ async def test_a_key_that_may_withdraw_is_refused_where_configuration_says_so() 
         assert severities(found, "VENUE_DENIED") == {Severity.FAULT}
         assert "may withdraw" in found["VENUE_DENIED"][0].message
         assert severities(found, "READ") == {Severity.OK}
+
+
+async def test_a_right_to_withdraw_that_could_not_be_read_is_not_taken_for_none() -> None:
+    """Where configuration refuses it, the account stays degraded until the venue has answered; else it is a warning."""
+    for refuses, expected in ((True, {Severity.TROUBLE}), (False, set())):
+        async with bench(armed=False, refuse_withdrawal=refuses) as the:
+            the.misbehave({"status_after_execution": 503}, method="GET", path=KEY_PATH, times=None)
+            found = await examined(the)
+            assert severities(found, "VENUE_UNAVAILABLE") == expected
+            assert severities(found, "KEY_UNREAD") == {Severity.WARNING}
+            assert severities(found, "READ") == {Severity.OK}
 
 
 async def test_a_revoked_key_is_a_fault() -> None:

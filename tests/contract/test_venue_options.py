@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -110,6 +111,41 @@ def test_an_exchange_without_a_profile_is_refused_with_those_that_have_one() -> 
 def test_missing_credentials_are_named() -> None:
     """In ccxt's words, without values."""
     assert factory.check(replace(OPTIONS, credentials={"apiKey": "k"})) == ["credentials: secret is missing"]
+
+
+@pytest.mark.parametrize(
+    ("exchange", "needed", "extra", "takes"),
+    [
+        (
+            "hyperliquid",
+            {"walletAddress": "0x" + "1" * 40, "privateKey": "0x" + "2" * 64},
+            "vaultAddress",
+            "privateKey",
+        ),
+        ("binance", CREDENTIALS, "verbose", "apiKey, secret"),
+        ("phemex", CREDENTIALS, "hostname", "apiKey, secret"),
+    ],
+)
+def test_a_credential_that_nobody_reads_is_refused(
+    exchange: str, needed: dict[str, str], extra: str, takes: str
+) -> None:
+    """It may say whose account is meant (and another one would be proven flat), or set ccxt to print every request."""
+    assert factory.check(replace(OPTIONS, exchange=exchange, credentials=needed)) == []
+    (fault,) = factory.check(replace(OPTIONS, exchange=exchange, credentials={**needed, extra: "0x1"}))
+    assert fault.startswith(f"credentials: {exchange} takes no {extra!r}; it takes ")
+    assert takes in fault
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"credentials": {"apiKey": "k"}}, {"options": {"recvWindow": 60_000}}, {"options": {"account": "portfolio"}}],
+)
+def test_what_check_refuses_is_not_started_either(wrong: dict[str, Any]) -> None:
+    """Nobody has to have called it: a request that is valid for a minute could still arrive after a proof."""
+    options = replace(OPTIONS, **wrong)
+    with pytest.raises(ConfigError) as refused:
+        factory.build(options, Pools())
+    assert refused.value.faults == factory.check(options) != []
 
 
 async def test_the_factory_builds_what_the_engine_expects() -> None:

@@ -148,6 +148,20 @@ def test_check_warns_of_a_guard_that_is_off(capsys: Captured, config: Path) -> N
     assert warning.startswith("accounts[0].execution: a guard is off")
 
 
+@pytest.mark.parametrize(("exchange", "named"), [("binanceusdm", "'binance' has one"), ("phemex", "proves less")])
+def test_check_warns_of_an_exchange_without_a_profile(
+    capsys: Captured, config: Path, exchange: str, named: str
+) -> None:
+    """It works with less proof; one that is a part of another exchange would have a profile under that name."""
+    text = config.read_text().replace('exchange = "binance"', f'exchange = "{exchange}"')
+    config.write_text(text.replace('slices = ["spot", "linear:USDT"]', ""))
+    status, out, _ = run(capsys, "check", "--json", "--config", str(config))
+    (warning,) = json.loads(out)["warnings"]
+    assert status == 0
+    assert warning.startswith(f"accounts[0].exchange: no profile was made for {exchange}")
+    assert warning.endswith(named)
+
+
 def test_check_says_all_that_is_wrong(capsys: Captured, config: Path, tmp_path: Path) -> None:
     """Missing secrets together; one line each, on standard error."""
     (tmp_path / "credentials" / "binance_key").unlink()

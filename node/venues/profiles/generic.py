@@ -61,6 +61,7 @@ class GenericProfile(PlainProfile):
         self.exchange = options.exchange  # type: ignore[misc]  # of the class elsewhere
         self._ccxt = getattr(async_support, options.exchange)()
         self.credentials = tuple(name for name, needed in self._ccxt.requiredCredentials.items() if needed)
+        self.other_credentials = tuple(self._ccxt.requiredCredentials)
         self.sandboxes = bool(self._ccxt.urls.get("test"))  # type: ignore[misc]
         per_minute = max(1, int(60_000 / max(float(self._ccxt.rateLimit or 1000), 1.0)))
         self.budgets = {_BUCKET: Budget(units=per_minute)}

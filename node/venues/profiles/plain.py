@@ -51,6 +51,8 @@ class PlainProfile:
     #: ccxt's name of the venue.
     exchange: ClassVar[str]
     credentials: tuple[str, ...] = ("apiKey", "secret")
+    #: Parts of a key that some accounts have besides.
+    other_credentials: tuple[str, ...] = ()
     #: Slices that are covered unless configuration says otherwise, and those that it may name besides.
     usual_slices: ClassVar[tuple[str, ...]] = ("spot", "linear", "inverse")
     other_slices: ClassVar[tuple[str, ...]] = ()
@@ -74,8 +76,14 @@ class PlainProfile:
     # Before anything is connected
 
     def objections(self, options: VenueOptions) -> list[str]:
-        """Missing parts of the key, kinds of account and test environments that there are not, windows too long."""
+        """Parts of the key that are missing or unknown, kinds of account and test environments that there are not,
+        windows too long.
+        """
         faults = [f"credentials: {name} is missing" for name in self.credentials if not options.credentials.get(name)]
+        # What nobody reads may have been meant to say whose account it is; and ccxt takes any name for a setting.
+        known = dict.fromkeys((*self.credentials, *self.other_credentials))
+        unknown = sorted(options.credentials.keys() - known)
+        faults += [f"credentials: {self.exchange} takes no {name!r}; it takes {', '.join(known)}" for name in unknown]
         account, window = options.options.get(ACCOUNT), options.options.get("recvWindow", 0)
         if account is not None and account not in self.accounts:
             right = f"one of {', '.join(map(repr, self.accounts))}" if self.accounts else "left out: there is one kind"
