@@ -145,7 +145,7 @@ def _health_router(desk: CommandDesk, liveness: Liveness) -> APIRouter:
     async def account(account_id: AccountRef, role: AccountState, request: Request) -> JSONResponse:
         """200 if the account (id or name) is in this state, 503 if it is in another, 404 if there is none: the code
         alone tells. On this machine only."""
-        require_local_peer(request)
+        await require_local_peer(request)
         shown = next((each for each in desk.accounts() if account_id in (each["id"], each["name"])), None)
         if shown is None:
             raise ApiError.not_found(f"no such account: {account_id}")

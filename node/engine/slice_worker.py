@@ -23,7 +23,7 @@ from node.engine.ports import Venue
 from node.engine.setbacks import Setbacks
 from node.engine.slice_goal import Pursuer, SliceGoal
 from node.engine.view import AccountView
-from node.errors import VenueAnswerUnknown, VenueDenied, VenueError
+from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueLimited
 
 #: How long a round waits for an answer before it looks again; the request itself goes on until its own time-out.
 PATIENCE_S: Final = 2.0
@@ -52,6 +52,8 @@ class SliceWorker:
         self._hurry = asyncio.Event()
         self._stopping = False
         self._reprove = False
+        #: The first attempt at a proof after a round is under way.
+        self._proving = False
         self._rounds = 0
         #: Contracts and orders when the round began: less of them is progress.
         self._size_at_start = (Decimal(0), 0)
@@ -149,8 +151,8 @@ class SliceWorker:
                 self._wake.clear()
                 continue
             try:
-                if self._reprove:
-                    self._reprove = False
+                again, self._proving, self._reprove = self._reprove, False, False
+                if again:
                     await self._consider(goal, await self._quiet_proof())
                 else:
                     await self._round(goal)
@@ -204,6 +206,10 @@ class SliceWorker:
 
         # What closes leaves first; the read follows it onto the wire.
         closing = await self._launch(plan)
+        if self._venue.respite_s(self.name) > 0:
+            # Where few requests are left the proof needs them: it sees as much, one round trip later.
+            await self._wait_for(closing)
+            return warm
         beside = _beside(add_what_is_new(), f"fresh-read:{self.name}")
         try:
             await self._wait_for(closing)
@@ -243,6 +249,7 @@ class SliceWorker:
                         await self._show_a_part(await self._read_proof())
                     await self._after_round(goal, seen, results)
                     return
+            self._proving = True
             await self._consider(goal, await (proof or self._quiet_proof()))
         finally:
             if proof is not None:
@@ -305,6 +312,10 @@ class SliceWorker:
         self._setbacks.read_failed(error)
         self._view.note_failure(self.name, error)
         self._working = None
+        if self._proving and isinstance(error, VenueLimited):
+            # A proof shows what there is to do as well as a look would, and costs no more. Not twice in a row: where
+            # lists of orders cannot be read, a look still finds positions.
+            self._reprove = True
         self._pursuit.changed()
         await self._pause()
 
