@@ -12,7 +12,7 @@ import structlog
 
 from node.domain.command import Action, CommandState
 from node.domain.guard_mode import GuardMode, GuardModes
-from node.domain.snapshot import Balance, PositionSide, Side
+from node.domain.snapshot import Balance, PositionSide, Side, SliceSnapshot
 from node.domain.steps import (
     BuyToRepay,
     CancelOrders,
@@ -27,9 +27,10 @@ from node.domain.steps import (
     StepResult,
 )
 from node.engine.account import ExecutionTerms
-from node.errors import VenueUnavailable
+from node.errors import VenueLimited, VenueUnavailable
 from tests.support.engine import ACCOUNT, OTHER, engine
 from tests.support.fake_venue import LINEAR, SPOT, FakeVenue, ambiguous, order, position, refused, rules
+from tests.support.waiting import until
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 
@@ -1059,3 +1060,70 @@ class TestPricesOfSales:
         assert [(each["asset"], each["verdict"]) for each in document["balances"]] == [("ETH", "refused")]
         assert document["lock"]["locked"] is True
         assert len(prices) == 6
+
+
+#: Nobody else reads.
+UNGUARDED = ExecutionTerms(guard=GuardModes(after_lock=GuardMode.OFF, after_close=GuardMode.OFF))
+
+
+class TestFewRequests:
+    @pytest.mark.parametrize(("respite_s", "looks"), [(0.0, 2), (2.0, 1)])
+    async def test_a_budget_that_is_nearly_spent_is_kept_for_the_proof(self, respite_s: float, looks: int) -> None:
+        """What was seen lately is closed from memory; the proof sees what a look beside it would have seen."""
+        venue = FakeVenue(
+            positions=[position(BTC, "1.2")], orders=[order(BTC, "entry")], look_every_s=600.0, streams=True
+        )
+        async with engine(venue, execution=UNGUARDED) as node:
+            await node.armed()
+            await until(lambda: node.dispatcher.actors[ACCOUNT].healthy)
+            venue.respite = respite_s
+            before = reads(venue)
+            document = await node.carried_out(Action.CLOSE_ALL)
+            assert document["verdict"] == "flat"
+            assert reads(venue) - before == looks
+
+    async def test_what_the_proof_finds_is_closed_all_the_same(self) -> None:
+        """It had been opened since the view was read."""
+        venue = FakeVenue(positions=[position(BTC, "1.2")], look_every_s=600.0, streams=True)
+        async with engine(venue, execution=UNGUARDED) as node:
+            await node.armed()
+            await until(lambda: node.dispatcher.actors[ACCOUNT].healthy)
+            venue.respite = 2.0
+            venue.markets[ETH] = rules(ETH)
+            venue.positions.append(position(ETH, "5"))
+            venue.orders.append(order(ETH, "new"))
+            document = await node.carried_out(Action.CLOSE_ALL)
+            assert (document["verdict"], venue.positions, venue.orders) == ("flat", [], [])
+
+    async def test_a_proof_that_was_refused_for_the_rate_is_tried_again_without_a_look(
+        self,
+    ) -> None:
+        """Once; if it is refused again, positions are looked at by themselves."""
+        venue = OnceLimited(positions=[position(BTC, "1.2")], look_every_s=600.0, streams=True)
+        async with engine(venue, execution=UNGUARDED) as node:
+            await node.armed()
+            await until(lambda: node.dispatcher.actors[ACCOUNT].healthy)
+            looks = venue.calls[f"read_slice:{LINEAR}"]
+            venue.respite, venue.limits = 0.001, 1
+            document = await node.carried_out(Action.CLOSE_ALL)
+            assert document["verdict"] == "flat"
+            assert venue.limits == 0
+            assert venue.calls[f"read_slice:{LINEAR}"] == looks
+
+
+class OnceLimited(FakeVenue):
+    """Refuses so many proofs for the number of requests."""
+
+    limits = 0
+
+    async def read_proof(self, slice_name: str) -> SliceSnapshot:
+        """As the venue has it, once it may be asked."""
+        if slice_name == LINEAR and self.limits:
+            self.limits -= 1
+            raise VenueLimited("429")
+        return await super().read_proof(slice_name)
+
+
+def reads(venue: FakeVenue) -> int:
+    """Whole reads of the slice of contracts."""
+    return venue.calls[f"read_slice:{LINEAR}"] + venue.calls[f"read_proof:{LINEAR}"]
