@@ -158,7 +158,7 @@ async def test_what_anybody_could_have_written_is_not_an_answer(gateway: Parts) 
     await gateway.node.say(asked.command_id, "done", topic=TOPICS.event(ACCOUNT, uuid4()))
     await gateway.node.say(asked.command_id, "done", topic=TOPICS.event(uuid4(), asked.command_id))
     await gateway.node.say(asked.command_id, "done", action="FLATTEN")
-    await gateway.node.say(asked.command_id, "rejected", topic=RESPONSES, code="RETAINED")
+    await gateway.node.say(asked.command_id, "rejected", topic=RESPONSES, code="RETAINED", reason="CONFLICT")
     with pytest.raises(NotConfirmed):
         await submitting
     assert len(gateway.junk) == 7 * 3 + 3
