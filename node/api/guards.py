@@ -110,7 +110,7 @@ class NoStore:
         await self._app(scope, receive, uncached if scope["type"] == "http" else send)
 
 
-def require_local_peer(request: Request) -> None:
+async def require_local_peer(request: Request) -> None:
     """Dependency: engines on this machine need no key, everybody else does.
 
     A reverse proxy on this machine counts as this machine: it must not forward these routes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -128,8 +129,13 @@ def answers(
 def stream_answers(example: Document, *refusals: str, rates: bool = False) -> Responses:
     """The same for a route that answers with server-sent events, each with a document as its data."""
     found = answers(example, *refusals, rates=rates)
-    text = {"schema": {"type": "string"}, "example": f"id: {example.get('seq', 1)}\ndata: {{…}}\n\n"}
-    found[200]["content"] = {"text/event-stream": text}
+    event = {
+        "type": "object",
+        "properties": {"id": {"type": "string"}, "data": {"type": "string"}},
+        "required": ["data"],
+    }
+    content = {"schema": event, "example": {"id": str(example.get("seq", 1)), "data": json.dumps(example)}}
+    found[200]["content"] = {"text/event-stream": content}
     found[200]["description"] = "Documents as they happen; a comment line every 10 s."
     return found
 

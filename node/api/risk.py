@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Body, Header, Path, Security
 from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import WithJsonSchema
 
 from node.api.bodies import AbortBody, GuardBody, KeyedKillBody, KillBody, UnlockBody
 from node.api.documents import AccountList, GuardAnswer, KillAnswer, LockDocument, ResultDocument
@@ -39,6 +40,7 @@ from node.errors import NotConfirmed
 
 IdempotencyKey = Annotated[
     UUID | None,
+    WithJsonSchema({"type": "string", "format": "uuid"}),  # it may be left out; the text "null" is none
     Header(alias="Idempotency-Key", description="Becomes the command's id: sent again, it acts once."),
 ]
 CommandId = Annotated[UUID, Path(examples=[EXAMPLE_COMMAND])]

@@ -56,6 +56,12 @@ class _Connection(H11Protocol):
         elif self._deadline is None and not self.transport.is_closing():
             self._wait()
 
+    def on_response_complete(self) -> None:
+        """Answered before the body was all there: its rest has no more time than a head."""
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY and self._deadline is None and not self.transport.is_closing():
+            self._wait()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing to wait for."""
         self._stop_waiting()
