@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
@@ -233,6 +234,7 @@ async def running(settings: GatewaySettings, secrets: GatewaySecrets) -> AsyncIt
             }
             serving = [tasks.create_task(part, name=name) for name, part in work.items()]
             await api.start(tasks)
+            gc.freeze()  # what is there by now stays: a full collection over it would hold a command up
             try:
                 yield Gateway(desk=desk, transport=transport, api=api, health=health, courier=courier, mirror=mirror)
             finally:

@@ -49,6 +49,11 @@ class Courier:
         #: What the broker said of the last message that it refused; None once it takes one.
         self.refusal: str | None = None
 
+    @property
+    def connected(self) -> bool:
+        """Whether anything can be sent now."""
+        return self._transport.connected
+
     def carries(self, command_id: UUID) -> bool:
         """Whether the envelope is still being repeated."""
         return command_id in self._under_way

@@ -258,6 +258,8 @@ class GatewayDesk:
         words = [f"no node has confirmed the command for {names}"]
         if conversation.strangers:
             words.append(f"{', '.join(conversation.strangers)} does not have the account")
+        if not self._courier.connected:
+            words.append("the broker is not connected")
         if self._courier.refusal is not None:
             words.append(f"the broker refuses the gateway's messages ({self._courier.refusal})")
         until = instant_text(sent.expires_at)

@@ -173,6 +173,7 @@ def test_a_broker_that_loses_everything_loses_no_command(gateway: GatewaySite) -
         leftover.unlink()
     answer = gateway.kill_switch("LOCK")
     assert (answer.status, answer.document["error"]["code"]) == (504, "TIMEOUT")
+    assert "the broker is not connected" in answer.document["error"]["message"]
     gateway.site.broker.start()
     assert gateway.ending(answer.document["command_id"])["verdict"] == "locked"
     gateway.until(lambda shown: shown["ready"])

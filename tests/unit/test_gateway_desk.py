@@ -12,6 +12,7 @@ import pytest
 
 from node.domain.command import Action, Door, RejectCode
 from node.errors import NotAvailable, NotConfirmed
+from node.gateway.sent import SentCommand
 from node.transport.issuer_key import IssuerKey
 from node.transport.memory import MemoryBroker
 from tests.support.gateway_parts import ACCOUNT, RESPONSES, TOPICS, Parts, gateway_parts, request
@@ -36,6 +37,28 @@ async def test_a_command_is_signed_as_it_was_asked_and_answered_with_the_nodes_w
     assert (signed.expires_at - signed.issued_at).total_seconds() == 60
     assert (submission.document["state"], submission.document["node_id"]) == ("accepted", "node-1")
     assert submission.rejection is None
+
+
+async def test_a_command_is_on_disk_before_it_is_sent(gateway: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the disk takes its time over one, that one does not leave."""
+    slow, quick = request(), request()
+    writing, written = asyncio.Event(), asyncio.Event()
+    add = gateway.store.add
+
+    async def slowly(sent: SentCommand) -> SentCommand | None:
+        if sent.command_id == slow.command_id:
+            writing.set()
+            await written.wait()
+        return await add(sent)
+
+    monkeypatch.setattr(gateway.store, "add", slowly)
+    submitting = asyncio.create_task(gateway.desk.submit(slow))
+    await writing.wait()
+    await gateway.desk.submit(quick)
+    assert [signed.command_id for signed in gateway.node.heard] == [quick.command_id]
+    written.set()
+    await submitting
+    assert [signed.command_id for signed in gateway.node.heard] == [quick.command_id, slow.command_id]
 
 
 async def test_an_envelope_is_repeated_byte_by_byte_until_a_node_answers_and_not_after(gateway: Parts) -> None:
@@ -135,7 +158,7 @@ async def test_what_anybody_could_have_written_is_not_an_answer(gateway: Parts) 
     await gateway.node.say(asked.command_id, "done", topic=TOPICS.event(ACCOUNT, uuid4()))
     await gateway.node.say(asked.command_id, "done", topic=TOPICS.event(uuid4(), asked.command_id))
     await gateway.node.say(asked.command_id, "done", action="FLATTEN")
-    await gateway.node.say(asked.command_id, "rejected", topic=RESPONSES, code="RETAINED")
+    await gateway.node.say(asked.command_id, "rejected", topic=RESPONSES, code="RETAINED", reason="CONFLICT")
     with pytest.raises(NotConfirmed):
         await submitting
     assert len(gateway.junk) == 7 * 3 + 3
