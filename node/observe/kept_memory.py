@@ -29,15 +29,16 @@ class KeptMemory:
     @classmethod
     def named(cls, name: str, manager: ServiceManager, environ: Mapping[str, str] | None = None) -> KeptMemory:
         """What the last process has left under a name; else a new one, given into safekeeping."""
-        descriptor = _passed(name, os.environ if environ is None else environ)
-        if descriptor is None:
-            try:
-                descriptor = os.memfd_create(f"sovereign-node-{name}", os.MFD_CLOEXEC)
-            except OSError as error:
-                log.warning("memory_not_kept", name=name, error=error.strerror)
-                return cls(None)
-        manager.keep(name, descriptor)
-        return cls(descriptor)
+        passed = _passed(name, os.environ if environ is None else environ)
+        if passed is not None:
+            return cls(passed)  # it is held on to, without being asked again
+        try:
+            made = os.memfd_create(f"sovereign-node-{name}", os.MFD_CLOEXEC)
+        except OSError as error:
+            log.warning("memory_not_kept", name=name, error=error.strerror)
+            return cls(None)
+        manager.keep(name, made)
+        return cls(made)
 
     def read(self) -> bytes:
         """Everything in it; empty if there is nothing."""
