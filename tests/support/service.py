@@ -16,7 +16,7 @@ from node.commands.operator_client import Answer, OperatorClient
 from tests.support.notify_socket import NotifySocket, Word, notify_socket
 from tests.support.processes import ROOT
 
-WATCHDOG_S = 1.0
+WATCHDOG_S = 2.0
 CONFIGURATION = """
 [node]
 id = "node-1"
