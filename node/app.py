@@ -36,6 +36,7 @@ from node.journal.directory import StateDirectory
 from node.journal.key_store import SqliteKeyStore
 from node.journal.store import SqliteJournal
 from node.observe.health import Health, LoopMonitor
+from node.observe.kept_memory import KeptMemory
 from node.observe.lock_files import LockFileDirectory
 from node.observe.metrics import Metrics
 from node.observe.telemetry import Sources, Telemetry
@@ -179,7 +180,9 @@ async def running(
         bus = Bus()
         accounts = [account.id for account in settings.accounts]
         ledger = LockLedger(accounts, node_id=settings.node.id, boot_id=boot_id(), clock=clock)
-        files = LockFileDirectory(settings.locks_dir)
+        memory = KeptMemory.named("locks", manager or ServiceManager(None))
+        stack.callback(memory.close)
+        files = LockFileDirectory(settings.locks_dir, memory=memory)
         # A run without a journal may have locked more than it could write down.
         await journal.raise_locks([lock for each in accounts if (lock := files.shown(each, at=clock.now()))])
         ledger.load(await journal.locks())

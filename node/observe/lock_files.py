@@ -11,6 +11,7 @@ from uuid import UUID
 from node.domain.command import THE_NODE
 from node.domain.lock import AccountLock
 from node.domain.result import LOCK_SCHEMA, Document
+from node.observe.kept_memory import KeptMemory
 
 _FILE_MODE: Final = 0o644
 _DIRECTORY_MODE: Final = 0o755
@@ -19,8 +20,11 @@ _DIRECTORY_MODE: Final = 0o755
 class LockFileDirectory:
     """Implements the engine's LockFiles in ``{runtime_dir}/locks``."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, memory: KeptMemory | None = None) -> None:
+        """*memory*: where a second copy of what is locked outlives the process, if not the directory does."""
         self._directory = directory
+        self._memory = memory
+        self._locked: dict[str, Document] = _remembered(memory)
 
     def prepare(self) -> None:
         """Make the directory.
@@ -36,22 +40,47 @@ class LockFileDirectory:
         return self._directory / f"{account_id}.json"
 
     def shown(self, account_id: UUID, *, at: datetime) -> AccountLock | None:
-        """The lock as an earlier run has left it in the account's file; None unless it says locked."""
+        """The lock as an earlier run left it, in the account's file or else in memory; None unless it says locked."""
         try:
             document = json.loads(self.path_of(account_id).read_bytes())
+        except OSError:
+            document = self._locked.get(str(account_id))
+        except ValueError:
+            return None
+        try:
             if document["schema"] != LOCK_SCHEMA or document["locked"] is not True:
                 return None
             reason = f"{document['reason'] or 'locked'} (as its file said; there was no record)"
             return AccountLock(
                 account_id=account_id, epoch=int(document["epoch"]), latched=True, since=at, by=THE_NODE, reason=reason
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             return None
 
     def write(self, account_id: UUID, document: Document) -> None:
         """Replace the account's file. Not synced: after a crash of the host every lease has run out anyway."""
+        self._remember(str(account_id), document)
         path = self.path_of(account_id)
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(document, separators=(",", ":")) + "\n", encoding="utf-8")
         temporary.chmod(_FILE_MODE)
         temporary.replace(path)
+
+    def _remember(self, account: str, document: Document) -> None:
+        known = self._locked.get(account)
+        if (known and known.get("epoch")) == (document["epoch"] if document["locked"] else None):
+            return  # the same lock, refreshed
+        if document["locked"]:
+            self._locked[account] = document
+        else:
+            self._locked.pop(account, None)
+        if self._memory is not None:
+            self._memory.write(json.dumps(self._locked).encode())
+
+
+def _remembered(memory: KeptMemory | None) -> dict[str, Document]:
+    try:
+        found = json.loads(memory.read()) if memory is not None else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) and all(isinstance(each, dict) for each in found.values()) else {}

@@ -15,7 +15,8 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from array import array
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -75,20 +76,26 @@ class ServiceManager:
         """A restart would not help: wait on."""
         self._tell("WATCHDOG=1")
 
+    def keep(self, name: str, descriptor: int) -> None:
+        """Hold a file for the next process of this service."""
+        self._tell("FDSTORE=1", f"FDNAME={name}", descriptors=[descriptor])
+
     def _news(self, status: str) -> list[str]:
         if status == self._status:
             return []
         self._status = status
         return [f"STATUS={' '.join(status.split())}"]
 
-    def _tell(self, *lines: str) -> None:
+    def _tell(self, *lines: str, descriptors: Sequence[int] = ()) -> None:
         if self._address is None:
             return
         path = f"\0{self._address[1:]}" if self._address.startswith("@") else self._address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ours:
                 ours.setblocking(False)
-                ours.sendto("\n".join(lines).encode(), path)
+                passed = array("i", descriptors)
+                rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, passed)] if passed else []
+                ours.sendmsg(["\n".join(lines).encode()], rights, 0, path)
         except OSError as error:
             if self._heard:
                 log.warning("service_manager_not_told", error=error.strerror or str(error))

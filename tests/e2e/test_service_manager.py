@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +19,10 @@ import pytest
 
 from node.app import STOP_WITHIN_S
 from node.vitals import AGE_MAX_S
-from tests.support.mosquitto import executable
+from tests.support.mosquitto import PASSWORDS, executable
 from tests.support.notify_socket import Word
-from tests.support.service import WATCHDOG_S, Service, service
+from tests.support.processes import ACCOUNT, ROOT, site
+from tests.support.service import CONFIGURATION, WATCHDOG_S, Service, service
 
 
 @pytest.fixture
@@ -121,6 +126,25 @@ class TestReload:
         assert served.ask("/api/v1/node/status").document["pending_restart"] == ["execution.deadline_s"]
         served.until("STATUS", value="ready: 0 armed, 0 locked, 0 degraded, 1 settings wait for a restart")
 
+    def test_an_issuer_that_was_struck_out_commands_nothing_more(self, tmp_path: Path) -> None:
+        """And a new one does, without a restart: a stolen key is no reason to drop warm connections."""
+        with site(tmp_path) as made:
+            made.start_simulator()
+            daemon = made.start_daemon()
+            _, created, _ = made.call("issuer", "new", "night", "--out", str(tmp_path / "night.key"))
+            text = re.sub(r'^id = "desk"$', 'id = "night"', made.configuration.read_text(), flags=re.MULTILINE)
+            public_key = f'public_key = "{created["public_key"]}"'
+            made.configuration.write_text(re.sub("^public_key = .*$", public_key, text, flags=re.MULTILINE))
+            daemon.send_signal(signal.SIGHUP)
+            send = ("send", "LOCK", ACCOUNT, "--via", "mqtt", "--wait", "--timeout", "15", "--mqtt-username", "desk")
+            password = ("--mqtt-password-credential", "desk_password")
+            made._credential("desk_password", PASSWORDS["desk"])
+            status, document, error = made.call(*send, *password, "--key", str(tmp_path / "night.key"))
+            assert (status, document.get("verdict")) == (0, "locked"), error
+            status, document, _ = made.call(*send, *password, "--key", str(tmp_path / "desk.key"))
+            assert (status, document.get("verdict")) != (0, "locked")
+            assert '"code": "UNKNOWN_ISSUER"' in made.log("node")
+
     def test_of_a_wrong_file_changes_nothing(self, served: Service) -> None:
         """It is complained about, and the node goes on."""
         served.configuration.write_text("[node]\nidd = 1\n")
@@ -152,3 +176,46 @@ class TestEnd:
             assert made.process.wait(20) == 1
             assert made.manager.said("READY") == []
             assert "node.tenant" in (tmp_path / "log").read_text()
+
+
+WITH_ACCOUNT = (
+    CONFIGURATION
+    + f"""
+[[owners]]
+id = "acme"
+
+[[accounts]]
+id = "{ACCOUNT}"
+name = "binance-main"
+owner = "acme"
+exchange = "binance"
+permission = "close"
+base_currency = "USDT"
+credentials = {{{{ apiKey = {{{{ credential = "nowhere_key" }}}}, secret = {{{{ credential = "nowhere_key" }}}} }}}}
+connect_to = "127.0.0.1:9"
+"""
+)
+
+
+def test_a_lock_that_no_journal_knows_outlives_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in that moment, its folder in /run gone with it, as under systemd: the next one finds it."""
+    monkeypatch.setenv("NOWHERE_KEY", "of no exchange")
+    with service(tmp_path, WITH_ACCOUNT) as first:
+        first.until("READY")
+        with sqlite3.connect(tmp_path / "state" / "journal.sqlite3", isolation_level=None) as stranger:
+            stranger.execute("BEGIN IMMEDIATE")
+            first.until("STATUS", value="NOT READY (journal: cannot be written")
+            socket = str(tmp_path / "run" / "operator.sock")
+            command = [sys.executable, "-m", "node", "send", "LOCK", ACCOUNT, "--wait", "--json", "--socket", socket]
+            done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=40, check=False)
+            assert json.loads(done.stdout)["unjournaled"] is True, done.stderr
+            first.process.kill()
+            first.process.wait(10)
+            stranger.execute("ROLLBACK")
+        stranger.close()
+        shutil.rmtree(tmp_path / "run")
+        with service(tmp_path, WITH_ACCOUNT, held=first.manager.held) as second:
+            second.until("READY")
+            (account,) = second.ask("/api/v1/node/status").document["accounts"]
+            assert account["lock"]["locked"] is True
+            assert "there was no record" in account["lock"]["reason"]

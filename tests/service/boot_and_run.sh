@@ -39,7 +39,10 @@ chroot "$root" /opt/sovereign-node/bin/pip install -q --no-index --find-links /w
 
 exec 2>&3
 step "units, broker, and what happens inside"
-rm -rf "$root"/etc/sovereign-node "$root"/var/lib/private "$root"/var/lib/sovereign-node* "$root/results" "$root/etc/machine-id"
+rm -rf "$root"/etc/sovereign-node "$root"/var/lib/private "$root"/var/lib/sovereign-node* "$root/results"
+# Without one it would be a first boot, at which systemd enables whatever can be.
+tr -d - < /proc/sys/kernel/random/uuid > "$root/etc/machine-id"
+rm -rf "$root/var/log/journal" "$root"/etc/systemd/system/multi-user.target.wants/sovereign-node*
 cp -r "$source/systemd/." "$root/etc/systemd/system/"
 sed 's#config/broker/#/var/lib/mosquitto/#; s#config/#/etc/mosquitto/#' "$source/config/mosquitto.conf" \
   > "$root/etc/mosquitto/mosquitto.conf"

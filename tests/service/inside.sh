@@ -96,6 +96,27 @@ count="$(show NRestarts)"
 kill -KILL "$(pid)"
 held "killed, it comes back and is ready" until_true 60 restarted "$count"
 held "and the account is still locked" until_true 5 status_has "1 locked (binance-main)"
+
+# A lock that no journal has written, and the process that knows of it is killed.
+held "the operator unlocks again" sovereign-node unlock binance-main --epoch "$(epoch)" --socket "$socket"
+rm -f /tmp/release
+python3 -c "
+import pathlib, sqlite3, time
+stranger = sqlite3.connect('/var/lib/private/sovereign-node/journal.sqlite3', isolation_level=None)
+stranger.execute('BEGIN IMMEDIATE')
+deadline = time.monotonic() + 60
+while not pathlib.Path('/tmp/release').exists() and time.monotonic() < deadline:
+    time.sleep(0.1)" &
+held "a journal that refuses is told" until_true 30 status_has "journal: cannot be written"
+held "it is no reason for a restart" test "$(show NRestarts)" = "$((count + 1))"
+held "a LOCK is carried out all the same" sovereign-node send LOCK binance-main --wait --socket "$socket" --json
+cp /tmp/said /tmp/answer
+held "without a record" grep -q '"unjournaled": true' /tmp/answer
+count="$(show NRestarts)"
+kill -KILL "$(pid)"
+touch /tmp/release
+held "killed in that moment, it comes back and is ready" until_true 60 restarted "$count"
+held "and the account is locked, though no journal knew of it" until_true 5 status_has "1 locked (binance-main)"
 count="$(show NRestarts)"
 kill -STOP "$(pid)"
 began=$SECONDS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -31,6 +32,8 @@ class NotifySocket:
 
     path: Path
     words: list[Word] = field(default_factory=list)
+    #: By name: what it was given to hold for the next process (FDSTORE).
+    held: dict[str, int] = field(default_factory=dict)
     #: Called in the reading thread, before the next word is read.
     on_word: Callable[[Word], None] = lambda _word: None
     _news: threading.Condition = field(default_factory=threading.Condition)
@@ -63,18 +66,31 @@ class NotifySocket:
 
     def read(self, bound: socket.socket) -> None:
         """Until the socket is shut."""
-        while data := bound.recv(65536):
+        while True:
+            data, descriptors, _, _ = socket.recv_fds(bound, 65536, 4)
+            if not data:
+                return
             word = Word(at_s=time.monotonic(), lines=tuple(data.decode().splitlines()))
+            self._hold(word, descriptors)
             self.on_word(word)
             with self._news:
                 self.words.append(word)
                 self._news.notify_all()
+
+    def _hold(self, word: Word, descriptors: list[int]) -> None:
+        for descriptor in descriptors:
+            name = word.value("FDNAME")
+            if word.value("FDSTORE") != "1" or name is None or name in self.held:
+                os.close(descriptor)
+            else:
+                self.held[name] = descriptor
 
 
 @contextmanager
 def notify_socket(path: Path) -> Iterator[NotifySocket]:
     """Bound at a path, read by a thread."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
+        path.unlink(missing_ok=True)
         bound.bind(str(path))
         made = NotifySocket(path)
         reader = threading.Thread(target=made.read, args=(bound,), name="notify-socket")
@@ -84,3 +100,5 @@ def notify_socket(path: Path) -> Iterator[NotifySocket]:
         finally:
             bound.shutdown(socket.SHUT_RDWR)
             reader.join(10)
+            for descriptor in made.held.values():
+                os.close(descriptor)

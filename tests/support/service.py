@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from node.commands.operator_client import Answer, OperatorClient
 from tests.support.notify_socket import NotifySocket, Word, notify_socket
 from tests.support.processes import ROOT
 
-WATCHDOG_S = 1.0
+WATCHDOG_S = 2.0
 CONFIGURATION = """
 [node]
 id = "node-1"
@@ -64,22 +64,36 @@ class Service:
         return self.until("READY", after=self.until("RELOADING", after=after))
 
 
+#: As systemd passes descriptors: from the third on, meant for the process that the shell becomes.
+_PASSING = 'exec 3<&"$HELD"; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES="$NAME" exec "$@"'
+
+
 @contextmanager
-def service(folder: Path, configuration: str = CONFIGURATION, *, watchdog_s: float = WATCHDOG_S) -> Iterator[Service]:
-    """Started, not waited for; killed at the end if it has not ended by itself."""
+def service(
+    folder: Path, configuration: str = CONFIGURATION, *, held: Mapping[str, int] | None = None
+) -> Iterator[Service]:
+    """Started, not waited for; killed at the end if it has not ended by itself.
+
+    *held*: what the service manager holds from the process before, at most one.
+    """
     (folder / "node.toml").write_text(configuration.format(folder=folder))
     with ExitStack() as stack:
         manager = stack.enter_context(notify_socket(folder / "notify"))
         log = stack.enter_context((folder / "log").open("wb"))
+        command = [sys.executable, "-m", "node", "run", "--config", str(folder / "node.toml")]
+        passed = dict(held or {})
+        for name, descriptor in passed.items():
+            command = ["env", f"HELD={descriptor}", f"NAME={name}", "bash", "-c", _PASSING, "bash", *command]
         process = subprocess.Popen(
-            [sys.executable, "-m", "node", "run", "--config", str(folder / "node.toml")],
+            command,
             stderr=log,
             cwd=folder,
+            pass_fds=list(passed.values()),
             env={
                 **os.environ,
                 "PYTHONPATH": str(ROOT),
                 "NOTIFY_SOCKET": str(manager.path),
-                "WATCHDOG_USEC": str(round(watchdog_s * 1e6)),
+                "WATCHDOG_USEC": str(round(WATCHDOG_S * 1e6)),
             },
         )
         try:
