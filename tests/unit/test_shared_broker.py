@@ -16,6 +16,8 @@ from node import wiring
 from node.commands.send_mqtt import together
 from node.domain.command import Action, RejectCode, Request
 from node.engine.ports import Delivery, Junk, Rejection
+from node.observe.metrics import Metrics
+from node.secrets import Secrets
 from node.settings import parse
 from node.transport.envelope import sign_command
 from node.transport.issuer_key import IssuerKey
@@ -98,14 +100,14 @@ class TestWhoAnswers:
 
     def test_filters_are_its_own_and_do_not_overlap(self) -> None:
         """The one for everything, of an earlier configuration, goes."""
-        metrics = wiring.Metrics("1")
+        metrics = Metrics("1")
         settings = parse(
             {
                 "node": {"id": "node-1", "tenant": "acme", "state_dir": "s", "runtime_dir": "r"},
                 "mqtt": {"url": "mqtt://127.0.0.1:1883", "shared": True},
             }
         )
-        transport = wiring.transport(settings, wiring.Secrets({}), TOPICS, metrics)
+        transport = wiring.transport(settings, Secrets({}), TOPICS, metrics)
         assert transport is not None
         assert transport._options.subscriptions == ("sn/v1/acme/cmd/_all",)
         assert transport._options.unsubscriptions == ("sn/v1/acme/cmd/+",)
