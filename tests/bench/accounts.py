@@ -120,7 +120,7 @@ async def _all_armed(http: aiohttp.ClientSession, accounts: int) -> bool:
             shown = await answer.json()
     except (aiohttp.ClientError, OSError):
         return False
-    return sum(account["state"] == "armed" for account in shown["accounts"]) == accounts
+    return bool(sum(account["state"] == "armed" for account in shown["accounts"]) == accounts)
 
 
 async def _requests(control: str | int) -> int:
