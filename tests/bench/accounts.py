@@ -1,8 +1,9 @@
-"""What one more account costs a node: ``python -m tests.bench.accounts [--accounts 1,5,10,20] [--json]``.
+"""What one more account costs a node: ``python -m tests.bench.accounts [--accounts 1,5,10,20] [--shared] [--empty] [--json]``.
 
 One daemon after the other, idle and armed, with more and more accounts at the simulated Binance: its memory and the
 processor time it takes. Every account has a source address of its own (127.0.0.0/8), because request budgets are
-counted by address: so each is polled as often as one alone would be. All use one key; nothing is placed or cancelled.
+counted by address: so each is polled as often as one alone would be, over sockets of its own. With --shared they have
+one address, and so one request budget and one pool of sockets. All use one key; nothing is placed or cancelled.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from tests.bench.figures import machine
 from tests.bench.processes import BenchError, Process, line_of, python
 
 COUNTS: Final = (1, 5, 10, 20)
+#: What the accounts hold: 23 positions, 13 orders and triggers, and spot.
+HELD: Final = "demo"
 #: Patience, no statement.
 ARMED_WITHIN_S: Final = 300.0
 #: After the last account is ready: what arming has left over is done.
@@ -67,7 +70,7 @@ def fitted(costs: Sequence[Cost], figure: str) -> Line:
     return Line(base=mean_y - each * mean_x, each=each)
 
 
-async def measure(accounts: int, work: Path) -> Cost:
+async def measure(accounts: int, work: Path, *, shared: bool = False, scenario: str = HELD) -> Cost:
     """One daemon with so many accounts, from its start to the end of the measurement.
 
     Raises:
@@ -77,11 +80,13 @@ async def measure(accounts: int, work: Path) -> Cost:
         (work / "credentials").mkdir(mode=0o700, parents=True)
         simulator_log, log = work / "sim.log", work / "daemon.log"
         serve = ("-m", "node", "sim", "serve", "--port", "0", "--control", "0", "--ca-dir", str(work / "ca"))
-        simulator = await stack.enter_async_context(python(*serve, "--no-limits", log=simulator_log))
+        simulator = await stack.enter_async_context(
+            python(*serve, "--scenario", scenario, "--no-limits", log=simulator_log)
+        )
         venue = json.loads(await line_of(simulator, simulator_log))
         for name, value in venue["accounts"][0]["credentials"].items():
             (work / "credentials" / f"bench_{name.lower()}").write_text(value)
-        (work / "node.toml").write_text(_configuration(accounts, work, venue))
+        (work / "node.toml").write_text(_configuration(accounts, work, venue, shared=shared))
         environment = {"CREDENTIALS_DIRECTORY": str(work / "credentials")}
         began = asyncio.get_running_loop().time()
         daemon = await stack.enter_async_context(
@@ -144,7 +149,7 @@ def _resident_bytes(process: Process) -> int:
     return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * _PAGE
 
 
-def _configuration(accounts: int, work: Path, venue: dict[str, Any]) -> str:
+def _configuration(accounts: int, work: Path, venue: dict[str, Any], *, shared: bool) -> str:
     head = f"""
 [node]
 id = "node-1"
@@ -155,10 +160,10 @@ runtime_dir = "{work}/run"
 [[owners]]
 id = "bench"
 """
-    return head + "".join(_account(number, venue) for number in range(accounts))
+    return head + "".join(_account(number, venue, shared=shared) for number in range(accounts))
 
 
-def _account(number: int, venue: dict[str, Any]) -> str:
+def _account(number: int, venue: dict[str, Any], *, shared: bool) -> str:
     references = ", ".join(
         f'{name} = {{ credential = "bench_{name.lower()}" }}' for name in venue["accounts"][0]["credentials"]
     )
@@ -173,16 +178,16 @@ base_currency = "USDT"
 credentials = {{ {references} }}
 connect_to = "127.0.0.1:{venue["port"]}"
 ca_file = "{venue["ca"]}"
-local_address = "127.0.{1 + number // 250}.{1 + number % 250}"
+local_address = "{"127.0.0.1" if shared else f"127.0.{1 + number // 250}.{1 + number % 250}"}"
 """
 
 
-async def report(counts: Sequence[int], *, as_json: bool) -> None:
+async def report(counts: Sequence[int], *, shared: bool, scenario: str, as_json: bool) -> None:
     """Measure and print."""
     costs = []
     for count in counts:
         with TemporaryDirectory(prefix="sn-") as work:
-            costs.append(await measure(count, Path(work)))
+            costs.append(await measure(count, Path(work), shared=shared, scenario=scenario))
     figures = ("arming_processor_s", "resident_mib", "processor_percent", "requests_a_second", "open_files")
     lines = {figure: fitted(costs, figure) for figure in figures}
     if as_json:
@@ -203,10 +208,14 @@ def main() -> int:
     """The command line; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--accounts", default=",".join(map(str, COUNTS)), help="how many, in turn (%(default)s)")
+    parser.add_argument("--shared", action="store_true", help="one source address for all")
+    parser.add_argument("--empty", action="store_true", help="accounts that hold nothing, and need fewer sockets")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     try:
-        asyncio.run(report([int(count) for count in options.accounts.split(",")], as_json=options.json))
+        counts = [int(count) for count in options.accounts.split(",")]
+        scenario = "empty" if options.empty else HELD
+        asyncio.run(report(counts, shared=options.shared, scenario=scenario, as_json=options.json))
     except BenchError as error:
         sys.stderr.write(f"{error}\n")
         return 1
