@@ -6,7 +6,8 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import wraps
+from typing import Concatenate, Final, ParamSpec
 from uuid import UUID
 
 import structlog
@@ -48,6 +49,23 @@ class Sources:
     key_facts: Callable[[UUID], KeyFacts | None]
 
 
+P = ParamSpec("P")
+
+
+def harmless(method: Callable[Concatenate[Telemetry, P], None]) -> Callable[Concatenate[Telemetry, P], None]:
+    """Whatever goes wrong in counting is logged, and never raised into what is counted."""
+
+    @wraps(method)
+    def guarded(self: Telemetry, /, *arguments: P.args, **named: P.kwargs) -> None:
+        try:
+            method(self, *arguments, **named)
+        except Exception:
+            # The supervisor: whoever calls is busy with a command.
+            log.exception("metric_not_counted", method=method.__name__)
+
+    return guarded
+
+
 class Telemetry:
     """Observes; never in anybody's way."""
 
@@ -63,16 +81,23 @@ class Telemetry:
     def inbox_observer(self, is_unjournaled: Callable[[UUID], bool]) -> InboxObserver:
         """For the inbox; *is_unjournaled* says whether a command is carried out without the journal."""
 
-        def accepted(command: Command) -> None:
-            self._metrics.commands_accepted_total.labels(action=command.action.value, door=command.door.value).inc()
-            if is_unjournaled(command.command_id):
-                self._metrics.unjournaled_commands_total.inc()
+        return InboxObserver(
+            accepted=lambda command: self._accepted(command, unjournaled=is_unjournaled(command.command_id)),
+            rejected=self._rejected,
+            duplicate=self._metrics.duplicates_total.inc,
+        )
 
-        return InboxObserver(accepted=accepted, rejected=self._rejected, duplicate=self._metrics.duplicates_total.inc)
+    @harmless
+    def _accepted(self, command: Command, *, unjournaled: bool) -> None:
+        self._metrics.commands_accepted_total.labels(action=command.action.value, door=command.door.value).inc()
+        if unjournaled:
+            self._metrics.unjournaled_commands_total.inc()
 
+    @harmless
     def _rejected(self, code: RejectCode) -> None:
         self._metrics.rejected_total.labels(reason=code.value).inc()
 
+    @harmless
     def request(self, exchange: str, outcome: str, round_trip_s: float | None) -> None:
         """One request to a venue has ended, as one of ``REQUEST_OUTCOMES``."""
         self._metrics.venue_requests_total.labels(exchange=exchange, outcome=outcome).inc()
@@ -81,12 +106,14 @@ class Telemetry:
         if outcome in ("answered", "refused"):
             self._answered_ns[exchange] = self._clock.monotonic_ns()
 
+    @harmless
     def step(self, account: AccountTerms, result: StepResult) -> None:
         """One step at a venue has ended."""
         self._metrics.orders_total.labels(exchange=account.exchange, outcome=result.outcome.value).inc()
         if result.refusal is not None:
             self._metrics.venue_errors_total.labels(exchange=account.exchange, kind=result.refusal.value).inc()
 
+    @harmless
     def guarded(self, account: AccountTerms, document: Document) -> None:
         """The guard of an account has intervened."""
         for step in document["steps"]:
@@ -94,6 +121,7 @@ class Telemetry:
                 continue
             self._metrics.guard_interventions_total.labels(account=account.name, kind=step["deed"]).inc()
 
+    @harmless
     def event(self, command: Command, document: Document) -> None:
         """A command has a new state."""
         state = CommandState(document["state"])

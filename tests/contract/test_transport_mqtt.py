@@ -314,3 +314,18 @@ def test_other_urls_are_refused(url: str) -> None:
     """A password belongs into a credential."""
     with pytest.raises(ValueError, match=r"broker|[Pp]ort"):
         parse_broker_url(url)
+
+
+async def test_filters_of_an_earlier_configuration_are_taken_back() -> None:
+    """The session is the broker's to keep: what it still subscribes to would come for ever, and twice."""
+    async with Broker() as broker:
+        async with running(client_of(broker.port, "node", "sn/v1/acme/cmd/+")):
+            pass
+        own, everything = COMMAND, ("sn/v1/acme/cmd/+",)
+        node = client_of(broker.port, "node", own, unsubscriptions=everything)
+        sender = client_of(broker.port, "sender")
+        async with running(node, sender):
+            await sender.publish("sn/v1/acme/cmd/_all", b"not subscribed to any more")
+            await sender.publish(own, b"own")
+            await sender.publish(own, b"the last")
+            assert [delivery.payload for delivery in await receive(node, 2)] == [b"own", b"the last"]

@@ -213,3 +213,20 @@ async def test_an_order_of_unknown_outcome_is_counted_by_its_outcome() -> None:
         actor = the.node.dispatcher.actors[ACCOUNT]
         the.telemetry.step(actor.context.terms, ambiguous(venue.steps[0]))
         assert the.value("orders_total", exchange="fake", outcome="ambiguous") == 1
+
+
+async def test_what_cannot_be_counted_harms_nobody() -> None:
+    """A document of another shape: the command is carried out all the same, and the next one is counted."""
+    async with watched(FakeVenue(positions=[position(BTC, "1")])) as the:
+        counting = the.node.scribe.on_event
+
+        def misshapen(command: Command, document: Document) -> None:
+            counting(command, document)
+            the.telemetry.event(command, {**document, "latency_ms": None})
+
+        the.node.scribe.on_event = misshapen
+        ending = await the.node.carried_out(Action.CLOSE_ALL)
+        assert ending["verdict"] == "flat"
+        the.telemetry.guarded(the.node.dispatcher.actors[ACCOUNT].context.terms, {})
+        await the.node.carried_out(Action.LOCK)
+        assert the.value("account_commands_total", account=NAME, state="done") == 2
