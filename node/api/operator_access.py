@@ -76,9 +76,14 @@ class OperatorAccess:
         if "authorization" in request.headers:
             bearer = _BEARER.fullmatch(request.headers["authorization"])
             self.check_token(request, bearer.group(1) if bearer else "")
-        else:
-            self.require_session(request)
-        return Principal(issuer=OPERATOR, door=Door.HTTP, operator=True)
+            return Principal(issuer=OPERATOR, door=Door.HTTP, operator=True)
+        session_id = self.require_session(request)
+        return Principal(
+            issuer=OPERATOR,
+            door=Door.HTTP,
+            operator=True,
+            welcome=lambda: self.sessions.find(session_id) is not None,
+        )
 
     def check_token(self, request: Request, token: str) -> None:
         """Compare in constant time.

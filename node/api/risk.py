@@ -57,7 +57,8 @@ def risk_router(desk: CommandDesk, authenticate: Authenticator, stopping: asynci
     ) -> StreamingResponse:
         """A command's result documents so far, then the live ones, until its ending."""
         await _existing(desk, command_id, caller)
-        return event_stream(desk.follow(command_id), stopping=stopping, after_seq=last_event_seq(last_event_id))
+        after = last_event_seq(last_event_id)
+        return event_stream(desk.follow(command_id), stopping=stopping, after_seq=after, welcome=caller.welcome)
 
     @router.get("/accounts")
     async def accounts(caller: Caller) -> dict[str, Any]:
