@@ -5,43 +5,40 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import BaseModel
 
 from node import __version__
 from node.api.console_pages import console_router
+from node.api.documents import Health, LockDocument
 from node.api.errors import install_error_handlers
-from node.api.guards import BodyLimit, NoStore, require_local_peer
+from node.api.guards import NoStore, SizeLimits, require_local_peer
 from node.api.keyring import Keyring
 from node.api.keys import keys_router
 from node.api.node_routes import node_router
+from node.api.openapi import EXAMPLE_LOCK, DescribedApp, Responses, answers, stream_answers
 from node.api.operator_access import OperatorAccess, operator_or, session_router
 from node.api.principal import Authenticator, operator_of_socket
-from node.api.risk import lock_of, operator_router, risk_router
+from node.api.risk import AccountRef, lock_of, operator_router, risk_router
 from node.api.streams import event_stream
 from node.engine.ports import CommandDesk
 
 #: What keeps the process from being called alive; empty while all is well. From memory, without I/O.
 Liveness = Callable[[], Sequence[str]]
 
-
-class ErrorDetail(BaseModel):
-    """What went wrong."""
-
-    code: str
-    message: str
-
-
-class ErrorBody(BaseModel):
-    """Every answer that is not a success."""
-
-    success: bool = False
-    error: ErrorDetail
-    #: The command's document, where one was refused.
-    result: dict[str, Any] | None = None
+_DESCRIPTION: Final = (
+    "Carries out risk commands on exchange accounts: CLOSE_ALL, FLATTEN, LOCK. Every refusal has the same shape, and a "
+    "`code` that does not change; its `message` is for people and may."
+)
+_HEALTH_ANSWERS: Final[Responses] = {
+    int(HTTPStatus.OK): {"content": {"application/json": {"example": {"ready": True, "reasons": []}}}},
+    int(HTTPStatus.SERVICE_UNAVAILABLE): {
+        "model": Health,
+        "content": {"application/json": {"example": {"ready": False, "reasons": ["journal: cannot be written"]}}},
+    },
+}
 
 
 def create_app(
@@ -66,13 +63,13 @@ def create_app(
 
     ``app.state.stopping`` is an event: once set, streams end.
     """
-    app = FastAPI(
+    app = DescribedApp(
         title="Sovereign Node",
         version=__version__,
+        description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
     )
     stopping = asyncio.Event()
     app.state.stopping = stopping
@@ -81,7 +78,7 @@ def create_app(
     if access is not None and not operator:
         recognise = operator_or(access, authenticate)
     if recognise is not None:
-        app.include_router(risk_router(desk, recognise, stopping))
+        app.include_router(risk_router(desk, recognise, stopping, keyed=not operator))
     if the_operator is not None:
         app.include_router(operator_router(desk, the_operator))
         app.include_router(node_router(desk, the_operator))
@@ -92,21 +89,24 @@ def create_app(
     app.include_router(_locks_router(desk, stopping))
     app.include_router(_health_router(desk, liveness))
     install_error_handlers(app)
-    app.add_middleware(BodyLimit)
+    app.add_middleware(SizeLimits)
     app.add_middleware(NoStore)
     return app
 
 
 def _locks_router(desk: CommandDesk, stopping: asyncio.Event) -> APIRouter:
     router = APIRouter(prefix="/api/v1/locks", tags=["locks"], dependencies=[Depends(require_local_peer)])
+    refusals = ("UNAUTHORIZED", "NOT_FOUND")
 
-    @router.get("/{account_id}")
-    async def lock(account_id: str) -> JSONResponse:
+    @router.get("/{account_id}", response_model=LockDocument, responses=answers(EXAMPLE_LOCK, *refusals))
+    async def lock(account_id: AccountRef) -> JSONResponse:
         """The lock document of an account. Stale, missing or unreadable means locked."""
         return JSONResponse(lock_of(desk, account_id))
 
-    @router.get("/{account_id}/events", response_class=StreamingResponse)
-    async def events(account_id: str) -> StreamingResponse:
+    @router.get(
+        "/{account_id}/events", response_class=StreamingResponse, responses=stream_answers(EXAMPLE_LOCK, *refusals)
+    )
+    async def events(account_id: AccountRef) -> StreamingResponse:
         """The lock document now, at every change, and whenever it is refreshed."""
         lock_of(desk, account_id)
         account = desk.account_of(account_id)
@@ -139,7 +139,7 @@ def _health_router(desk: CommandDesk, liveness: Liveness) -> APIRouter:
         return _health(body, healthy=not against and bool(status["ready"]))
 
     for path, endpoint in (("/livez", livez), ("/readyz", readyz), ("/healthz", healthz)):
-        router.add_api_route(path, endpoint, methods=["GET"])
+        router.add_api_route(path, endpoint, methods=["GET"], response_model=Health, responses=_HEALTH_ANSWERS)
         router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
     return router
 

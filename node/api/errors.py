@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from node.domain.command import RejectCode
+from node.domain.command import Action, RejectCode
 from node.domain.result import Document
 from node.errors import JournalUnavailable, SovereignError
 
@@ -25,6 +25,9 @@ _OF_REJECT_CODE: Final[dict[str, tuple[str, HTTPStatus]]] = {
     RejectCode.NOT_READY: ("NOT_READY", HTTPStatus.SERVICE_UNAVAILABLE),
 }
 _BAD_REQUEST: Final = ("BAD_REQUEST", HTTPStatus.BAD_REQUEST)
+
+#: UNLOCK has a route of its own.
+_ACTIONS: Final = tuple(action for action in Action if action is not Action.UNLOCK)
 
 #: What the framework itself raises.
 _OF_STATUS: Final = {
@@ -105,7 +108,10 @@ async def _validation_error(_request: Request, error: Exception) -> JSONResponse
     fault = error.errors()[0]
     if fault["type"] == "json_invalid":
         return _answer(*_BAD_REQUEST, "the body is not JSON")
-    place = ".".join(str(part) for part in fault["loc"][1:])
+    if fault["type"].startswith("union_tag"):
+        return _answer(*_BAD_REQUEST, f"action: one of {', '.join(_ACTIONS)}")
+    # A union's member is named by its tag: that is no place in what was sent.
+    place = ".".join(str(part) for part in fault["loc"][1:] if part not in list(Action))
     reason = str(fault["msg"]).removeprefix("Value error, ")
     return _answer(*_BAD_REQUEST, f"{place}: {reason}" if place else reason)
 

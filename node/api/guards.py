@@ -8,21 +8,23 @@ from http import HTTPStatus
 from typing import Final
 
 from fastapi import Request
+from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from node.api.errors import ApiError
+from node.api.errors import ApiError, error_body
 from node.settings_fields import is_loopback
 
 BODY_BYTES_MAX: Final = 16 * 1024
+HEAD_BYTES_MAX: Final = 16 * 1024
 #: From the first look at a body to its end.
 BODY_WITHIN_S: Final = 10.0
 
 _HEADERS: Final = "answer_headers"
 
 
-class BodyLimit:
+class SizeLimits:
     """ASGI middleware: whoever reads the body gets so much of it, in so much time, whatever its length claims to be.
 
     Nothing is read before somebody asks: a request is refused for its headers first.
@@ -32,8 +34,16 @@ class BodyLimit:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand on with a measured body."""
-        await self._app(scope, _Body(scope, receive).receive if scope["type"] == "http" else receive, send)
+        """Hand on with a measured body; a head that is too large goes no further."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        # What comes in one piece is parsed before its length is looked at: the wire's own limit does not see it.
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES_MAX:
+            message = f"the headers are larger than {HEAD_BYTES_MAX} bytes"
+            await JSONResponse(error_body("BAD_REQUEST", message), HTTPStatus.BAD_REQUEST)(scope, receive, send)
+            return
+        await self._app(scope, _Body(scope, receive).receive, send)
 
 
 class _Body:
@@ -100,7 +110,7 @@ class NoStore:
         await self._app(scope, receive, uncached if scope["type"] == "http" else send)
 
 
-def require_local_peer(request: Request) -> None:
+async def require_local_peer(request: Request) -> None:
     """Dependency: engines on this machine need no key, everybody else does.
 
     A reverse proxy on this machine counts as this machine: it must not forward these routes.

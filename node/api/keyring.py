@@ -177,7 +177,9 @@ class Keyring:
             if not added:
                 raise TooManyKeys(f"the owner has {ACTIVE_KEYS_MAX} active keys: revoke one first")
             self._keys[made.key.id] = made.key
-        log.info("api_key_created", key=made.key.id, owner=owner_id, scopes=sorted(made.key.scopes))
+        log.info(
+            "api_key_created", key=made.key.id, owner=owner_id, scopes=sorted(scope.value for scope in made.key.scopes)
+        )
         return made
 
     async def rotate(self, key_id: str, *, overlap: timedelta = timedelta()) -> NewKey:

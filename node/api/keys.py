@@ -22,6 +22,7 @@ from node.api.keyring import (
     NoSuchOwner,
     TooManyKeys,
 )
+from node.api.openapi import EXAMPLE_INSTANT, answers
 from node.api.principal import Authenticator
 from node.api.recognised import recognised
 from node.domain.api_key import ApiKey, Scope
@@ -32,6 +33,20 @@ from node.engine.ports import CommandDesk
 #: Ten years.
 _LIFE_MAX_S: Final = 315_360_000
 _OVERLAP_MAX_S: Final = 604_800
+
+_EXAMPLE: Final = {
+    "id": "k3v9q2m4x7ab",
+    "owner": "acme",
+    "label": "risk desk",
+    "scopes": ["kill", "lock", "read"],
+    "accounts": [ALL_ACCOUNTS],
+    "state": "active",
+    "created_at": EXAMPLE_INSTANT,
+    "expires_at": None,
+    "last_used_at": None,
+    "revoked_at": None,
+}
+_NEW_EXAMPLE: Final = {**_EXAMPLE, "api_key": "ad_b2b_…"}
 
 
 class NewKeyBody(BaseModel):
@@ -89,7 +104,12 @@ def keys_router(keyring: Keyring, desk: CommandDesk, authenticate: Authenticator
     """Create, list, revoke, rotate."""
     router = APIRouter(prefix="/api/v1/b2b/keys", tags=["keys"], route_class=recognised(authenticate))
 
-    @router.post("", status_code=HTTPStatus.CREATED, response_model=NewKeyDocument)
+    @router.post(
+        "",
+        status_code=HTTPStatus.CREATED,
+        response_model=NewKeyDocument,
+        responses=answers(_NEW_EXAMPLE, "BAD_REQUEST", "NOT_FOUND", "CONFLICT", "NOT_READY", status=201),
+    )
     async def create(body: NewKeyBody) -> JSONResponse:
         """Make a key. Its text is in this answer and nowhere else: keep it at once."""
         accounts = None if body.accounts is None else [_account(desk, name) for name in body.accounts]
@@ -109,12 +129,16 @@ def keys_router(keyring: Keyring, desk: CommandDesk, authenticate: Authenticator
             raise _conflict(str(error)) from None
         return _made(keyring, made)
 
-    @router.get("", response_model=KeyList)
+    @router.get("", response_model=KeyList, responses=answers({"keys": [_EXAMPLE]}, "BAD_REQUEST"))
     async def listed(owner: Annotated[str | None, Query(max_length=64)] = None) -> dict[str, Any]:
         """Every key, or every key of an owner; also those that have ended."""
         return {"keys": [key_document(keyring, key) for key in keyring.keys(owner)]}
 
-    @router.delete("/{key_id}", response_model=KeyDocument)
+    @router.delete(
+        "/{key_id}",
+        response_model=KeyDocument,
+        responses=answers({**_EXAMPLE, "state": "revoked"}, "NOT_FOUND", "NOT_READY"),
+    )
     async def revoke(key_id: str) -> Document:
         """End a key for good, at once. Again is harmless."""
         try:
@@ -122,7 +146,12 @@ def keys_router(keyring: Keyring, desk: CommandDesk, authenticate: Authenticator
         except NoSuchKey:
             raise ApiError.not_found("no such key") from None
 
-    @router.post("/{key_id}/rotate", status_code=HTTPStatus.CREATED, response_model=NewKeyDocument)
+    @router.post(
+        "/{key_id}/rotate",
+        status_code=HTTPStatus.CREATED,
+        response_model=NewKeyDocument,
+        responses=answers(_NEW_EXAMPLE, "BAD_REQUEST", "NOT_FOUND", "CONFLICT", "NOT_READY", status=201),
+    )
     async def rotate(key_id: str, body: RotationBody | None = None) -> JSONResponse:
         """Make a key that may do what this one may, and end this one."""
         overlap = timedelta(seconds=body.overlap_s if body is not None else 0)

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from node.api.errors import ApiError
+from node.api.openapi import answers
 from node.api.origins import Origins
 from node.api.principal import Authenticator, Need, Principal
 from node.api.recognised import recognised
@@ -30,6 +31,9 @@ _COOKIE: Final = "sn_session"
 _SECURE_COOKIE: Final = "__Host-sn_session"
 _BEARER: Final = re.compile(r"Bearer +(\S+) *", re.IGNORECASE)
 _SAFE_METHODS: Final = ("GET", "HEAD")
+
+_REFUSALS: Final = ("UNAUTHORIZED", "FORBIDDEN")
+_EXAMPLE_SESSION: Final = {"by": "session", "csrf_token": "…", "idle_left_s": 900.0, "life_left_s": 14_400.0}
 
 log = structlog.get_logger(__name__)
 
@@ -174,7 +178,7 @@ def session_router(access: OperatorAccess | None, authenticate: Authenticator) -
     router = APIRouter(prefix="/api/v1/operator/session", tags=["operator"])
     looking = APIRouter(prefix="/api/v1/operator/session", tags=["operator"], route_class=recognised(authenticate))
 
-    @looking.get("")
+    @looking.get("", responses=answers(_EXAMPLE_SESSION, *_REFUSALS))
     async def state(request: Request) -> SessionState:
         """How the sender is recognised, and for how long."""
         if access is None:
@@ -185,7 +189,9 @@ def session_router(access: OperatorAccess | None, authenticate: Authenticator) -
     if access is None:
         return looking
 
-    @router.post("")
+    @router.post(
+        "", response_model=SessionState, responses=answers(_EXAMPLE_SESSION, "BAD_REQUEST", "RATE_LIMITED", *_REFUSALS)
+    )
     async def sign_in(request: Request, body: SignIn) -> JSONResponse:
         """Exchange the token for a session: a cookie, and what the page must show beside it."""
         access.origins.require(request)
@@ -196,12 +202,12 @@ def session_router(access: OperatorAccess | None, authenticate: Authenticator) -
         access.set_cookie(request, answer, session_id)
         return answer
 
-    @router.post("/renew")
+    @router.post("/renew", responses=answers(_EXAMPLE_SESSION, *_REFUSALS))
     async def renew(request: Request) -> SessionState:
         """Somebody is before the page: the idle time begins anew."""
         return access.state(access.require_session(request))
 
-    @router.delete("")
+    @router.delete("", responses=answers({"success": True}, *_REFUSALS))
     async def sign_out(request: Request) -> JSONResponse:
         """End the session."""
         access.sessions.close(access.require_session(request))

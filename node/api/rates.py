@@ -119,6 +119,7 @@ def _network(peer: str | None) -> str:
         address = ip_address(peer or "")
     except ValueError:
         return peer or ""
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
-        return str(int(address) >> _IPV6_PREFIX_BITS)
-    return str(address)
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    mapped = address.ipv4_mapped
+    return str(int(address) >> _IPV6_PREFIX_BITS) if mapped is None else str(mapped)

@@ -34,7 +34,7 @@ def recognised(authenticate: Authenticator) -> type[APIRoute]:
     return Route
 
 
-def _principal(request: Request) -> Principal:
+async def _principal(request: Request) -> Principal:  # not async, the framework would ask it in another thread
     principal: Principal = request.state.principal
     return principal
 

@@ -8,65 +8,138 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Body, Header, Path, Security
 from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import WithJsonSchema
 
-from node.api.bodies import AbortBody, GuardBody, KillBody, UnlockBody
+from node.api.bodies import AbortBody, GuardBody, KeyedKillBody, KillBody, UnlockBody
+from node.api.documents import AccountList, GuardAnswer, KillAnswer, LockDocument, ResultDocument
 from node.api.errors import ApiError
+from node.api.openapi import (
+    EXAMPLE_ACCEPTED,
+    EXAMPLE_ACCOUNT,
+    EXAMPLE_ACCOUNTS,
+    EXAMPLE_COMMAND,
+    EXAMPLE_KILLS,
+    EXAMPLE_LOCK,
+    EXAMPLE_RESULT,
+    KEY_SCHEME,
+    OF_KEYS,
+    answers,
+    stream_answers,
+)
 from node.api.principal import Authenticator, Principal
 from node.api.recognised import Caller, recognised
-from node.api.streams import event_stream, last_event_seq
+from node.api.streams import OpenStreams, event_stream, last_event_seq
 from node.domain.command import ALL_ACCOUNTS, Action, CommandState, RejectCode
 from node.domain.command import Request as CommandRequest
 from node.domain.result import Document
 from node.engine.ports import CommandDesk, Submission
 
-IdempotencyKey = Annotated[UUID | None, Header(alias="Idempotency-Key")]
+IdempotencyKey = Annotated[
+    UUID | None,
+    WithJsonSchema({"type": "string", "format": "uuid"}),  # it may be left out; the text "null" is none
+    Header(alias="Idempotency-Key", description="Becomes the command's id: sent again, it acts once."),
+]
+CommandId = Annotated[UUID, Path(examples=[EXAMPLE_COMMAND])]
+AccountRef = Annotated[str, Path(examples=[EXAMPLE_ACCOUNT])]
+
+_REFUSED_COMMAND = ("BAD_REQUEST", "NOT_FOUND", "CONFLICT", "FORBIDDEN")
+_UNREADABLE = "NOT_READY"
 
 
-def risk_router(desk: CommandDesk, authenticate: Authenticator, stopping: asyncio.Event) -> APIRouter:
-    """Routes below ``/api/v1/b2b`` for everybody whom *authenticate* recognises."""
-    router = APIRouter(prefix="/api/v1/b2b", tags=["risk"], route_class=recognised(authenticate))
+def risk_router(desk: CommandDesk, authenticate: Authenticator, stopping: asyncio.Event, *, keyed: bool) -> APIRouter:
+    """Routes below ``/api/v1/b2b`` for everybody whom *authenticate* recognises: by API keys, if *keyed*."""
+    gate = OF_KEYS if keyed else ("RATE_LIMITED",)
+    streams = OpenStreams()
+    router = APIRouter(
+        prefix="/api/v1/b2b",
+        tags=["risk"],
+        route_class=recognised(authenticate),
+        dependencies=[Security(KEY_SCHEME)] if keyed else [],
+    )
+    kill_options: dict[str, Any] = {
+        "response_model": KillAnswer,
+        "responses": answers(EXAMPLE_ACCEPTED, *gate, *_REFUSED_COMMAND, "TIMEOUT", command=True, rates=keyed),
+    }
 
-    @router.post("/risk/kill")
-    async def kill(body: KillBody, caller: Caller, idempotency_key: IdempotencyKey = None) -> JSONResponse:
-        """Lock, close or flatten an account. Answers once the command is durable; it is carried out meanwhile."""
+    async def carry_out(body: KillBody, caller: Principal, command_id: UUID | None) -> JSONResponse:
         if body.action not in caller.actions:
             raise ApiError("FORBIDDEN", HTTPStatus.FORBIDDEN, f"the key may not {body.action}")
         request = CommandRequest(
-            command_id=idempotency_key or uuid4(),
+            command_id=command_id or uuid4(),
             account_id=_target(desk, caller, body.account_id, several=True),
             action=body.action,
             issuer=caller.issuer,
             door=caller.door,
-            symbols=tuple(sorted(set(body.symbols or ()))),
-            latch=body.latch,
+            symbols=tuple(sorted(set(getattr(body, "symbols", None) or ()))),
+            latch=getattr(body, "latch", None),
             dry_run=body.dry_run,
             reason=body.reason,
         )
         return await _submit(desk, request, caller)
 
-    @router.get("/risk/commands/{command_id}")
-    async def result(command_id: UUID, caller: Caller) -> JSONResponse:
+    if keyed:
+
+        @router.post("/risk/kill", **kill_options)
+        async def kill(
+            body: Annotated[KeyedKillBody, Body(discriminator="action", openapi_examples=EXAMPLE_KILLS)],
+            caller: Caller,
+            idempotency_key: IdempotencyKey = None,
+        ) -> JSONResponse:
+            """Lock, close or flatten an account. Answers once the command is durable; it is carried out meanwhile."""
+            return await carry_out(body, caller, idempotency_key)
+
+    else:
+
+        @router.post("/risk/kill", **kill_options)
+        async def kill_named(
+            body: Annotated[KillBody, Body(discriminator="action", openapi_examples=EXAMPLE_KILLS)],
+            caller: Caller,
+            idempotency_key: IdempotencyKey = None,
+        ) -> JSONResponse:
+            """The same, of accounts by id or name, or ``*`` for all."""
+            return await carry_out(body, caller, idempotency_key)
+
+    @router.get(
+        "/risk/commands/{command_id}",
+        response_model=ResultDocument,
+        responses=answers(EXAMPLE_RESULT, *gate, "BAD_REQUEST", "NOT_FOUND", _UNREADABLE, rates=keyed),
+    )
+    async def result(command_id: CommandId, caller: Caller) -> JSONResponse:
         """The newest result document of a command."""
         return _document(await _existing(desk, command_id, caller))
 
-    @router.get("/risk/commands/{command_id}/events", response_class=StreamingResponse)
+    @router.get(
+        "/risk/commands/{command_id}/events",
+        response_class=StreamingResponse,
+        responses=stream_answers(EXAMPLE_RESULT, *gate, "BAD_REQUEST", "NOT_FOUND", _UNREADABLE, rates=keyed),
+    )
     async def events(
-        command_id: UUID, caller: Caller, last_event_id: Annotated[str | None, Header()] = None
+        command_id: CommandId, caller: Caller, last_event_id: Annotated[str | None, Header()] = None
     ) -> StreamingResponse:
         """A command's result documents so far, then the live ones, until its ending."""
         await _existing(desk, command_id, caller)
+        streams.require(caller.issuer)
+        documents = streams.counted(caller.issuer, desk.follow(command_id))
         after = last_event_seq(last_event_id)
-        return event_stream(desk.follow(command_id), stopping=stopping, after_seq=after, welcome=caller.welcome)
+        return event_stream(documents, stopping=stopping, after_seq=after, welcome=caller.welcome)
 
-    @router.get("/accounts")
-    async def accounts(caller: Caller) -> dict[str, Any]:
+    @router.get(
+        "/accounts",
+        response_model=AccountList,
+        responses=answers(EXAMPLE_ACCOUNTS, *gate, rates=keyed),
+    )
+    async def accounts(caller: Caller) -> JSONResponse:
         """The caller's accounts, each with its state and lock."""
-        return {"accounts": [account for account in desk.accounts() if caller.reaches(UUID(account["id"]))]}
+        return JSONResponse({"accounts": [found for found in desk.accounts() if caller.reaches(UUID(found["id"]))]})
 
-    @router.get("/accounts/{account_id}/lock")
-    async def lock(account_id: str, caller: Caller) -> JSONResponse:
+    @router.get(
+        "/accounts/{account_id}/lock",
+        response_model=LockDocument,
+        responses=answers(EXAMPLE_LOCK, *gate, "NOT_FOUND", rates=keyed),
+    )
+    async def lock(account_id: AccountRef, caller: Caller) -> JSONResponse:
         """The lock document of an account."""
         return _document(lock_of(desk, account_id, caller))
 
@@ -77,7 +150,19 @@ def operator_router(desk: CommandDesk, authenticate: Authenticator) -> APIRouter
     """Routes that only the operator has: what adds risk, and what ends a command."""
     router = APIRouter(prefix="/api/v1/b2b", tags=["operator"], route_class=recognised(authenticate))
 
-    @router.post("/risk/unlock")
+    @router.post(
+        "/risk/unlock",
+        response_model=KillAnswer,
+        responses=answers(
+            {**EXAMPLE_ACCEPTED, "action": "UNLOCK"},
+            *_REFUSED_COMMAND,
+            "STALE_EPOCH",
+            "BUSY",
+            "NOT_READY",
+            "TIMEOUT",
+            command=True,
+        ),
+    )
     async def unlock(body: UnlockBody, caller: Caller, idempotency_key: IdempotencyKey = None) -> JSONResponse:
         """Allow new risk again, if the epoch is the lock's own."""
         request = CommandRequest(
@@ -92,8 +177,12 @@ def operator_router(desk: CommandDesk, authenticate: Authenticator) -> APIRouter
         )
         return await _submit(desk, request, caller)
 
-    @router.post("/risk/commands/{command_id}/abort")
-    async def abort(command_id: UUID, caller: Caller, body: AbortBody | None = None) -> JSONResponse:
+    @router.post(
+        "/risk/commands/{command_id}/abort",
+        response_model=KillAnswer,
+        responses=answers(EXAMPLE_ACCEPTED, "BAD_REQUEST", "NOT_FOUND", "CONFLICT", "NOT_READY", command=True),
+    )
+    async def abort(command_id: CommandId, caller: Caller, body: AbortBody | None = None) -> JSONResponse:
         """End a live command as failed. The lock stays."""
         reason = body.reason if body is not None else None
         submission = await desk.abort(command_id, by=caller.issuer, reason=reason)
@@ -102,14 +191,22 @@ def operator_router(desk: CommandDesk, authenticate: Authenticator) -> APIRouter
             raise ApiError("CONFLICT", HTTPStatus.CONFLICT, "the command has ended already")
         return _accepted(submission, estimated_ms=submission.latency_ms)
 
-    @router.post("/accounts/{account_id}/guard")
-    async def guard(account_id: str, body: GuardBody, _caller: Caller) -> dict[str, Any]:
+    @router.post(
+        "/accounts/{account_id}/guard",
+        response_model=GuardAnswer,
+        responses=answers(
+            {"account_id": EXAMPLE_ACCOUNT, "guard": {"active": True, "after_lock": "revert"}},
+            "BAD_REQUEST",
+            "NOT_FOUND",
+        ),
+    )
+    async def guard(account_id: AccountRef, body: GuardBody, _caller: Caller) -> JSONResponse:
         """Set what is done about new exposure while the account is locked, until the next word."""
         found = desk.account_of(account_id)
         if found is None:
             raise ApiError.not_found("no such account")
         mode = None if body.mode == "configured" else body.mode
-        return {"account_id": str(found), "guard": await desk.set_guard(found, mode)}
+        return JSONResponse({"account_id": str(found), "guard": await desk.set_guard(found, mode)})
 
     return router
 

@@ -16,14 +16,15 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from node.api import wire
+from node.api.guards import HEAD_BYTES_MAX
 from node.errors import ConfigError
 
 log = structlog.get_logger(__name__)
 
 _OPERATOR_SOCKET_MODE: Final = 0o660
-_BACKLOG: Final = 128
+_BACKLOG: Final = 1024
 _KEEP_ALIVE_S: Final = 30
-_HEADER_BYTES_MAX: Final = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,8 +148,9 @@ def _configuration(listener: Listener, stop_deadline_s: float) -> uvicorn.Config
         listener.app,
         lifespan="off",
         ws="none",
-        http="h11",
+        http=wire.protocol(),
         log_config=None,
+        log_level="error",  # below it: a line for everybody who sends junk
         access_log=False,
         proxy_headers=False,  # the peer's address is the peer's address
         server_header=False,
@@ -156,7 +158,7 @@ def _configuration(listener: Listener, stop_deadline_s: float) -> uvicorn.Config
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(stop_deadline_s)),
-        h11_max_incomplete_event_size=_HEADER_BYTES_MAX,
+        h11_max_incomplete_event_size=HEAD_BYTES_MAX,
         ssl_certfile=listener.cert_file if isinstance(listener, TcpListener) else None,
         ssl_keyfile=listener.key_file if isinstance(listener, TcpListener) else None,
     )

@@ -4,16 +4,53 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
 from typing import Final
 
 from fastapi.responses import StreamingResponse
 
+from node.api.errors import ApiError
 from node.domain.result import Document
 
 HEARTBEAT_INTERVAL_S: Final = 10.0
 
 _HEARTBEAT: Final = ": heartbeat\n\n"
+
+
+#: Streams that one caller may have open: each holds a connection, for as long as it likes.
+STREAMS_MAX: Final = 20
+
+
+class OpenStreams:
+    """How many streams each caller has open."""
+
+    def __init__(self) -> None:
+        self._open: Counter[str] = Counter()
+
+    def require(self, caller: str) -> None:
+        """One more may be opened.
+
+        Raises:
+            ApiError: 429.
+        """
+        if self._open[caller] >= STREAMS_MAX:
+            headers = {"Retry-After": "1"}
+            message = f"{STREAMS_MAX} streams are open: end one first"
+            raise ApiError("RATE_LIMITED", HTTPStatus.TOO_MANY_REQUESTS, message, headers=headers)
+
+    async def counted(self, caller: str, documents: AsyncIterator[Document]) -> AsyncIterator[Document]:
+        """The same documents; counted from the first that is asked for until the end."""
+        self._open[caller] += 1
+        try:
+            async for document in documents:
+                yield document
+        finally:
+            self._open[caller] -= 1
+            if not self._open[caller]:
+                del self._open[caller]
+            await _close(documents)
 
 
 def _always() -> bool:
@@ -80,6 +117,10 @@ async def _end(
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
+    await _close(documents)
+
+
+async def _close(documents: AsyncIterator[Document]) -> None:
     close = getattr(documents, "aclose", None)  # generators have it, other iterators need not
     if close is not None:
         await close()

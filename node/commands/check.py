@@ -102,6 +102,8 @@ def _warnings(settings: Settings) -> Iterator[str]:
     for index, owner in enumerate(settings.owners):
         if owner.subscription is Subscription.NONE:
             yield f"owners[{index}].subscription: none: commands over HTTP are refused"
+        elif not any(account.owner == owner.id for account in settings.accounts):
+            yield f"owners[{index}].id: {owner.id} has no account: commands over HTTP are refused"
     for index, issuer in enumerate(settings.issuers):
         if Action.UNLOCK in issuer.actions:
             yield f"issuers[{index}].actions: {issuer.id} may unlock from afar"

@@ -216,9 +216,10 @@ class TestSessions:
         site.desk.results[COMMAND] = event()
         site.desk.histories[COMMAND] = [event()]
         listening = asyncio.create_task(browser.get(f"/api/v1/b2b/risk/commands/{COMMAND}/events"), name="listening")
-        await until(lambda: site.desk.following)
+        site.desk.live.put_nowait(event("running", seq=2))
+        await until(site.desk.live.empty)  # who asks for the second has passed on the first
         await browser.sign_out()
-        site.desk.live.put_nowait(event("done", seq=2))
+        site.desk.live.put_nowait(event("done", seq=3))
         answer = await listening
         assert b'"state":"accepted"' in answer.body
         assert b'"state":"done"' not in answer.body

@@ -21,6 +21,7 @@ from node.cli import main
 from node.domain.command import Action, RejectCode
 from node.domain.guard_mode import GuardMode
 from tests.support.counting_desk import ACCOUNT, ACCOUNT_NAME, COMMAND, CountingDesk, event
+from tests.support.keyring import make_keyring
 from tests.support.waiting import PATIENCE_S, until
 
 
@@ -29,13 +30,15 @@ class Daemon:
 
     def __init__(self, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.desk = CountingDesk()
+        self.keyring = make_keyring()
         self.path = path
         self._capsys = capsys
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """Until the end of the block."""
-        server = ApiServer([UnixListener(app=create_app(self.desk, operator=True), path=self.path)], stop_deadline_s=1)
+        app = create_app(self.desk, operator=True, keyring=self.keyring)
+        server = ApiServer([UnixListener(app=app, path=self.path)], stop_deadline_s=1)
         with capture_logs():  # standard output is the command line's
             async with self._running(server):
                 yield
@@ -229,3 +232,60 @@ async def test_without_an_id_every_call_is_a_command_of_its_own(daemon: Daemon) 
     await daemon.call("send", "LOCK", ACCOUNT_NAME)
     ids = {request.command_id for request in daemon.desk.submitted}
     assert (len(ids), all(isinstance(one, UUID) for one in ids)) == (2, True)
+
+
+async def test_keys_create_prints_the_key_once(daemon: Daemon) -> None:
+    """What the contract says, and what was asked for."""
+    options = ["--scopes", "lock,read", "--accounts", ACCOUNT_NAME, "--expires-in-s", "60", "--label", "desk"]
+    status, document = await daemon.call("keys", "create", "--owner", "acme", *options)
+    assert isinstance(document, dict)
+    assert (status, list(document)) == (0, ["id", "api_key", "scopes", "accounts", "expires_at"])
+    assert (document["scopes"], document["accounts"]) == (["lock", "read"], [str(ACCOUNT)])
+    key = daemon.keyring.find(document["api_key"])
+    assert key is not None
+    assert (key.id, key.label) == (document["id"], "desk")
+    _, listed = await daemon.call("keys", "list")
+    assert document["api_key"] not in json.dumps(listed)
+    assert isinstance(listed, dict)
+    assert [each["id"] for each in listed["keys"]] == [document["id"]]
+
+
+async def test_keys_revoke_and_rotate_end_a_key(daemon: Daemon) -> None:
+    """The one for good, the other for its successor."""
+    first = await daemon.keyring.create("acme")
+    status, document = await daemon.call("keys", "rotate", first.key.id)
+    assert isinstance(document, dict)
+    assert (status, daemon.keyring.get(first.key.id).revoked_at is not None) == (0, True)
+    status, shown = await daemon.call("keys", "revoke", document["id"])
+    assert isinstance(shown, dict)
+    assert (status, shown["state"], "api_key" in shown) == (0, "revoked", False)
+    _, listed = await daemon.call("keys", "list", "--owner", "other")
+    assert listed == {"keys": []}
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["create", "--owner", "nobody"], "NOT_FOUND"),
+        (["create", "--owner", "other", "--accounts", ACCOUNT_NAME], "NOT_FOUND"),
+        (["create", "--owner", "acme", "--scopes", "trade"], "BAD_REQUEST"),
+        (["create", "--owner", "acme", "--expires-in-s", "0"], "BAD_REQUEST"),
+        (["revoke", "nothing"], "NOT_FOUND"),
+        (["rotate", "../keys"], "NOT_FOUND"),
+    ],
+)
+async def test_keys_that_cannot_be_are_trouble(daemon: Daemon, words: list[str], code: str) -> None:
+    """With the daemon's own reason; nothing is made."""
+    status, document = await daemon.call("keys", *words)
+    assert isinstance(document, dict)
+    assert (status, document["error"]["code"], daemon.keyring.keys()) == (1, code, [])
+
+
+async def test_a_sixth_key_is_a_conflict(daemon: Daemon) -> None:
+    """And says what to do."""
+    for _ in range(5):
+        await daemon.keyring.create("acme")
+    status, document = await daemon.call("keys", "create", "--owner", "acme")
+    assert isinstance(document, dict)
+    assert (status, document["error"]["code"]) == (1, "CONFLICT")
+    assert "revoke one first" in document["error"]["message"]
