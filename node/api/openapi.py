@@ -36,9 +36,6 @@ _OF_ALL: Final = ("INTERNAL",)
 #: What the gate in front of a key's routes may say.
 OF_KEYS: Final = ("UNAUTHORIZED", "INVALID_KEY", "KEY_REVOKED", "RATE_LIMITED", "FORBIDDEN")
 
-#: What whoever claims to be the operator on the public listener may hear.
-OF_OPERATOR: Final = ("UNAUTHORIZED", "FORBIDDEN", "RATE_LIMITED")
-
 _RATE_HEADERS: Final = {
     "X-RateLimit-Limit": "Requests a minute.",
     "X-RateLimit-Remaining": "How many are left in the window that ends now.",

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from node.api.errors import ApiError
-from node.api.openapi import OF_OPERATOR, answers
+from node.api.openapi import answers
 from node.api.origins import Origins
 from node.api.principal import Authenticator, Need, Principal
 from node.api.recognised import recognised
@@ -32,7 +32,8 @@ _SECURE_COOKIE: Final = "__Host-sn_session"
 _BEARER: Final = re.compile(r"Bearer +(\S+) *", re.IGNORECASE)
 _SAFE_METHODS: Final = ("GET", "HEAD")
 
-_EXAMPLE_STATE: Final = {"by": "session", "csrf_token": "5f1c7f0e", "idle_left_s": 900.0, "life_left_s": 14400.0}
+_REFUSALS: Final = ("UNAUTHORIZED", "FORBIDDEN")
+_EXAMPLE_SESSION: Final = {"by": "session", "csrf_token": "…", "idle_left_s": 900.0, "life_left_s": 14_400.0}
 
 log = structlog.get_logger(__name__)
 
@@ -79,9 +80,14 @@ class OperatorAccess:
         if "authorization" in request.headers:
             bearer = _BEARER.fullmatch(request.headers["authorization"])
             self.check_token(request, bearer.group(1) if bearer else "")
-        else:
-            self.require_session(request)
-        return Principal(issuer=OPERATOR, door=Door.HTTP, operator=True)
+            return Principal(issuer=OPERATOR, door=Door.HTTP, operator=True)
+        session_id = self.require_session(request)
+        return Principal(
+            issuer=OPERATOR,
+            door=Door.HTTP,
+            operator=True,
+            welcome=lambda: self.sessions.find(session_id) is not None,
+        )
 
     def check_token(self, request: Request, token: str) -> None:
         """Compare in constant time.
@@ -172,7 +178,7 @@ def session_router(access: OperatorAccess | None, authenticate: Authenticator) -
     router = APIRouter(prefix="/api/v1/operator/session", tags=["operator"])
     looking = APIRouter(prefix="/api/v1/operator/session", tags=["operator"], route_class=recognised(authenticate))
 
-    @looking.get("", responses=answers(_EXAMPLE_STATE, *OF_OPERATOR))
+    @looking.get("", responses=answers(_EXAMPLE_SESSION, *_REFUSALS))
     async def state(request: Request) -> SessionState:
         """How the sender is recognised, and for how long."""
         if access is None:
@@ -183,7 +189,9 @@ def session_router(access: OperatorAccess | None, authenticate: Authenticator) -
     if access is None:
         return looking
 
-    @router.post("", response_model=SessionState, responses=answers(_EXAMPLE_STATE, *OF_OPERATOR, "BAD_REQUEST"))
+    @router.post(
+        "", response_model=SessionState, responses=answers(_EXAMPLE_SESSION, "BAD_REQUEST", "RATE_LIMITED", *_REFUSALS)
+    )
     async def sign_in(request: Request, body: SignIn) -> JSONResponse:
         """Exchange the token for a session: a cookie, and what the page must show beside it."""
         access.origins.require(request)
@@ -194,12 +202,12 @@ def session_router(access: OperatorAccess | None, authenticate: Authenticator) -
         access.set_cookie(request, answer, session_id)
         return answer
 
-    @router.post("/renew", responses=answers(_EXAMPLE_STATE, *OF_OPERATOR))
+    @router.post("/renew", responses=answers(_EXAMPLE_SESSION, *_REFUSALS))
     async def renew(request: Request) -> SessionState:
         """Somebody is before the page: the idle time begins anew."""
         return access.state(access.require_session(request))
 
-    @router.delete("", responses=answers({"success": True}, *OF_OPERATOR))
+    @router.delete("", responses=answers({"success": True}, *_REFUSALS))
     async def sign_out(request: Request) -> JSONResponse:
         """End the session."""
         access.sessions.close(access.require_session(request))

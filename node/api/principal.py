@@ -20,6 +20,10 @@ class Need(Enum):
     READ = auto()  # to look
 
 
+def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     """Somebody who has been recognised at one of the HTTP doors."""
@@ -33,6 +37,8 @@ class Principal:
     actions: frozenset[Action] = frozenset(Action)
     #: What may be reached and known of; None: everything.
     accounts: frozenset[UUID] | None = None
+    #: Whether it would still be recognised: what it listens to ends with it.
+    welcome: Callable[[], bool] = _always
 
     def reaches(self, account_id: UUID) -> bool:
         """Whether it may know that the account exists."""

@@ -125,7 +125,8 @@ def risk_router(desk: CommandDesk, authenticate: Authenticator, stopping: asynci
             await _existing(desk, command_id, caller)
         streams.require(caller.issuer)
         documents = streams.counted(caller.issuer, desk.follow(command_id))
-        return event_stream(documents, stopping=stopping, after_seq=last_event_seq(last_event_id))
+        after = last_event_seq(last_event_id)
+        return event_stream(documents, stopping=stopping, after_seq=after, welcome=caller.welcome)
 
     @router.get(
         "/accounts",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Final
 
@@ -53,12 +53,25 @@ class OpenStreams:
             await _close(documents)
 
 
+def _always() -> bool:
+    return True
+
+
 def event_stream(
-    documents: AsyncIterator[Document], *, stopping: asyncio.Event, after_seq: int = 0
+    documents: AsyncIterator[Document],
+    *,
+    stopping: asyncio.Event,
+    after_seq: int = 0,
+    welcome: Callable[[], bool] = _always,
 ) -> StreamingResponse:
-    """Answer with a stream of documents; those up to *after_seq* were seen before."""
+    """Answer with a stream of documents; those up to *after_seq* were seen before.
+
+    It ends when the listener is no longer *welcome*, at the latest with the next heartbeat.
+    """
     return StreamingResponse(
-        _frames(documents, stopping, after_seq), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
+        _frames(documents, stopping, after_seq, welcome),
+        media_type="text/event-stream",
+        headers={"X-Accel-Buffering": "no"},
     )
 
 
@@ -67,7 +80,9 @@ def last_event_seq(header: str | None) -> int:
     return int(header) if header is not None and header.isascii() and header.isdigit() else 0
 
 
-async def _frames(documents: AsyncIterator[Document], stopping: asyncio.Event, after_seq: int) -> AsyncIterator[str]:
+async def _frames(
+    documents: AsyncIterator[Document], stopping: asyncio.Event, after_seq: int, welcome: Callable[[], bool]
+) -> AsyncIterator[str]:
     """Wait for the next document, the next heartbeat and the end of the daemon at once."""
     stopped = asyncio.create_task(stopping.wait(), name="api-stream-stopping")
     upcoming: asyncio.Task[Document | None] | None = None
@@ -77,6 +92,8 @@ async def _frames(documents: AsyncIterator[Document], stopping: asyncio.Event, a
             if upcoming is None:
                 upcoming = asyncio.create_task(_next(documents), name="api-stream-next")
             await asyncio.wait({upcoming, stopped}, timeout=HEARTBEAT_INTERVAL_S, return_when=asyncio.FIRST_COMPLETED)
+            if not welcome():
+                return
             if not upcoming.done():
                 yield _HEARTBEAT
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from node.clock import SystemClock
 from node.commands.exposure import exposures
@@ -16,6 +17,8 @@ from node.errors import ConfigError
 from node.secrets import Secrets
 from node.settings import Settings, Subscription, parse, read
 from node.settings_notify import Happening, NotifySettings
+
+_ANY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104  (to be recognised)
 
 
 def check(config: Path, output: Output) -> ExitStatus:
@@ -113,6 +116,10 @@ def _warnings(settings: Settings) -> Iterator[str]:
         yield "accounts: there are none: nothing is protected"
     if settings.mqtt is None and settings.issuers:
         yield "issuers: without [mqtt] nobody can send a signed command"
+    if settings.operator and settings.http and not settings.operator.origins:
+        host = settings.http.listen.host
+        if host in _ANY_ADDRESS:
+            yield f"operator.origins: browsers cannot reach {host} by that name: name the one that they use"
     for index, owner in enumerate(settings.owners):
         if owner.subscription is Subscription.NONE:
             yield f"owners[{index}].subscription: none: commands over HTTP are refused"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from http.cookies import SimpleCookie
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,13 +13,19 @@ from pydantic import SecretStr
 
 from node.api.app import create_app
 from node.api.console_pages import console_files
-from node.api.operator_access import OperatorAccess
+from node.api.operator_access import TOKEN_LENGTH_MIN, OperatorAccess
 from node.api.origins import Origins
 from node.api.sessions import FAILURES_MAX, SESSIONS_MAX, SessionTerms
+from node.clock import SystemClock
 from node.domain.command import Action, Door
+from node.errors import ConfigError
+from node.secrets import Secrets
+from node.settings import Settings, parse
+from node.wiring import operator_access
 from tests.support.asgi_client import Answer, AsgiClient
 from tests.support.counting_desk import ACCOUNT, COMMAND, CountingDesk, event
 from tests.support.journal import SteadyClock
+from tests.support.waiting import until
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 SESSION = "/api/v1/operator/session"
@@ -76,6 +84,11 @@ class Browser:
     async def get(self, path: str, **headers: str) -> Answer:
         """As a page's own script asks."""
         return await self.site.client.get(path, **({"host": HERE["host"], "cookie": self.cookie} | headers))
+
+    async def sign_out(self) -> Answer:
+        """As the page's button does."""
+        headers = HERE | {"cookie": self.cookie, "x_csrf_token": self.csrf}
+        return await self.site.client.call("DELETE", SESSION, headers=headers)
 
     async def post(self, path: str, body: object, *, without: str = "", **headers: str) -> Answer:
         """As a page's own script changes something."""
@@ -192,12 +205,25 @@ class TestSessions:
     async def test_ends_by_signing_out_and_no_other_does(self, site: Site) -> None:
         """The cookie is taken back, and would be worth nothing."""
         first, second = await site.sign_in(), await site.sign_in()
-        answer = await first.site.client.call(
-            "DELETE", SESSION, headers=HERE | {"cookie": first.cookie, "x_csrf_token": first.csrf}
-        )
+        answer = await first.sign_out()
         assert answer.status == 200
         assert "Max-Age=0" in answer.headers["set-cookie"]
         assert ((await first.get(STATUS)).status, (await second.get(STATUS)).status) == (401, 200)
+
+    async def test_ends_what_it_listens_to(self, site: Site) -> None:
+        """A stream that was opened before signing out tells nothing after it."""
+        browser = await site.sign_in()
+        site.desk.results[COMMAND] = event()
+        site.desk.histories[COMMAND] = [event()]
+        listening = asyncio.create_task(browser.get(f"/api/v1/b2b/risk/commands/{COMMAND}/events"), name="listening")
+        site.desk.live.put_nowait(event("running", seq=2))
+        await until(site.desk.live.empty)  # who asks for the second has passed on the first
+        await browser.sign_out()
+        site.desk.live.put_nowait(event("done", seq=3))
+        answer = await listening
+        assert b'"state":"accepted"' in answer.body
+        assert b'"state":"done"' not in answer.body
+        assert site.desk.following == 0
 
     async def test_there_are_only_so_many(self, site: Site) -> None:
         """The one longest unused gives way."""
@@ -401,3 +427,43 @@ class TestLookingBack:
         """By name or id."""
         answer = await site.client.get("/api/v1/node/latencies?account=nobody", authorization=f"Bearer {TOKEN}")
         assert (answer.status, answer.code) == (404, "NOT_FOUND")
+
+
+class TestConfiguration:
+    """From the file to the door."""
+
+    def settings(self, **http: Any) -> Settings:
+        """The least that opens the listener to the operator."""
+        return parse(
+            {
+                "node": {"id": "n", "tenant": "t", "state_dir": "state", "runtime_dir": "run"},
+                "http": {"listen": "127.0.0.1:8787", **http},
+                "operator": {"token": {"credential": "operator_token"}, "idle_s": 60.0, "session_s": 120.0},
+            }
+        )
+
+    def test_a_token_that_could_be_guessed_is_refused(self) -> None:
+        """By what it is, never with what it was."""
+        settings = self.settings()
+        secrets = Secrets.resolve(settings, {"OPERATOR_TOKEN": "x" * (TOKEN_LENGTH_MIN - 1)})
+        with pytest.raises(ConfigError) as caught:
+            operator_access(settings, secrets, SystemClock())
+        (fault,) = caught.value.faults
+        assert fault.startswith(f"operator.token: shorter than {TOKEN_LENGTH_MIN} characters")
+        assert "xxx" not in fault
+
+    async def test_the_address_that_is_listened_on_is_a_name_of_ours(self) -> None:
+        """With the scheme that it is served by; so are the sessions' terms."""
+        settings = self.settings(listen="192.0.2.1:8787", cert_file="c.pem", key_file="k.pem")
+        access = operator_access(settings, Secrets.resolve(settings, {"OPERATOR_TOKEN": TOKEN}), SystemClock())
+        assert access is not None
+        assert access.sessions.terms == SessionTerms(idle_s=60, life_s=120)
+        client = AsgiClient(create_app(CountingDesk(), operator=False, access=access), scheme="https")
+        for origin, status in (("https://192.0.2.1:8787", 200), ("http://192.0.2.1:8787", 403)):
+            answer = await client.post(SESSION, {"token": TOKEN}, host="192.0.2.1:8787", origin=origin)
+            assert answer.status == status
+
+    def test_without_the_section_there_is_no_door(self) -> None:
+        """Nor where there is no listener."""
+        settings = parse({"node": {"id": "n", "tenant": "t", "state_dir": "state", "runtime_dir": "run"}})
+        assert operator_access(settings, Secrets.resolve(settings, {}), SystemClock()) is None

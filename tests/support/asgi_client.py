@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,8 +68,12 @@ class AsgiClient:
         }
         sent: list[Message] = []
 
+        bodies = [content]
+
         async def receive() -> Message:
-            return {"type": "http.request", "body": content, "more_body": False}
+            if not bodies:
+                await asyncio.Event().wait()  # it stays connected, and has no more to say
+            return {"type": "http.request", "body": bodies.pop(), "more_body": False}
 
         async def send(message: Message) -> None:
             sent.append(message)

@@ -31,6 +31,9 @@ username = "node-1"
 password = {{ credential = "mqtt_password" }}
 [http]
 listen = "127.0.0.1:8787"
+[operator]
+token = {{ credential = "operator_token" }}
+origins = ["https://Node.example:443", "https://10.0.0.1:8787/"]
 [metrics]
 listen = "127.0.0.1:9187"
 [[owners]]
@@ -68,6 +71,11 @@ def whole() -> dict[str, Any]:
     return tomllib.loads(WHOLE)
 
 
+def operator(**changes: object) -> dict[str, Any]:
+    """An [operator] section with something else in it."""
+    return {"token": {"credential": "operator_token"}, **changes}
+
+
 def faults_of(data: dict[str, Any]) -> list[str]:
     """What is wrong with a configuration."""
     with pytest.raises(ConfigError) as caught:
@@ -101,6 +109,8 @@ def test_a_whole_configuration_is_understood() -> None:
     assert found.issuers[0].public_key == bytes(range(32))
     assert found.operator_socket == Path("run/operator.sock")
     assert found.accounts_of(found.issuers[0]) == (account.id,)
+    assert found.operator is not None
+    assert found.operator.origins == ("https://node.example", "https://10.0.0.1:8787")
 
 
 def test_an_account_overrides_only_what_it_names() -> None:
@@ -142,6 +152,19 @@ def test_the_least_configuration_needs_only_the_node() -> None:
         ("http.listen", "127.0.0.1", 'http.listen: not "host:port"'),
         ("http.listen", "127.0.0.1:0", "http.listen: a port is between 1 and 65535"),
         ("http.cert_file", "c.pem", "http: cert_file and key_file go together"),
+        ("operator", {"token": "hunter2-canary"}, "operator.token: a secret does not belong into this file"),
+        ("operator", {}, "operator.token: is missing"),
+        ("operator", operator(idle_s=1), "operator.idle_s: input should be greater than or equal to 60"),
+        ("operator", operator(origins=["http://node.example"]), "operator.origins[0]: node.example is not a loopback"),
+        ("operator", operator(origins=["https://node.example/x"]), "operator.origins[0]: nothing may follow the port"),
+        ("operator", operator(origins=["node.example"]), "operator.origins[0]: not https://host"),
+        ("operator", operator(origins=["https://a.example:0x1"]), "operator.origins[0]: a port is between 1 and 65535"),
+        (
+            "operator",
+            operator(origins=["https://A.example:443", "https://a.example"]),
+            "operator.origins: an origin is",
+        ),
+        ("http", ..., "operator: it opens the listener of [http], and there is none"),
         ("metrics.listen", "10.0.0.1:9187", "metrics: 10.0.0.1:9187 is not a loopback address"),
         ("metrics.listen", "127.0.0.1:8787", "metrics.listen: the same as http.listen"),
         ("owners.0.subscription", "gold", "owners[0].subscription: input should be"),

@@ -4,6 +4,7 @@ import { el, fill, svg, table } from "./dom.js";
 import { ms } from "./format.js";
 
 const BINS_PER_DECADE = 8;
+const LABEL_WIDTH = 34;
 const MARGIN = { left: 54, right: 14, top: 22, bottom: 26 };
 
 /** Value below which the given part of the sorted values lies. */
@@ -26,7 +27,7 @@ export function latencyPlots(root, executions, title) {
   const shape = el("figure", { class: "plot" });
   const course = el("figure", { class: "plot" });
   const columns = ["n", "min", "p50", "p90", "p95", "p99", "max"].map((name) => ({ title: name, num: true, cell: () => (name === "n" ? found.n : ms(found[name])) }));
-  fill(root, table(`${title}: figures`, columns, [found]), el("div", { class: "plots" }, shape, course));
+  fill(root, table(`${title}: figures`, columns, [found], { stacked: true }), el("div", { class: "plots" }, shape, course));
   let width = 0;
   const draw = () => {
     const wide = Math.max(260, Math.floor(shape.clientWidth));
@@ -84,7 +85,9 @@ function distribution(executions, found, width) {
     axis(from, to, x, floor, width),
     svg("text", { class: "tick", x: MARGIN.left - 6, y: y(most) + 4, "text-anchor": "end" }, most),
     bars,
-    mark("p50", found.p50, x(found.p50), floor), mark("p95", found.p95, x(found.p95), floor, x(found.p95) - x(found.p50) < 34));
+    x(found.p95) - x(found.p50) < LABEL_WIDTH
+      ? [mark("p50, p95", x(found.p95), floor), mark("", x(found.p50), floor)]
+      : [mark("p50", x(found.p50), floor), mark("p95", x(found.p95), floor)]);
 }
 
 function axis(from, to, x, floor, width) {
@@ -101,10 +104,10 @@ function axis(from, to, x, floor, width) {
   ];
 }
 
-function mark(name, value, place, floor, aside = false) {
+function mark(name, place, floor) {
   return [
     svg("line", { class: "quantile", x1: place, x2: place, y1: MARGIN.top - 6, y2: floor }),
-    svg("text", { class: "tick strong", x: place, y: aside ? MARGIN.top + 2 : MARGIN.top - 10, "text-anchor": "middle" }, name, svg("title", {}, ms(value))),
+    name && svg("text", { class: "tick strong", x: place, y: MARGIN.top - 10, "text-anchor": "middle" }, name),
   ];
 }
 

@@ -14,6 +14,14 @@ const STAGES = [
   ["Last order", "last_order", "answered by the exchange"],
   ["Proven", "proof", "read again, whole, after the last order had ended"],
 ];
+/** A drill takes no lock, and its only order is one that cancels nothing. */
+const DRILL_STAGES = [
+  STAGES[0],
+  STAGES[2],
+  ["Probe sent", "first_order", "the right to trade, shown by cancelling an order that does not exist"],
+  ["Probe answered", "last_order", "by the exchange"],
+  ["Rehearsed", "proof", "every part read as for a proof, and planned"],
+];
 const DURATIONS = ["journal", "lock"];
 
 export function show(root, commandId) {
@@ -109,13 +117,13 @@ function paint(result, place) {
       ended ? el("p", { class: "muted small" }, `Ended ${instant(result.at)}, after ${ms(result.latency_ms.total)}.`) : el("p", { class: "small" }, clock)),
     result.unjournaled && el("p", { class: "notice bad" }, "Not in the journal: the disk would not take it. A restart would not know of it."),
     stages(result, closes),
-    closes && orders(result),
+    closes && !result.dry_run && orders(result),
     result.errors.length > 0 && el("section", {}, el("h2", {}, "What went wrong"), el("ul", { class: "notice bad" }, result.errors.map((error) =>
       el("li", {}, el("b", {}, error.code), " ", foreign([error.slice, error.symbol].filter(Boolean).join(" ")), " ", foreign(error.message))))),
     result.children && children(result.children),
     result.planned && planned(result),
-    result.positions.length > 0 && positions(result),
-    result.balances.length > 0 && balances(result),
+    !result.dry_run && result.positions.length > 0 && positions(result),
+    !result.dry_run && result.balances.length > 0 && balances(result),
     (closes && ended && !result.children) && exposure(result),
     gaps(result),
     result.evidence.length > 0 && evidence(result),
@@ -124,7 +132,7 @@ function paint(result, place) {
 }
 
 function stages(result, closes) {
-  const shown = closes ? STAGES : STAGES.slice(0, 2);
+  const shown = result.dry_run ? DRILL_STAGES.slice(0, closes ? undefined : 1) : closes ? STAGES : STAGES.slice(0, 2);
   if (result.children) return null;
   const measured = (name) => result.latency_ms[name] !== null && result.latency_ms[name] !== undefined;
   // That it is durable, and locked, is told before it is told how long that took.
