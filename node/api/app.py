@@ -42,6 +42,7 @@ _HEALTH_ANSWERS: Final[Responses] = {
 }
 
 
+_OF_ROLES: Final = ("BAD_REQUEST", "UNAUTHORIZED", "NOT_FOUND")
 EXAMPLE_ROLE: Final = {"account_id": EXAMPLE_LOCK["account_id"], "state": "locked", "locked": True, "reasons": []}
 
 
@@ -82,7 +83,7 @@ def create_app(
     if access is not None and not operator:
         recognise = operator_or(access, authenticate)
     if recognise is not None:
-        app.include_router(risk_router(desk, recognise, stopping, keyed=not operator))
+        app.include_router(risk_router(desk, recognise, stopping, keyed=not operator, names=the_operator is not None))
     if the_operator is not None:
         app.include_router(operator_router(desk, the_operator))
         app.include_router(node_router(desk, the_operator))
@@ -162,7 +163,7 @@ def _health_router(desk: CommandDesk, liveness: Liveness) -> APIRouter:
         of_account,
         account,
         methods=["GET"],
-        responses=_HEALTH_ANSWERS | answers(EXAMPLE_ROLE, "UNAUTHORIZED", "NOT_FOUND"),
+        responses=_HEALTH_ANSWERS | answers(EXAMPLE_ROLE, *_OF_ROLES),
     )
     router.add_api_route(of_account, account, methods=["HEAD"], include_in_schema=False)
     return router

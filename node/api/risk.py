@@ -50,8 +50,12 @@ _REFUSED_COMMAND = ("BAD_REQUEST", "NOT_FOUND", "CONFLICT", "FORBIDDEN")
 _UNREADABLE = "NOT_READY"
 
 
-def risk_router(desk: CommandDesk, authenticate: Authenticator, stopping: asyncio.Event, *, keyed: bool) -> APIRouter:
-    """Routes below ``/api/v1/b2b`` for everybody whom *authenticate* recognises: by API keys, if *keyed*."""
+def risk_router(
+    desk: CommandDesk, authenticate: Authenticator, stopping: asyncio.Event, *, keyed: bool, names: bool
+) -> APIRouter:
+    """Routes below ``/api/v1/b2b`` for everybody whom *authenticate* recognises: by API keys, if *keyed*. With *names*
+    the operator may be among them, who calls accounts by their names.
+    """
     gate = OF_KEYS if keyed else ("RATE_LIMITED",)
     streams = OpenStreams()
     router = APIRouter(
@@ -81,7 +85,7 @@ def risk_router(desk: CommandDesk, authenticate: Authenticator, stopping: asynci
         )
         return await _submit(desk, request, caller)
 
-    if keyed:
+    if not names:
 
         @router.post("/risk/kill", **kill_options)
         async def kill(

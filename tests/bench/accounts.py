@@ -1,4 +1,4 @@
-"""What one more account costs a node: ``python -m tests.bench.accounts [--accounts 1,5,10,20] [--shared] [--empty] [--json]``.
+"""What one more account costs a node: ``python -m tests.bench.accounts [--accounts 1,5,10,20] [--shared] [--empty]``.
 
 One daemon after the other, idle and armed, with more and more accounts at the simulated Binance: its memory and the
 processor time it takes. Every account has a source address of its own (127.0.0.0/8), because request budgets are
