@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import gc
+import resource
 import signal
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
@@ -65,6 +66,7 @@ def run(settings: Settings, secrets: Secrets, *, config: Path | None = None) -> 
     Raises:
         ConfigError, StateDirectoryBusy, JournalUnavailable: nothing was started.
     """
+    allow_open_files()
     with ExitStack() as stack:
         for name, path, shared in (
             ("state_dir", settings.node.state_dir, False),
@@ -78,6 +80,16 @@ def run(settings: Settings, secrets: Secrets, *, config: Path | None = None) -> 
         faulthandler.enable()
         asyncio.run(_serve(settings, secrets, config))
     return 0
+
+
+def allow_open_files() -> int:
+    """As many files as the kernel lets this process have: ten accounts with their warm sockets need more than the usual
+    1024, and a socket that cannot be opened is an order that does not leave. The limit that is in force afterwards.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 async def _serve(settings: Settings, secrets: Secrets, config: Path | None) -> None:

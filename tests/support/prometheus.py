@@ -23,7 +23,9 @@ RULE_TESTS: Final = RULES.with_name("sovereign-node.rules.test.yml")
 EXAMPLE: Final = RULES.with_name("prometheus.yml")
 
 #: What the client library shows of the process itself, as far as somebody asks for it, and Prometheus of a target.
-OF_OTHERS: Final = frozenset({"up", "process_start_time_seconds", "process_resident_memory_bytes", "process_open_fds"})
+OF_OTHERS: Final = frozenset(
+    {"up", "process_start_time_seconds", "process_resident_memory_bytes", "process_open_fds", "process_max_fds"}
+)
 #: Labels that Prometheus gives, and the histogram's own.
 OTHER_LABELS: Final = frozenset({"job", "instance", "le", "alertname", "alertstate", "severity"})
 

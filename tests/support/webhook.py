@@ -31,6 +31,8 @@ class WebhookServer:
     #: Set while somebody waits for an answer that does not come.
     hanging: threading.Event = field(default_factory=threading.Event)
     answered: int = 0
+    #: Ends what hangs, with the test.
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def url(self) -> str:
@@ -43,7 +45,8 @@ class WebhookServer:
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
         if status is None:
             self.hanging.set()
-            await asyncio.sleep(3600)
+            await self.closing.wait()
+            return web.Response(status=503)
         self.answered += 1
         headers = {"Location": f"http://127.0.0.1:{self.port}/elsewhere"} if status in (301, 302, 307, 308) else {}
         return web.Response(status=status or 500, headers=headers)
@@ -80,5 +83,6 @@ def webhook_server(*statuses: int | None) -> Iterator[WebhookServer]:
     try:
         yield server
     finally:
+        loop.call_soon_threadsafe(server.closing.set)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
