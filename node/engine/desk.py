@@ -66,12 +66,18 @@ class Desk:
         return Submission(document=document or {}, rejection=None, duplicate=False, latency_ms=latency_ms)
 
     async def result(self, command_id: UUID) -> Document | None:
-        """The newest event of a command."""
+        """The newest event of a command.
+
+        Raises:
+            JournalUnavailable: it may be there, and cannot be read.
+        """
+        kept = self.inbox.scribe.kept(command_id)
         try:
             stored = await self.journal.find(command_id)
         except JournalUnavailable:
+            if kept is None:
+                raise  # "there is none" would be a guess
             stored = None
-        kept = self.inbox.scribe.kept(command_id)
         known = [document for document in (stored and stored.document, kept) if document]
         return max(known, key=lambda document: int(document["seq"]), default=None)
 
@@ -110,7 +116,7 @@ class Desk:
         return guard.document()
 
     async def recall(self) -> None:
-        """Remember the drills and guards of earlier runs.
+        """Remember the executions, drills and guards of earlier runs.
 
         Raises:
             JournalUnavailable: nothing was learnt.
@@ -118,6 +124,7 @@ class Desk:
         self._newest_drills = await self.journal.newest_drills()
         for document in (await self.journal.last_drills()).values():
             self._learn_drill(document)
+        self._history |= await self.journal.proof_times_ms(HISTORY)
         kept = await self.journal.guards()
         for account_id, actor in self.dispatcher.actors.items():
             actor.guard.load(kept.get(account_id))

@@ -265,6 +265,9 @@ class Journal(Protocol):
     async def proofs(self, account_id: UUID, *, limit: int) -> list[Document]:
         """The endings of an account's newest real closes that were proven, oldest first."""
 
+    async def proof_times_ms(self, limit: int) -> dict[UUID, list[float]]:
+        """Per account how long its newest executions took to their proof, oldest first, at most so many."""
+
     def advance_seq(self, at_least: int) -> None:
         """Numbers up to this one were given to events that the journal does not have."""
 
@@ -406,7 +409,11 @@ class CommandDesk(Protocol):
         """End a live command as failed with code ABORTED; its lock stays. None: no live command has that id."""
 
     async def result(self, command_id: UUID) -> Document | None:
-        """The newest event of a command."""
+        """The newest event of a command.
+
+        Raises:
+            JournalUnavailable: it may be there, and cannot be read.
+        """
 
     def follow(self, command_id: UUID) -> AsyncIterator[Document]:
         """The command's events so far, then the live ones; ends after its ending."""

@@ -96,6 +96,11 @@ def is_passed_drill(command: Command, state: CommandState) -> bool:
     return command.dry_run and command.action.closes and state is CommandState.DONE
 
 
+def is_execution(command: Command, state: CommandState) -> bool:
+    """Whether an ending tells of an account that was closed in earnest."""
+    return not command.dry_run and command.action.closes and state is CommandState.DONE
+
+
 class Draft:
     """One transaction being decided: the ledger as it would be, and what must be written to make it so.
 

@@ -14,7 +14,7 @@ from node.domain.lock import AccountLock
 from node.domain.result import Document
 from node.engine.ports import Admission, AdmissionOutcome, Event, HistoryEntry, OutboxMessage, RejectNote, StoredCommand
 from node.errors import JournalUnavailable
-from node.journal.decisions import Draft, KnownCommand, Ledger, NewReject, is_passed_drill
+from node.journal.decisions import Draft, KnownCommand, Ledger, NewReject, is_execution, is_passed_drill
 
 
 @dataclass(slots=True, kw_only=True)
@@ -233,12 +233,19 @@ class MemoryJournal:
         found = [
             _copy(entry.documents[-1])
             for entry in self._by_newest_event()
-            if entry.command.account_id == account_id
-            and entry.command.action.closes
-            and not entry.command.dry_run
-            and entry.state is CommandState.DONE
+            if entry.command.account_id == account_id and is_execution(entry.command, entry.state)
         ]
         return found[-limit:]
+
+    async def proof_times_ms(self, limit: int) -> dict[UUID, list[float]]:
+        """Per account how long its newest executions took to their proof, oldest first, at most so many."""
+        self._called("proof_times_ms")
+        times: dict[UUID, list[float]] = {}
+        for entry in self._by_newest_event():
+            command, proof_ms = entry.command, entry.documents[-1]["latency_ms"].get("proof")
+            if is_execution(command, entry.state) and command.account_id and proof_ms is not None:
+                times.setdefault(command.account_id, []).append(proof_ms)
+        return {account_id: found[-limit:] for account_id, found in times.items()}
 
     def _by_newest_event(self) -> list[_Entry]:
         return sorted(self._entries.values(), key=lambda entry: int(entry.documents[-1]["seq"]))

@@ -89,6 +89,14 @@ SELECT_PROOFS: Final = (
     " WHERE c.account = ? AND c.state = 'done' AND c.action IN ('CLOSE_ALL', 'FLATTEN')"
     " AND NOT json_extract(c.params, '$.dry_run') ORDER BY c.newest_seq DESC LIMIT ?"
 )
+SELECT_PROOF_TIMES: Final = (
+    "SELECT account, proof FROM (SELECT c.account, c.newest_seq,"
+    " json_extract(e.document, '$.latency_ms.proof') AS proof,"
+    " row_number() OVER (PARTITION BY c.account ORDER BY c.newest_seq DESC) AS age"
+    " FROM command c JOIN command_event e ON e.seq = c.newest_seq"
+    " WHERE c.state = 'done' AND c.action IN ('CLOSE_ALL', 'FLATTEN') AND c.account IS NOT NULL"
+    " AND NOT json_extract(c.params, '$.dry_run') AND proof IS NOT NULL) WHERE age <= ? ORDER BY newest_seq"
+)
 SELECT_HOLDS: Final = "SELECT account, command FROM lock_hold"
 
 

@@ -256,6 +256,13 @@ class SqliteJournal:
         found = await self._database.read(rows.SELECT_PROOFS, (str(account_id), limit))
         return [json.loads(row[0]) for row in reversed(list(found))]
 
+    async def proof_times_ms(self, limit: int) -> dict[UUID, list[float]]:
+        """Per account how long its newest executions took to their proof, oldest first, at most so many."""
+        times: dict[UUID, list[float]] = {}
+        for account, proof_ms in await self._database.read(rows.SELECT_PROOF_TIMES, (limit,)):
+            times.setdefault(UUID(account), []).append(float(proof_ms))
+        return times
+
     def advance_seq(self, at_least: int) -> None:
         """Give out only numbers above this one: what the engine numbered itself while the journal was down."""
         self._ledger.seq = max(self._ledger.seq, at_least)

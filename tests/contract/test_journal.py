@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -520,3 +520,19 @@ async def test_proofs_are_the_newest_real_closes_that_were_proven(journal: Journ
     await journal.record([reached(failed, CommandState.FAILED)])
     told = [document["command_id"] for document in await journal.proofs(ACCOUNT, limit=2)]
     assert told == [str(each.command_id) for each in closes[1:]]
+
+
+async def test_how_long_executions_took_is_remembered(journal: Journal) -> None:
+    """Of each account, oldest first, the newest so many; neither drills nor locks nor what was never proven."""
+
+    def took(proof_ms: float | None) -> Callable[[AccountLock | None], Document]:
+        return lambda _lock: {"latency_ms": {"proof": proof_ms, "total": 1.0}}
+
+    real = [make_command(ACCOUNT) for _ in range(4)]
+    others = [make_command(OTHER), make_command(ACCOUNT, dry_run=True), make_command(ACCOUNT, Action.LOCK)]
+    unproven = make_command(ACCOUNT)
+    await journal.admit([admission(command) for command in (*real, *others, unproven)])
+    for number, command in enumerate([*real, *others]):
+        await journal.record([reached(command, CommandState.DONE, document=took(100.5 + number))])
+    await journal.record([reached(unproven, CommandState.FAILED, document=took(7))])
+    assert await journal.proof_times_ms(3) == {ACCOUNT: [101.5, 102.5, 103.5], OTHER: [104.5]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from node.domain.command import Action, CommandState, RejectCode
 from node.domain.result import Document
 from node.engine.account import ExecutionTerms
-from node.errors import VenueUnavailable
+from node.errors import JournalUnavailable, VenueUnavailable
 from tests.support.engine import ACCOUNT, OTHER, Engine, engine, request
 from tests.support.fake_venue import LINEAR, FakeVenue, order, position
 from tests.support.waiting import PATIENCE_S, until
@@ -71,11 +72,12 @@ class TestResult:
             assert await node.desk.result(UUID(ending["command_id"])) == ending
 
     async def test_of_an_unknown_command_is_none(self) -> None:
-        """With and without the journal."""
+        """As far as the journal tells; without it nobody knows, and nobody says so."""
         async with engine(book()) as node:
             assert await node.desk.result(uuid4()) is None
             node.journal.down = True
-            assert await node.desk.result(uuid4()) is None
+            with pytest.raises(JournalUnavailable):
+                await node.desk.result(uuid4())
 
 
 class TestAccounts:
@@ -171,6 +173,14 @@ class TestEstimate:
             assert node.desk.accounts()[0]["last_drill_at"] is not None
             real = await node.carried_out(Action.CLOSE_ALL)
             assert node.desk.estimated_execution_ms(ACCOUNT) == real["latency_ms"]["proof"]
+
+    async def test_is_remembered_across_a_restart(self) -> None:
+        """From the journal: a new process does not promise the deadline."""
+        async with engine(book()) as node:
+            real = await node.carried_out(Action.CLOSE_ALL)
+            again = replace(node.desk, _history={}, _predicted={})
+            await again.recall()
+            assert again.estimated_execution_ms(ACCOUNT) == real["latency_ms"]["proof"]
 
     async def test_learns_nothing_from_locks(self) -> None:
         """They close nothing."""
