@@ -233,10 +233,7 @@ class MemoryJournal:
         found = [
             _copy(entry.documents[-1])
             for entry in self._by_newest_event()
-            if entry.command.account_id == account_id
-            and entry.command.action.closes
-            and not entry.command.dry_run
-            and entry.state is CommandState.DONE
+            if entry.command.account_id == account_id and is_execution(entry.command, entry.state)
         ]
         return found[-limit:]
 
@@ -244,7 +241,7 @@ class MemoryJournal:
         """Per account how long its newest executions took to their proof, oldest first, at most so many."""
         self._called("proof_times_ms")
         times: dict[UUID, list[float]] = {}
-        for entry in sorted(self._entries.values(), key=lambda entry: int(entry.documents[-1]["seq"])):
+        for entry in self._by_newest_event():
             command, proof_ms = entry.command, entry.documents[-1]["latency_ms"].get("proof")
             if is_execution(command, entry.state) and command.account_id and proof_ms is not None:
                 times.setdefault(command.account_id, []).append(proof_ms)
