@@ -187,23 +187,17 @@ def _add_operator_commands(commands: _Commands[_Parser]) -> None:
 
 
 def _add_keys(commands: _Commands[_Parser]) -> None:
-    keys = _add(commands, "keys", "manage the keys of the risk API", _keys_list)
-    actions = keys.add_subparsers(metavar="COMMAND", required=True)
-    create = _add(actions, "create", "make a key, which is shown once", _keys_create)
-    create.add_argument("--owner", required=True, metavar="ID", help="whose accounts it is for")
-    create.add_argument("--scopes", type=_symbols, metavar="A,B", help="kill, lock, read (all of them)")
-    create.add_argument("--accounts", type=_symbols, metavar="A,B", help="ids or names (every account of the owner)")
-    create.add_argument("--expires-in-s", type=int, metavar="S", help="its life (it does not end)")
-    create.add_argument("--label", help="what you call it")
-    listed = _add(actions, "list", "show every key, without what would let somebody use it", _keys_list)
-    listed.add_argument("--owner", metavar="ID", help="only this owner's")
-    revoke = _add(actions, "revoke", "end a key for good", _keys_revoke)
-    rotate = _add(actions, "rotate", "make a key that may do what another may, and end that one", _keys_rotate)
-    rotate.add_argument("--overlap-s", type=int, default=0, metavar="S", help="the old key is good for so long (0)")
-    for parser in (revoke, rotate):
-        parser.add_argument("key_id", metavar="ID", help="as keys list shows it")
-    for parser in (create, listed, revoke, rotate):
+    from node.commands.keys import add_arguments
+
+    keys = _add(commands, "keys", "manage the keys of the risk API", _keys)
+    operations = keys.add_subparsers(metavar="COMMAND", required=True, dest="operation")
+
+    def add(name: str, summary: str) -> _Parser:
+        parser = _add(operations, name, summary, _keys)
         _add_socket(parser)
+        return parser
+
+    add_arguments(add, _symbols)
 
 
 def _add_issuer(commands: _Commands[_Parser]) -> None:
@@ -371,36 +365,10 @@ def _abort(options: Options, output: Output) -> int:
     return abort(_client(options), options.command_id, output, reason=options.reason, timeout_s=options.timeout)
 
 
-def _keys_create(options: Options, output: Output) -> int:
-    from node.commands.keys import create
+def _keys(options: Options, output: Output) -> int:
+    from node.commands.keys import run
 
-    return create(
-        _client(options),
-        output,
-        owner=options.owner,
-        scopes=options.scopes,
-        accounts=options.accounts,
-        expires_in_s=options.expires_in_s,
-        label=options.label,
-    )
-
-
-def _keys_list(options: Options, output: Output) -> int:
-    from node.commands.keys import list_keys
-
-    return list_keys(_client(options), output, owner=options.owner)
-
-
-def _keys_revoke(options: Options, output: Output) -> int:
-    from node.commands.keys import revoke
-
-    return revoke(_client(options), output, options.key_id)
-
-
-def _keys_rotate(options: Options, output: Output) -> int:
-    from node.commands.keys import rotate
-
-    return rotate(_client(options), output, options.key_id, overlap_s=options.overlap_s)
+    return run(_client(options), options, output)
 
 
 def _status(options: Options, output: Output) -> int:

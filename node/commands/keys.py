@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import quote
 
@@ -12,6 +13,44 @@ from node.commands.output import Document, ExitStatus, Output, Trouble
 _KEYS: Final = "/api/v1/b2b/keys"
 #: What the contract says that a new key's document holds.
 _NEW_KEY: Final = ("id", "api_key", "scopes", "accounts", "expires_at")
+
+
+def add_arguments(add: Callable[[str, str], argparse.ArgumentParser], listed: Callable[[str], tuple[str, ...]]) -> None:
+    """Describe the operations: *add* makes a parser of a name and a summary, *listed* reads ``A,B``."""
+    parser = add("create", "make a key, which is shown once")
+    parser.add_argument("--owner", required=True, metavar="ID", help="whose accounts it is for")
+    parser.add_argument("--scopes", type=listed, metavar="A,B", help="kill, lock, read (all of them)")
+    parser.add_argument("--accounts", type=listed, metavar="A,B", help="ids or names (every account of the owner)")
+    parser.add_argument("--expires-in-s", type=int, metavar="S", help="its life (it does not end)")
+    parser.add_argument("--label", help="what you call it")
+    parser = add("list", "show every key, without what would let somebody use it")
+    parser.add_argument("--owner", metavar="ID", help="only this owner's")
+    parser = add("revoke", "end a key for good")
+    parser.add_argument("key_id", metavar="ID", help="as keys list shows it")
+    parser = add("rotate", "make a key that may do what another may, and end that one")
+    parser.add_argument("key_id", metavar="ID", help="as keys list shows it")
+    parser.add_argument("--overlap-s", type=int, default=0, metavar="S", help="the old key is good for so long (0)")
+
+
+def run(client: OperatorClient, options: argparse.Namespace, output: Output) -> ExitStatus:
+    """Carry out ``options.operation``."""
+    match options.operation:
+        case "create":
+            return create(
+                client,
+                output,
+                owner=options.owner,
+                scopes=options.scopes,
+                accounts=options.accounts,
+                expires_in_s=options.expires_in_s,
+                label=options.label,
+            )
+        case "list":
+            return list_keys(client, output, owner=options.owner)
+        case "revoke":
+            return revoke(client, output, options.key_id)
+        case _:
+            return rotate(client, output, options.key_id, overlap_s=options.overlap_s)
 
 
 def create(
