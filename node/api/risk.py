@@ -48,8 +48,12 @@ _REFUSED_COMMAND = ("BAD_REQUEST", "NOT_FOUND", "CONFLICT", "FORBIDDEN")
 _UNREADABLE = "NOT_READY"
 
 
-def risk_router(desk: CommandDesk, authenticate: Authenticator, stopping: asyncio.Event, *, keyed: bool) -> APIRouter:
-    """Routes below ``/api/v1/b2b`` for everybody whom *authenticate* recognises: by API keys, if *keyed*."""
+def risk_router(
+    desk: CommandDesk, authenticate: Authenticator, stopping: asyncio.Event, *, keyed: bool, operator: bool
+) -> APIRouter:
+    """Routes below ``/api/v1/b2b`` for everybody whom *authenticate* recognises: by API keys, if *keyed*; and the
+    *operator*, who may name accounts.
+    """
     gate = OF_KEYS if keyed else ("RATE_LIMITED",)
     streams = OpenStreams()
     router = APIRouter(
@@ -79,7 +83,7 @@ def risk_router(desk: CommandDesk, authenticate: Authenticator, stopping: asynci
         )
         return await _submit(desk, request, caller)
 
-    if keyed:
+    if not operator:
 
         @router.post("/risk/kill", **kill_options)
         async def kill(
@@ -98,7 +102,7 @@ def risk_router(desk: CommandDesk, authenticate: Authenticator, stopping: asynci
             caller: Caller,
             idempotency_key: IdempotencyKey = None,
         ) -> JSONResponse:
-            """The same, of accounts by id or name, or ``*`` for all."""
+            """The same, for the operator of accounts by id or name, or ``*`` for all."""
             return await carry_out(body, caller, idempotency_key)
 
     @router.get(
