@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import signal
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
@@ -45,6 +46,8 @@ from node.venues.pool import Pools
 
 STATUS_EVERY_S: Final = 15.0
 JOURNAL_PROBE_EVERY_S: Final = 2.0
+#: Asked of the kernel, as far as it lets us.
+OPEN_FILES_MAX: Final = 65_536
 #: After it, what is in flight is left to the next start.
 STOP_WITHIN_S: Final = 10.0
 
@@ -57,6 +60,7 @@ def run(settings: Settings, secrets: Secrets) -> int:
     Raises:
         ConfigError, StateDirectoryBusy, JournalUnavailable: nothing was started.
     """
+    _allow_open_files()
     with ExitStack() as stack:
         for name, path, shared in (
             ("state_dir", settings.node.state_dir, False),
@@ -68,6 +72,17 @@ def run(settings: Settings, secrets: Secrets) -> int:
                 raise ConfigError([f"node.{name}: {path}: {error.strerror or error}"]) from None
         asyncio.run(_serve(settings, secrets))
     return 0
+
+
+def _allow_open_files() -> None:
+    """Connections that strangers hold open must not take the descriptors that the exchanges' sockets need.
+
+    (An unfinished TLS handshake is given up on after 60 s only; the usual limit of 1024 would be reached by then.)
+    """
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = OPEN_FILES_MAX if most == resource.RLIM_INFINITY else min(most, OPEN_FILES_MAX)
+    if now != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(now, allowed), most))
 
 
 async def _serve(settings: Settings, secrets: Secrets) -> None:

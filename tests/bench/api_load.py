@@ -34,11 +34,18 @@ CLIENTS: Final = 200
 #: Of each client that count; and before that, of each, that do not: code that runs for the first time is slower.
 REQUESTS: Final = 15
 WARM_UP: Final = 2
+#: Of one client that is alone, before the others come.
+ALONE: Final = 30
+#: After the warm-up, until what it left to do is done.
+SETTLE_S: Final = 2.0
+#: Between two of those, so that the aftermath of one (its ending is a commit too) is not in the way of the next.
+PAUSE_S: Final = 0.1
 #: An owner has at most 5 keys, and a key 100 requests a minute: so many owners, each with an account.
 OWNERS: Final = 10
 SHARES: Final = {"p50": 0.50, "p90": 0.90, "p99": 0.99, "max": 1.0}
 COVERS: Final = {
     "pattern": "every client sends the next request when it has the answer to the one before, over one connection",
+    "alone": f"one client, {PAUSE_S * 1e3:g} ms between its requests; per s means nothing there",
     "node": "the real daemon in its own process: key, rate, ownership, journal (one fsync a batch), lock, lock file",
     "floor": "uvicorn (h11) and FastAPI with the same body model, in a process of its own: no key, no journal",
     "accounts": "their exchange cannot be reached: LOCK needs none",
@@ -88,7 +95,7 @@ class Load:
         return {**found, "per_s": round(len(self.latencies_ns) / self.took_s)}
 
 
-async def load(port: int, callers: Sequence[Caller], clients: int, requests: int) -> Load:
+async def load(port: int, callers: Sequence[Caller], clients: int, requests: int, pause_s: float = 0) -> Load:
     """All clients at once, each over a connection of its own."""
     latencies_ns: list[int] = []
     accepted: list[str] = []
@@ -108,6 +115,7 @@ async def load(port: int, callers: Sequence[Caller], clients: int, requests: int
                 accepted.append(json.loads(answer)["command_id"])
             else:
                 others.append(status)
+            await asyncio.sleep(pause_s)
         writer.close()
 
     began = time.perf_counter()
@@ -200,7 +208,7 @@ def journaled(database: Path, commands: Sequence[str]) -> int:
 
 async def measure(clients: int, requests: int) -> dict[str, object]:
     """Both, in turn, and what the journal says."""
-    per_key = -(-clients // (OWNERS * ACTIVE_KEYS_MAX)) * (requests + WARM_UP)
+    per_key = -(-clients // (OWNERS * ACTIVE_KEYS_MAX)) * (requests + WARM_UP) + ALONE
     if per_key > REQUESTS_PER_MINUTE:
         raise BenchError(f"{per_key} requests a key in this run: a key has {REQUESTS_PER_MINUTE} a minute")
     async with AsyncExitStack() as stack:
@@ -210,24 +218,28 @@ async def measure(clients: int, requests: int) -> dict[str, object]:
         runtime = Path(stack.enter_context(TemporaryDirectory(prefix="api-load-", dir=memory)))
         port, callers, process = await stack.enter_async_context(node(work, runtime))
         warm = [await load(place, callers, clients, WARM_UP) for place in (bare, port)]
+        await asyncio.sleep(SETTLE_S)
+        alone = [await load(place, callers, 1, ALONE, PAUSE_S) for place in (bare, port)]
         below, below_cpu_ms = await _with_cpu(bare_process, load(bare, callers, clients, requests))
         ours, ours_cpu_ms = await _with_cpu(process, load(port, callers, clients, requests))
         process.kill()
         await process.wait()
-        accepted = [*warm[1].accepted, *ours.accepted]
+        accepted = [*warm[1].accepted, *alone[1].accepted, *ours.accepted]
         found = await asyncio.to_thread(journaled, work / "state" / "journal.sqlite3", accepted)
     return {
         "covers": COVERS,
         "machine": machine(),
         "clients": clients,
         "requests": clients * requests,
+        "floor_alone_ms": alone[0].figures(),
+        "node_alone_ms": alone[1].figures(),
         "floor_ms": {**below.figures(), "cpu": below_cpu_ms},
         "node_ms": {**ours.figures(), "cpu": ours_cpu_ms},
         "p99_node_to_floor": round(ours.figures()["p99"] / below.figures()["p99"], 2),
         "answered_200": len(accepted),
         "in_the_journal": found,
         "lost": len(accepted) - found,
-        "other_answers": sorted({*warm[1].others, *ours.others}),
+        "other_answers": sorted({*warm[1].others, *alone[1].others, *ours.others}),
     }
 
 
@@ -252,17 +264,12 @@ def main() -> int:
 
 def _text(report: dict[str, object]) -> str:
     rows = [["ms to the answer", *SHARES, "per s", "CPU ms each"]]
-    for name in ("floor_ms", "node_ms"):
+    for name in ("floor_alone_ms", "node_alone_ms", "floor_ms", "node_ms"):
         figures = report[name]
         assert isinstance(figures, dict)
-        rows.append(
-            [
-                name.removesuffix("_ms"),
-                *(f"{figures[share]:.1f}" for share in SHARES),
-                f"{figures['per_s']}",
-                f"{figures['cpu']}",
-            ]
-        )
+        times = [f"{figures[share]:.1f}" for share in SHARES]
+        words = name.removesuffix("_ms").replace("_", " ")
+        rows.append([words, *times, str(figures["per_s"]), str(figures.get("cpu", ""))])
     counts = f"{report['answered_200']} answered with 200, {report['in_the_journal']} in the journal after kill -9"
     refused = f"other answers: {report['other_answers'] or 'none'}"
     ratio = f"p99 node / floor: {report['p99_node_to_floor']}"

@@ -14,6 +14,7 @@ from node.engine.ports import CommandDesk
 from node.errors import JournalUnavailable
 from tests.support.asgi_client import AsgiClient
 from tests.support.counting_desk import ACCOUNT, ACCOUNT_NAME, COMMAND, CountingDesk, event
+from tests.support.keyring import make_keyring
 
 KILL = "/api/v1/b2b/risk/kill"
 UNLOCK = "/api/v1/b2b/risk/unlock"
@@ -31,7 +32,7 @@ def desk() -> CountingDesk:
 def operator(desk: CountingDesk) -> AsgiClient:
     """Somebody at the operator's socket."""
     engine: CommandDesk = desk
-    return AsgiClient(create_app(engine, operator=True), peer=None)
+    return AsgiClient(create_app(engine, operator=True, keyring=make_keyring()), peer=None)
 
 
 def body(**fields: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ async def test_no_answer_contradicts_the_description(tmp_path: Path) -> None:
         for _ in range(100_000):
             api.desk.live.put_nowait(None)  # each stream ends once it has told what is
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{api.port}/openapi.json"]
-        options = ["--checks", "all", "--max-examples", "25", "--max-failures", "5", "--no-color", "--seed", "1"]
+        options = ["--checks", "all", "--max-examples", "15", "--max-failures", "5", "--no-color", "--seed", "1"]
         limits = ["--request-timeout", "5", "--continue-on-failure"]
         key = ["--header", f"X-API-Key: {await api.key()}"]
         process = await asyncio.create_subprocess_exec(

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
+from node.api.streams import STREAMS_MAX
 from node.domain.api_key import Scope
 from node.domain.command import Action, Door
 from tests.support.counting_desk import ACCOUNT, ACCOUNT_NAME, COMMAND, event
 from tests.support.keyring import STRANGERS_ACCOUNT
 from tests.support.public_api import KILL, PublicApi, public_api
+from tests.support.waiting import until
 
 BODY = {"account_id": str(ACCOUNT), "action": "CLOSE_ALL"}
 ACCOUNTS = "/api/v1/b2b/accounts"
@@ -335,6 +338,22 @@ class TestRates:
         assert (await api.call("GET", ACCOUNTS, key=key)).refusal == (429, "RATE_LIMITED")
         assert (await api.kill(key=key)).status == 200
         assert (await api.call("GET", ACCOUNTS, key=await api.key())).status == 200
+
+    async def test_streams_of_a_key_are_few(self, api: PublicApi) -> None:
+        """Each holds a connection; one that ends makes room."""
+        key = await api.key()
+        api.desk.results[COMMAND] = event()
+        api.desk.histories[COMMAND] = [event(seq=1)]
+        url = f"http://127.0.0.1:{api.port}/api/v1/b2b/risk/commands/{COMMAND}/events"
+        async with AsyncExitStack() as stack:
+            for _ in range(STREAMS_MAX):
+                answer = await stack.enter_async_context(api.session.get(url, headers={"X-API-Key": key}))
+                await answer.content.readuntil(b"data: ")
+            refused = await api.call("GET", f"/api/v1/b2b/risk/commands/{COMMAND}/events", key=key)
+            assert (refused.refusal, refused.headers["Retry-After"]) == ((429, "RATE_LIMITED"), "1")
+            api.desk.live.put_nowait(None)
+            await until(lambda: api.desk.following < STREAMS_MAX)
+            await stack.enter_async_context(api.session.get(url, headers={"X-API-Key": key}, raise_for_status=True))
 
     async def test_junk_is_limited_by_address_and_a_valid_key_is_not(self, api: PublicApi) -> None:
         """From the very same address."""

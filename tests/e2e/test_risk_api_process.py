@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import time
 import urllib.error
@@ -10,6 +11,7 @@ import urllib.request
 from pathlib import Path
 from uuid import uuid4
 
+from node.app import OPEN_FILES_MAX
 from tests.support.processes import ACCOUNT, Document, Site, site
 
 OTHERS_ACCOUNT = "0d0d0d0d-0000-4000-8000-00000000000d"
@@ -72,6 +74,10 @@ def test_keys_command_their_owners_accounts_and_survive_a_restart(tmp_path: Path
     with site(tmp_path, changes={r"^\[execution\]$": SECOND_OWNER}) as running:
         running.start_simulator()
         running.start_daemon()
+        assert running.daemon is not None
+        soft, most = resource.prlimit(running.daemon.pid, resource.RLIMIT_NOFILE)
+        unlimited = resource.RLIM_INFINITY
+        assert soft == unlimited or soft >= (OPEN_FILES_MAX if most == unlimited else min(most, OPEN_FILES_MAX))
         key_id, key = new_key(running, "acme")
         _, others_key = new_key(running, "other", "--scopes", "kill,read")
 
@@ -98,7 +104,6 @@ def test_keys_command_their_owners_accounts_and_survive_a_restart(tmp_path: Path
         assert running.call("keys", "revoke", revoked_id)[1]["state"] == "revoked"
         while call(running, "/accounts", key)[0] == 200:
             pass
-        assert running.daemon is not None
         running.daemon.send_signal(signal.SIGTERM)
         assert running.daemon.wait(20) == 0
         running.start_daemon()
