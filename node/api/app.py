@@ -83,7 +83,8 @@ def create_app(
     if access is not None and not operator:
         recognise = operator_or(access, authenticate)
     if recognise is not None:
-        app.include_router(risk_router(desk, recognise, stopping, keyed=not operator, names=the_operator is not None))
+        named = the_operator is not None
+        app.include_router(risk_router(desk, recognise, stopping, keyed=not operator, operator=named))
     if the_operator is not None:
         app.include_router(operator_router(desk, the_operator))
         app.include_router(node_router(desk, the_operator))

@@ -51,10 +51,10 @@ _UNREADABLE = "NOT_READY"
 
 
 def risk_router(
-    desk: CommandDesk, authenticate: Authenticator, stopping: asyncio.Event, *, keyed: bool, names: bool
+    desk: CommandDesk, authenticate: Authenticator, stopping: asyncio.Event, *, keyed: bool, operator: bool
 ) -> APIRouter:
-    """Routes below ``/api/v1/b2b`` for everybody whom *authenticate* recognises: by API keys, if *keyed*. With *names*
-    the operator may be among them, who calls accounts by their names.
+    """Routes below ``/api/v1/b2b`` for everybody whom *authenticate* recognises: by API keys, if *keyed*; and the
+    *operator*, who may name accounts.
     """
     gate = OF_KEYS if keyed else ("RATE_LIMITED",)
     streams = OpenStreams()
@@ -85,7 +85,7 @@ def risk_router(
         )
         return await _submit(desk, request, caller)
 
-    if not names:
+    if not operator:
 
         @router.post("/risk/kill", **kill_options)
         async def kill(
@@ -104,7 +104,7 @@ def risk_router(
             caller: Caller,
             idempotency_key: IdempotencyKey = None,
         ) -> JSONResponse:
-            """The same, of accounts by id or name, or ``*`` for all."""
+            """The same, for the operator of accounts by id or name, or ``*`` for all."""
             return await carry_out(body, caller, idempotency_key)
 
     @router.get(

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from http.cookies import SimpleCookie
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from pydantic import SecretStr
@@ -23,7 +23,7 @@ from node.secrets import Secrets
 from node.settings import Settings, parse
 from node.wiring import operator_access
 from tests.support.asgi_client import Answer, AsgiClient
-from tests.support.counting_desk import ACCOUNT, COMMAND, CountingDesk, event
+from tests.support.counting_desk import ACCOUNT, ACCOUNT_NAME, COMMAND, CountingDesk, event
 from tests.support.journal import SteadyClock
 from tests.support.waiting import until
 
@@ -113,6 +113,15 @@ class TestPrograms:
         (request,) = site.desk.submitted
         assert (request.issuer, request.door, request.action) == ("operator", Door.HTTP, Action.LOCK)
         assert (await site.client.get(SESSION, **bearer)).document["by"] == "token"
+
+    @pytest.mark.parametrize(("account", "meant"), [("*", None), (ACCOUNT_NAME, ACCOUNT), (str(ACCOUNT), ACCOUNT)])
+    async def test_may_name_accounts_as_the_operator_does_elsewhere(
+        self, site: Site, account: str, meant: UUID | None
+    ) -> None:
+        """By name, by id, or all of them."""
+        body = {"account_id": account, "action": "CLOSE_ALL"}
+        assert (await site.client.post(KILL, body, authorization=f"Bearer {TOKEN}")).status == 200
+        assert [request.account_id for request in site.desk.submitted] == [meant]
 
     @pytest.mark.parametrize("header", ["Bearer wrong", "Bearer ", "Basic Og==", TOKEN, f"Bearer {TOKEN} {TOKEN}"])
     async def test_anything_else_does_not(self, site: Site, header: str) -> None:
@@ -289,6 +298,14 @@ class TestForeignPages:
         """DNS rebinding: to the browser, the site and we are one."""
         browser = await site.sign_in()
         assert (await browser.get(STATUS, host="evil.example:8787")).status == 403
+
+    @pytest.mark.parametrize("site_of_sender", ["cross-site", "same-site"])
+    async def test_cannot_read_by_naming_us_as_a_picture_or_a_script(self, site: Site, site_of_sender: str) -> None:
+        """Such requests say no origin; a server on another port of this machine is even of the same site."""
+        browser = await site.sign_in()
+        for path in (STATUS, SESSION, f"/api/v1/b2b/risk/commands/{COMMAND}"):
+            answer = await browser.get(path, sec_fetch_site=site_of_sender)
+            assert (answer.status, answer.code) == (403, "FORBIDDEN"), path
 
     @pytest.mark.parametrize("shown", ["", "x", "0" * 64])
     async def test_and_our_own_must_show_what_only_it_can_know(self, site: Site, shown: str) -> None:
