@@ -137,10 +137,10 @@ class Prometheus:
 
 @contextmanager
 def prometheus(folder: Path, *, target_port: int, rules: Document) -> Iterator[Prometheus]:
-    """A server of its own that scrapes one node five times a second; ended with the block."""
+    """A server of its own that scrapes one node twice a second; ended with the block."""
     folder.mkdir()
     content = yaml.safe_load(EXAMPLE.read_text())
-    content["global"] = {"scrape_interval": "200ms", "scrape_timeout": "200ms", "evaluation_interval": "200ms"}
+    content["global"] = {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "200ms"}
     content["rule_files"] = ["rules.yml"]
     content["scrape_configs"][0]["static_configs"] = [{"targets": [f"127.0.0.1:{target_port}"]}]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(content))

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from node import wiring
+from node.cli import main
 from node.commands.send_mqtt import together
 from node.domain.command import Action, RejectCode, Request
 from node.engine.ports import Delivery, Junk, Rejection
@@ -182,3 +183,14 @@ class TestSeveralAnswers:
             assert (shown["node_id"], shown["state"]) == (worst["node_id"], worst["state"])
             assert shown["nodes"] == sorted(each["node_id"] for each in (worst, *others))
             assert len(shown["children"]) == len(others) + 1
+
+
+class TestTheCommandLine:
+    @pytest.mark.parametrize("arguments", [("main", "--via", "mqtt", "--key", "k"), ("*",)])
+    def test_several_nodes_are_waited_for_with_all_accounts_and_over_a_broker_only(
+        self, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """One account is at one node, and a socket is one node's."""
+        assert main(["send", "LOCK", *arguments, "--nodes", "3", "--json"]) == 1
+        printed = capsys.readouterr()
+        assert "--nodes goes with * and --via mqtt" in printed.out + printed.err
