@@ -17,7 +17,7 @@ from uuid import UUID
 
 import structlog
 
-from node import __version__, wiring
+from node import __version__
 from node.api.server import ApiServer
 from node.clock import Clock, SystemClock, boot_id
 from node.domain.result import instant_text
@@ -50,6 +50,7 @@ from node.transport.topics import Topics
 from node.venues import factory
 from node.venues.pool import Pools
 from node.vitals import Vitals, status_line
+from node.wiring import accounts, broker, doors, notices
 
 STATUS_EVERY_S: Final = 15.0
 #: After it, what waits for the broker is left to the next start.
@@ -149,7 +150,7 @@ class Node:
         if self.transport is None:
             return
         document = {
-            "schema": wiring.STATUS_SCHEMA,
+            "schema": broker.STATUS_SCHEMA,
             "node_id": self.settings.node.id,
             "state": state,
             "at": instant_text(self.clock.now()),
@@ -190,40 +191,40 @@ async def running(
         await stack.enter_async_context(journal)
         metrics.journal_healthy.set(1)
         bus = Bus()
-        accounts = [account.id for account in settings.accounts]
-        ledger = LockLedger(accounts, node_id=settings.node.id, boot_id=boot_id(), clock=clock)
+        account_ids = [account.id for account in settings.accounts]
+        ledger = LockLedger(account_ids, node_id=settings.node.id, boot_id=boot_id(), clock=clock)
         memory = KeptMemory.named("locks", manager or ServiceManager(None))
         stack.callback(memory.close)
         files = LockFileDirectory(settings.locks_dir, memory=memory)
         # A run without a journal may have locked more than it could write down.
-        await journal.raise_locks([lock for each in accounts if (lock := files.shown(each, at=clock.now()))])
+        await journal.raise_locks([lock for each in account_ids if (lock := files.shown(each, at=clock.now()))])
         ledger.load(await journal.locks())
-        access = wiring.operator_access(settings, secrets, clock)
-        keyring = wiring.keyring(settings, SqliteKeyStore(journal.database), clock)
+        access = doors.operator_access(settings, secrets, clock)
+        keyring = doors.keyring(settings, SqliteKeyStore(journal.database), clock)
         await keyring.load()
-        transport = wiring.transport(settings, secrets, topics, metrics)
+        transport = broker.transport(settings, secrets, topics, metrics)
         mirror = LockMirror(ledger, files, bus, transport, topics.lock)
         ledger.add_listener(mirror.changed)
-        webhook, notifier = wiring.webhook(settings, secrets, clock), None
+        webhook, notifier = notices.webhook(settings, secrets, clock), None
         if webhook is not None:
             stack.push_async_callback(webhook.close)
-            notifier = wiring.notifier(settings, webhook, ledger, metrics, clock)
+            notifier = notices.notifier(settings, webhook, ledger, metrics, clock)
 
-        terms = [wiring.account_terms(account, settings) for account in settings.accounts]
+        terms = [accounts.account_terms(account, settings) for account in settings.accounts]
         telemetry = Telemetry(metrics, clock, accounts=terms)
         pools = Pools(on_request=telemetry.request)
         stack.push_async_callback(pools.close)
         scribe = Scribe(journal, ledger, bus, clock)
-        outbox = Outbox(journal, transport, wiring.router(topics))
-        on_guard = wiring.guard_observer(topics, outbox, telemetry)
+        outbox = Outbox(journal, transport, broker.router(topics))
+        on_guard = accounts.guard_observer(topics, outbox, telemetry)
         actors: list[AccountActor] = []
         venues: dict[UUID, ExaminedVenue] = {}
         for account in settings.accounts:
-            venue = factory.build(wiring.revealed_options(account, settings, secrets), pools, clock=clock)
+            venue = factory.build(accounts.revealed_options(account, settings, secrets), pools, clock=clock)
             venues[account.id] = venue
             stack.push_async_callback(venue.close)
             actors.append(
-                wiring.actor(
+                accounts.actor(
                     account,
                     settings,
                     venue,
@@ -236,7 +237,7 @@ async def running(
                 )
             )
         dispatcher = Dispatcher(actors, scribe, clock, node_id=settings.node.id)
-        authority = wiring.authority(settings, actors, keyring)
+        authority = broker.authority(settings, actors, keyring)
         inbox = Inbox(
             node_id=settings.node.id,
             journal=journal,
@@ -246,7 +247,7 @@ async def running(
             bus=bus,
             authority=authority,
             clock=clock,
-            verify=wiring.gatekeeper(settings, topics, authority),
+            verify=broker.gatekeeper(settings, topics, authority),
             unlock_obstacle=lambda account_id, force: unlock_obstacle(
                 dispatcher.actors, journal, account_id, force=force
             ),
@@ -282,10 +283,10 @@ async def running(
             started_at=started_at,
         )
         await desk.recall()
-        schedule = wiring.drill_schedule(settings, actors, inbox, clock, desk.drilled_at)
+        schedule = accounts.drill_schedule(settings, actors, inbox, clock, desk.drilled_at)
         scribe.on_recorded = outbox.notify
         scribe.on_unjournaled = outbox.publish_directly
-        scribe.on_event = wiring.observers(dispatcher, desk, telemetry, notifier)
+        scribe.on_event = accounts.observers(dispatcher, desk, telemetry, notifier)
 
         def status() -> str:
             return status_line(health, actors, ledger, reload.pending)
@@ -309,11 +310,11 @@ async def running(
             loop_monitor=loop_monitor,
             status=status,
         )
-        api = ApiServer(wiring.listeners(settings, desk, keyring, access, clock, vitals.watchdog.reasons))
+        api = ApiServer(doors.listeners(settings, desk, keyring, access, clock, vitals.watchdog.reasons))
 
         def adopt_issuers(wanted: Settings) -> None:
-            inbox.authority = wiring.authority(wanted, actors, keyring)
-            inbox.verify = wiring.gatekeeper(wanted, topics, inbox.authority)
+            inbox.authority = broker.authority(wanted, actors, keyring)
+            inbox.verify = broker.gatekeeper(wanted, topics, inbox.authority)
 
         reload = Reload(
             config=config,
@@ -321,7 +322,7 @@ async def running(
             adopt_issuers=adopt_issuers,
             reload_certificates=api.reload_certificates,
         )
-        metrics_server = wiring.metrics_server(settings, metrics)
+        metrics_server = doors.metrics_server(settings, metrics)
         if metrics_server is not None:
             metrics_server.start()
             stack.callback(metrics_server.close)

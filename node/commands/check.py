@@ -53,7 +53,9 @@ def _credential_and_venue_faults(settings: Settings) -> list[str]:
         return error.faults
     # Imported here: a configuration with faults should be refused at once.
     from node.venues import factory
-    from node.wiring import operator_access, venue_options, webhook_address
+    from node.wiring.accounts import venue_options
+    from node.wiring.doors import operator_access
+    from node.wiring.notices import webhook_address
 
     faults: list[str] = []
     try:

@@ -46,7 +46,7 @@ async def _examine(
     """One account after the other: they share request budgets."""
     from node.venues import factory
     from node.venues.pool import Pools
-    from node.wiring import account_terms, revealed_options
+    from node.wiring.accounts import account_terms, revealed_options
 
     pools, clock = Pools(), SystemClock()
     examined: dict[str, list[Finding]] = {}

@@ -21,7 +21,7 @@ from node.domain.command import Action, Door
 from node.errors import ConfigError
 from node.secrets import Secrets
 from node.settings import Settings, parse
-from node.wiring import operator_access
+from node.wiring.doors import operator_access
 from tests.support.asgi_client import Answer, AsgiClient
 from tests.support.counting_desk import ACCOUNT, ACCOUNT_NAME, COMMAND, CountingDesk, event
 from tests.support.journal import SteadyClock

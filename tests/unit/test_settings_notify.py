@@ -17,7 +17,7 @@ from node.secrets import Secrets, references
 from node.settings import parse
 from node.settings_base import CredentialReference
 from node.settings_notify import Happening, webhook_url
-from node.wiring import webhook_address
+from node.wiring.notices import webhook_address
 
 
 def whole(**notify: Any) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from node import wiring
 from node.cli import main
 from node.commands.send_mqtt import together
 from node.domain.command import Action, RejectCode, Request
@@ -25,6 +24,7 @@ from node.transport.issuer_key import IssuerKey
 from node.transport.memory import MemoryBroker, MemoryTransport
 from node.transport.sender import Outgoing, Sender
 from node.transport.topics import AccountTarget, Topics
+from node.wiring import broker
 from tests.support.keyring import make_keyring
 from tests.support.waiting import until
 
@@ -74,7 +74,7 @@ def opened(
         received_ns=monotonic_ns(),
         acknowledge=_nothing,
     )
-    return wiring.gatekeeper(settings, TOPICS, wiring.authority(settings, [], make_keyring()))(delivery)
+    return broker.gatekeeper(settings, TOPICS, broker.authority(settings, [], make_keyring()))(delivery)
 
 
 IDLE = IssuerKey.generate("idle")
@@ -109,7 +109,7 @@ class TestWhoAnswers:
                 "mqtt": {"url": "mqtt://127.0.0.1:1883", "shared": True},
             }
         )
-        transport = wiring.transport(settings, Secrets({}), TOPICS, metrics)
+        transport = broker.transport(settings, Secrets({}), TOPICS, metrics)
         assert transport is not None
         assert transport._options.subscriptions == ("sn/v1/acme/cmd/_all",)
         assert transport._options.unsubscriptions == ("sn/v1/acme/cmd/+",)
