@@ -11,7 +11,7 @@ ARG RUNTIME_IMAGE=python:3.11-slim-bookworm
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /source
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
-COPY requirements.lock requirements-build.lock ./
+COPY requirements.lock config/requirements-build.lock ./
 # What is installed is what was locked, by its hashes; nothing is built from source here.
 RUN ["python3", "-m", "venv", "/opt/sovereign-node"]
 RUN ["/opt/sovereign-node/bin/python", "-m", "pip", "install", "--quiet", "--require-hashes", "--only-binary", ":all:", "-r", "requirements.lock"]

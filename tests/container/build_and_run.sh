@@ -42,7 +42,7 @@ if [ ! -d "$work/runtime" ]; then
 fi
 rm -rf "$work/wheels" && mkdir "$work/wheels"
 python3 -m venv "$work/venv"
-for lock in requirements.lock requirements-build.lock; do
+for lock in requirements.lock config/requirements-build.lock; do
   "$work/venv/bin/pip" download -q --require-hashes --only-binary :all: --python-version 3.11 \
     -d "$work/wheels" -r "$here/$lock" 2> "$work/pip.log"
 done
