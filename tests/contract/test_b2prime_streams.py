@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from ccxt.base import errors
 
+from tests.support import b2prime_documents as documents
 from tests.support.b2prime import ACCOUNT, OFFLINE
 from tests.support.b2prime_hub import END, hub_server, item
 
@@ -143,3 +144,23 @@ class TestStreams:
             server.says["OpenPositions"] = [item({"item": [POSITION]})]
             [position] = await server.exchange.fetch_positions()
         assert (position["id"], position["side"], position["contracts"]) == (POSITION["positionId"], "short", 0.4)
+
+    @pytest.mark.parametrize("method", ["fetch_positions", "fetch_open_orders"])
+    async def test_a_market_that_is_not_known_is_no_empty_list(self, method: str) -> None:
+        async with hub_server() as server:
+            server.exchange.set_markets([server.exchange.parse_market(row) for row in documents.MARKETS])
+            symbol = "XAU/USD:USD-CFD"
+            with pytest.raises(errors.BadSymbol):
+                await getattr(server.exchange, method)([symbol] if method == "fetch_positions" else symbol)
+
+    async def test_positions_are_narrowed_to_a_market_and_others_keep_the_venues_name(self) -> None:
+        other = POSITION | {"marketId": "cfd.eth_btc", "positionId": "2"}
+        async with hub_server() as server:
+            server.exchange.set_markets([server.exchange.parse_market(row) for row in documents.MARKETS])
+            server.says["OpenPositions"] = [item({"item": [POSITION, other]})]
+            narrowed = await server.exchange.fetch_positions(["ETH/BTC:BTC-CFD"])
+            assert [position["id"] for position in narrowed] == ["2"]
+            assert [each["symbol"] for each in await server.exchange.fetch_positions()] == [
+                "cfd.xau_usd",
+                "ETH/BTC:BTC-CFD",
+            ]

@@ -158,7 +158,7 @@ class b2prime(Trading):  # noqa: N801 - ccxt's classes are named so
         known = self.market(symbol)
         if "calendar" not in known["info"]:
             known = self.parse_market({**known["info"], **await self.fetch_market_details(known["id"])})
-            self.set_markets({**self.markets, symbol: known})
+            self.set_markets({**self.markets, known["symbol"]: known})
             known = self.market(symbol)
         return known
 

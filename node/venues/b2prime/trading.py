@@ -38,6 +38,24 @@ class Trading(Session):
         """ccxt's code: the venue's identifiers are lower case."""
         return str(self.safe_currency_code(str(asset_id).upper()))
 
+    def safe_market(self, marketId: str | None = None, market: Json = None, *_hints: Json) -> Json:  # noqa: N803
+        """ccxt's, for identifiers that name one market each; of a market that is not known, the venue's own name."""
+        listed = (self.markets_by_id or {}).get(marketId) if marketId is not None else None
+        if listed:
+            return listed[0]
+        return market or self.safe_market_structure({"id": marketId, "symbol": marketId})
+
+    async def only(self, symbols: list[str] | None) -> set[str] | None:
+        """The symbols that a list is to be narrowed to; None: all.
+
+        Raises:
+            BadSymbol: one of them is not known, which must not look like an empty list.
+        """
+        if not symbols:
+            return None
+        await self.load_markets()
+        return {str(self.market(symbol)["symbol"]) for symbol in symbols}
+
     def asset_id(self, code: str) -> str:
         """The venue's identifier."""
         known = (self.currencies or {}).get(code)
@@ -151,10 +169,10 @@ class Trading(Session):
         self, symbol: str | None = None, since: int | None = None, limit: int | None = None, params: Params = None
     ) -> list[Json]:
         """By the first message of a fresh subscription. Stop orders that wait for their price are not among them."""
+        wanted = await self.only([symbol] if symbol else None)
         [item] = await self.first_items(["orders"], params)
-        rows = objects(item, "orderId", "marketId", "side", "status")
-        found = [self.parse_order(row) for row in rows]
-        return [order for order in found if symbol is None or order["symbol"] == symbol]
+        found = [self.parse_order(row) for row in objects(item, "orderId", "marketId", "side", "status")]
+        return [order for order in found if wanted is None or order["symbol"] in wanted]
 
     def parse_order(self, order: Json, market: Json = None) -> Json:
         """Amounts are the venue's base units, in lots where the market's lot is known."""
@@ -192,9 +210,10 @@ class Trading(Session):
 
     async def fetch_positions(self, symbols: list[str] | None = None, params: Params = None) -> list[Json]:
         """By the first message of a fresh subscription."""
+        wanted = await self.only(symbols)
         [item] = await self.first_items(["positions"], params)
         found = [self.parse_position(row) for row in within(item, "item", "positionId", "marketId", "side")]
-        return [position for position in found if not symbols or position["symbol"] in symbols]
+        return [position for position in found if wanted is None or position["symbol"] in wanted]
 
     def parse_position(self, position: Json, market: Json = None) -> Json:
         """``contracts`` are lots; figures in the root asset stay where the venue has them, in ``info``."""
@@ -281,6 +300,7 @@ class Trading(Session):
         params: Params = None,
     ) -> list[Row]:
         """Closing orders, in the venue's words. The list's wrapper is not documented: the only list in it is taken."""
+        wanted = await self.only(symbols)
         request: Row = dict(params or {})
         if since is not None:
             request["closedAtFrom"] = self.iso8601(since)
@@ -291,7 +311,7 @@ class Trading(Session):
             lists = [value for value in answer.values() if isinstance(value, list)]
             answer = lists[0] if len(lists) == 1 else answer
         rows = objects(answer, "orderId", "marketId")
-        return [row for row in rows if not symbols or self.safe_symbol(row["marketId"]) in symbols]
+        return [row for row in rows if wanted is None or self.safe_market(row["marketId"])["symbol"] in wanted]
 
     async def fetch_position_executions(self, position_ids: list[str], params: Params = None) -> list[Row]:
         """Executions of positions."""
