@@ -19,7 +19,7 @@ from node.sim.venue import NO_EFFECTS, Effects, VenueFrontEnd, WireAnswer, WireR
 
 #: Carries out a request.
 Execute = Callable[[Effects], WireAnswer]
-#: Makes a message of an answer.
+#: Makes a message of an answer; nothing of one that is not told.
 Render = Callable[[WireAnswer], str]
 #: Makes a message of a JSON text.
 Frame = Callable[[str], str]
@@ -132,4 +132,5 @@ def _send(
         connection.send(frame(json.dumps(action.body)))
     else:
         text = render(answer)
-        connection.send(text[: len(text) // 2] if deed is Deed.TRUNCATED_BODY else text)
+        if text:  # an answer may be silence
+            connection.send(text[: len(text) // 2] if deed is Deed.TRUNCATED_BODY else text)
