@@ -39,8 +39,8 @@ class Chart:
 
     @property
     def placed(self) -> int:
-        """How many orders were taken."""
-        placed: int = self.trader.sim.account.counters.orders_placed
+        """How many orders were taken; they count as an engine's."""
+        placed: int = self.trader.sim.account.engine_counters.orders_placed
         return placed
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from node.sim.b2prime.numbers import instant
 from node.sim.market import Product
+from node.sim.orders import Origin
 from node.sim.world import select_markets
 from tests.support.b2prime_wire import Trader, order, trading
 from tests.support.waiting import until
@@ -262,8 +263,27 @@ class TestNetting:
         market = select_markets(netting.sim.core, COIN)[0]
         netting.sim.account.position(market).quantity = Decimal("0.5")
         assert (await netting.position(COIN))["positionLotAmount"] == "0.5"
+        before = (await netting.position(COIN))["positionId"]
+        netting.sim.account.position(market).quantity = Decimal("-0.2")
+        after = await netting.position(COIN)
+        assert (after["side"], after["positionLotAmount"], after["positionId"] != before) == ("Sell", "0.2", True)
         netting.sim.account.position(market).quantity = Decimal(0)
         assert COIN not in {each["marketId"] for each in await netting.positions()}
+
+
+class TestWhoseDeeds:
+    async def test_an_engines_token_counts_as_the_engines(self, netting: Trader) -> None:
+        """Orders, closes and cancels."""
+        token = {"token": netting.sim.credentials(role=Origin.ENGINE)["token"]}
+        netting.token = (await netting.post("/v4/access-token", token))["accessToken"]
+        placed = await netting.order(EURO, "Buy", "0.1", price="1.05")
+        await netting.delete(f"/v3/orders/{placed['orderId']}")
+        position = await netting.position(EURO)
+        await netting.post(f"/v4/positions/{position['positionId']}/close", {})
+        await netting.closed(position)
+        engine, client = netting.sim.account.engine_counters, counters(netting)
+        assert (engine.orders_placed, engine.orders_cancelled, engine.exposure_increases) == (2, 1, 1)
+        assert (client.orders_placed, client.orders_cancelled, client.exposure_increases) == (0, 0, 0)
 
 
 class TestClosing:

@@ -14,6 +14,7 @@ from node.sim.b2prime.numbers import read
 from node.sim.b2prime.venue_state import VenueState
 from node.sim.faults import Intent
 from node.sim.keys import ApiKey
+from node.sim.orders import Origin
 from node.sim.venue import Effects
 
 
@@ -38,7 +39,11 @@ class Call:
     host: str
     effects: Effects
     order_ids: list[int] = field(default_factory=list)
-    headers: dict[str, str] = field(default_factory=dict)  # of the answer
+
+    @property
+    def origin(self) -> Origin:
+        """On whose account it is counted; an alert comes from a chart, and so from an engine."""
+        return self.key.role if self.key is not None else Origin.ENGINE
 
 
 #: Gives the answer's document; with another status than 200 as a pair.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -54,6 +55,7 @@ def enter(call: Call, terms: OrderTerms) -> Order:
         B2primeError: it is refused.
     """
     state, account, market = call.state, call.account, terms.market
+    terms = replace(terms, origin=call.origin)
     if not state.trades(market):
         raise of_reason(Reason.MARKET_CLOSED, state.switches)
     if call.effects.refuse_market_orders and terms.kind is OrderKind.MARKET:
@@ -81,7 +83,7 @@ def cancel(call: Call, *, stop: bool = False) -> dict[str, Any]:
         raise of_reason(Reason.UNKNOWN_ORDER, state.switches)
 
     def act() -> None:
-        state.core.cancel(call.account, order)
+        state.core.cancel(call.account, order, by=call.origin)
 
     def act_late() -> None:
         with contextlib.suppress(RefusalError):  # it traded meanwhile

@@ -16,7 +16,6 @@ from node.sim.b2prime.errors import bad_request, not_found, of_reason
 from node.sim.b2prime.numbers import text
 from node.sim.b2prime.tickets import Ticket
 from node.sim.market import ZERO
-from node.sim.orders import Origin
 from node.sim.refusals import Reason, RefusalError
 
 MODES = {"AllPositions": 0, "PositivePnl": 1, "NegativePnl": -1}
@@ -107,7 +106,7 @@ def _close_later(call: Call, ticket: Ticket, lots: Decimal | None) -> None:
         wanted = min(lots or abs(ticket.lots), abs(ticket.lots))
         if wanted and state.trades(ticket.market):
             with contextlib.suppress(RefusalError):  # acknowledged, and nothing comes of it
-                state.close(account, ticket, wanted, Origin.CLIENT, fill_fraction=fraction)
+                state.close(account, ticket, wanted, call.origin, fill_fraction=fraction)
 
     state.later(state.switches.close_delay_ms, act)
 

@@ -241,7 +241,7 @@ class TicketBook:
         missing = position.quantity - sum((each.lots for each in held), ZERO)
         if not missing:
             return
-        if held and position.quantity * missing > 0:
+        if held and held[-1].lots * missing > 0:
             held[-1].lots += missing
             return
         for ticket in held:
