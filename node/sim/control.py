@@ -55,7 +55,7 @@ class ControlPort:
     async def _faults(self, request: web.Request) -> web.Response:
         try:
             self._simulator.apply(FaultDocument.model_validate_json(await request.read()))
-        except (ValidationError, LookupError) as error:
+        except (ValueError, LookupError) as error:  # what pydantic raises is a ValueError, too
             return _bad(str(error))
         return web.json_response(self._simulator.state()["faults"])
 

@@ -220,6 +220,8 @@ class FaultDocument(_Model):
     auto_borrow: bool | None = None  # spot orders may give away more than is free
     conversion_ratio: Decimal | None = Field(default=None, gt=0)  # what quotes give, as a fraction of the mark price
 
+    venue: dict[str, Any] = {}  # switches that only this venue has
+
     @model_validator(mode="before")
     @classmethod
     def _single_as_list(cls, value: object) -> object:

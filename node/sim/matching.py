@@ -54,6 +54,8 @@ class MatchingCore:
         self.order_changed: list[OrderChanged] = []
         #: Called with the wallet and the assets when spot or margin balances moved; likewise.
         self.balances_changed: list[BalancesChanged] = []
+        #: Called after the event in which a market's price moved.
+        self.price_changed: list[Callable[[Market], None]] = []
         self.treasury = Treasury(self.balances_changed)
         #: Called before a cancel takes effect; it may let the order fire first.
         self.before_cancel: Callable[[Account, Order], None] | None = None
@@ -130,6 +132,9 @@ class MatchingCore:
                 if order.is_open and listing in moved:
                     self._on_price(account, order, listing)
             self._after_event(account, open_before)
+        for listener in self.price_changed:
+            for listing in moved:
+                listener(listing.market)
 
     def set_status(self, market: Market, status: MarketStatus) -> None:
         """Open or close a market, and those that trade in its book. Delisting ends orders; positions stay."""

@@ -19,8 +19,10 @@ from node.sim.venue import NO_EFFECTS, Effects, VenueFrontEnd, WireAnswer, WireR
 
 #: Carries out a request.
 Execute = Callable[[Effects], WireAnswer]
-#: Makes a message of an answer.
+#: Makes a message of an answer; nothing of one that is not told.
 Render = Callable[[WireAnswer], str]
+#: Makes a message of a JSON text.
+Frame = Callable[[str], str]
 SILENT = frozenset({Deed.HANG, Deed.TIMEOUT_AFTER_EXECUTION, Deed.LOSE_AFTER_EXECUTION})
 
 
@@ -32,12 +34,21 @@ class MessageWire:
         self._journal = journal
 
     def handle(
-        self, front_end: VenueFrontEnd, request: WireRequest, connection: Connection, execute: Execute, render: Render
+        self,
+        front_end: VenueFrontEnd,
+        request: WireRequest,
+        connection: Connection,
+        execute: Execute,
+        render: Render,
+        frame: Frame = str,
     ) -> None:
-        """Let a request arrive, half a round trip from now, and send its answer, if there is one."""
+        """Let a request arrive, half a round trip from now, and send its answer, if there is one.
+
+        *frame* makes a message of what a fault puts in the answer's place, where messages have a form of their own.
+        """
 
         def arrive() -> None:
-            self._arrive(front_end, request, connection, execute, render)
+            self._arrive(front_end, request, connection, execute, render, frame)
 
         half_s = self._faults.round_trip_s(request.traits) / 2
         if half_s:
@@ -46,7 +57,13 @@ class MessageWire:
             arrive()
 
     def _arrive(
-        self, front_end: VenueFrontEnd, request: WireRequest, connection: Connection, execute: Execute, render: Render
+        self,
+        front_end: VenueFrontEnd,
+        request: WireRequest,
+        connection: Connection,
+        execute: Execute,
+        render: Render,
+        frame: Frame,
     ) -> None:
         entry = self._journal.open(
             arrived_ns=time.monotonic_ns(),
@@ -62,7 +79,7 @@ class MessageWire:
 
         def act() -> None:
             answer = _carry_out(front_end, request, action, execute)
-            _send(connection, entry, action, answer, render)
+            _send(connection, entry, action, answer, render, frame)
 
         if action is not None and action.deed is Deed.DELAY_MS:
             asyncio.get_running_loop().call_later(action.delay_ms / 1000, act)
@@ -92,7 +109,12 @@ def _carry_out(front_end: VenueFrontEnd, request: WireRequest, action: Action | 
 
 
 def _send(
-    connection: Connection, entry: JournalEntry, action: Action | None, answer: WireAnswer, render: Render
+    connection: Connection,
+    entry: JournalEntry,
+    action: Action | None,
+    answer: WireAnswer,
+    render: Render,
+    frame: Frame,
 ) -> None:
     entry.answered_ns = time.monotonic_ns()
     entry.code, entry.order_ids = answer.code, answer.order_ids
@@ -107,7 +129,8 @@ def _send(
     elif deed in (Deed.HTML_200, Deed.STATUS_AFTER_EXECUTION):
         connection.send("<!DOCTYPE html><html><body>Checking your browser</body></html>")
     elif deed is Deed.RESHAPE and action is not None:
-        connection.send(json.dumps(action.body))
+        connection.send(frame(json.dumps(action.body)))
     else:
         text = render(answer)
-        connection.send(text[: len(text) // 2] if deed is Deed.TRUNCATED_BODY else text)
+        if text:  # an answer may be silence
+            connection.send(text[: len(text) // 2] if deed is Deed.TRUNCATED_BODY else text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,16 @@ def _key_pair(key: ApiKey) -> dict[str, str]:
     return key.credentials
 
 
+def _no_options(_account: str) -> dict[str, str]:
+    return {}
+
+
+def _no_switches(_front_end: VenueFrontEnd, switches: Mapping[str, Any]) -> Callable[[], None]:
+    if switches:
+        raise LookupError(f"this venue has no switches of its own: {', '.join(switches)}")
+    return lambda: None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueKind:
     """A venue that can be simulated."""
@@ -50,6 +60,10 @@ class VenueKind:
     credentials: Callable[[ApiKey], dict[str, str]] = _key_pair
     rules: Callable[[], HouseRules] = HouseRules  # as they are without faults
     passphrases: bool = False  # its keys have one
+    #: What a client must be told of an account besides the key.
+    options: Callable[[str], dict[str, str]] = _no_options
+    #: Checks switches of this venue's own, and gives back what sets them. Raises LookupError or ValueError.
+    switch: Callable[[VenueFrontEnd, Mapping[str, Any]], Callable[[], None]] = _no_switches
 
 
 def _call_later(delay_s: float, action: Callable[[], None]) -> None:
@@ -145,7 +159,8 @@ class Simulator:
         """Set faults.
 
         Raises:
-            LookupError: a symbol or an account does not exist; nothing was changed.
+            LookupError: a symbol, an account or a switch does not exist; nothing was changed.
+            ValueError: a switch has no such position; nothing was changed.
         """
         statuses = [(m, s) for name, s in document.market_status.items() for m in select_markets(self.core, name)]
         prices = [(m, p) for name, p in document.prices.items() for m in select_markets(self.core, name)]
@@ -154,8 +169,10 @@ class Simulator:
         for rule in document.rules:
             if rule.match.market is not None:
                 self._markets(rule.match.market)
+        switch = self.kind.switch(self.handler.front_end, document.venue)
         if document.clear:
             self.clear_faults()
+        switch()
         self.provocations.add(document.engine_reopens, document.late_trigger, document.hidden_slice)
         self._apply_wire(document)
         for fault in document.streams:
@@ -228,6 +245,7 @@ class Simulator:
                     "name": name,
                     "credentials": self.credentials(name),
                     "engine_credentials": self.credentials(name, Origin.ENGINE),
+                    **({"options": options} if (options := self.kind.options(name)) else {}),
                 }
                 for name in self.core.accounts
             ],

@@ -15,6 +15,12 @@ def _binance() -> VenueKind:
     return BINANCE
 
 
+def _b2prime() -> VenueKind:
+    from node.sim.b2prime.front_end import B2PRIME
+
+    return B2PRIME
+
+
 def _hyperliquid() -> VenueKind:
     from node.sim.hyperliquid.front_end import HYPERLIQUID
 
@@ -34,6 +40,7 @@ def _bybit() -> VenueKind:
 
 
 VENUES: dict[str, Callable[[], VenueKind]] = {
+    "b2prime": _b2prime,
     "binance": _binance,
     "bybit": _bybit,
     "hyperliquid": _hyperliquid,
