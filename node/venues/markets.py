@@ -142,7 +142,9 @@ class MarketShelf:
             return
         document = {**self._header(kind), "markets": [_row(rule) for rule in rules]}
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            # The state directory may not be there yet, and is nobody else's business.
+            path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, exist_ok=True)
             replace(path, json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
         except OSError as error:
             log.warning("market_cache_not_written", path=str(path), error=str(error))

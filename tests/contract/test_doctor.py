@@ -162,8 +162,10 @@ def doctor(directory: Path, the: Any, *words: str, port: int | None = None) -> s
     """The command, in a process of its own."""
     config = directory / "node.toml"
     config.write_text(CONFIG.format(directory=directory, port=port or the.sim.port, ca=the.sim.ca_path))
-    (directory / "key").write_text(the.options.credentials["apiKey"])
-    (directory / "secret").write_text(the.options.credentials["secret"])
+    directory.chmod(0o700)
+    for name, value in (("key", "apiKey"), ("secret", "secret")):
+        (directory / name).write_text(the.options.credentials[value])
+        (directory / name).chmod(0o600)
     return subprocess.run(
         [sys.executable, "-m", "node", "doctor", "--config", str(config), *words],
         capture_output=True,
