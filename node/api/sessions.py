@@ -28,7 +28,8 @@ _NS: Final = 1e9
 
 def digest(secret: str) -> bytes:
     """What is kept and compared in place of a secret of high entropy."""
-    return hashlib.sha256(secret.encode()).digest()
+    # JSON can hold half a surrogate pair, which UTF-8 cannot: a wrong secret like any other.
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
 
 
 def csrf_token(session_id: str) -> str:

@@ -248,6 +248,11 @@ class TestSessions:
             answer = await site.client.get(STATUS, host=HERE["host"], cookie=f"sn_session={value}")
             assert answer.status == 401
 
+    async def test_half_a_surrogate_pair_is_a_wrong_token(self, site: Site) -> None:
+        """JSON can hold it, UTF-8 cannot."""
+        answer = await site.client.post(SESSION, {"token": "\ud800" * TOKEN_LENGTH_MIN}, **HERE)
+        assert answer.status == 401
+
     async def test_a_wrong_token_is_told_nothing_but_that(self, site: Site) -> None:
         """It does not come back in the answer either."""
         answer = await site.client.post(SESSION, {"token": "a wrong token"}, **HERE)
