@@ -77,7 +77,15 @@ class KeyGate:
             raise _forbidden("the key may not read")
         if need is Need.COMMAND and not key.actions:
             raise _forbidden("the key may not command")
-        return Principal(issuer=key.issuer, door=Door.HTTP, operator=False, actions=key.actions, accounts=accounts)
+        return Principal(
+            issuer=key.issuer,
+            door=Door.HTTP,
+            operator=False,
+            actions=key.actions,
+            accounts=accounts,
+            # Asked anew: what was found is the key as it was then.
+            welcome=lambda: self._keyring.is_active(self._keyring.get(key.id)),
+        )
 
 
 def _forbidden(message: str) -> ApiError:

@@ -319,6 +319,20 @@ class TestOwnership:
             lines = [line async for line in answer.content if line.startswith(b"data: ")]
         assert [json.loads(line.removeprefix(b"data: "))["state"] for line in lines] == ["accepted", "done"]
 
+    async def test_a_stream_ends_with_its_key(self, api: PublicApi) -> None:
+        """A revoked key hears nothing more, whatever happens to the account."""
+        made = await api.keyring.create("acme")
+        api.desk.results[COMMAND] = event()
+        api.desk.histories[COMMAND] = [event(seq=1)]
+        url = f"http://127.0.0.1:{api.port}/api/v1/b2b/risk/commands/{COMMAND}/events"
+        async with api.session.get(url, headers={"X-API-Key": made.token.text}) as answer:
+            await answer.content.readuntil(b"data: ")
+            await answer.content.readline()
+            await api.keyring.revoke(made.key.id)
+            api.desk.live.put_nowait(event("done", seq=2, verdict="flat"))
+            api.desk.live.put_nowait(None)
+            assert [line async for line in answer.content if line.startswith(b"data: ")] == []
+
 
 class TestRates:
     """A hundred a minute for acting, as many for looking, and strangers by address."""
