@@ -16,6 +16,9 @@ from node.domain.result import Document
 
 HEARTBEAT_INTERVAL_S: Final = 10.0
 
+#: SQLite counts no further; Python refuses to read numbers of thousands of digits.
+_SEQ_DIGITS_MAX: Final = 19
+
 _HEARTBEAT: Final = ": heartbeat\n\n"
 
 
@@ -77,7 +80,8 @@ def event_stream(
 
 def last_event_seq(header: str | None) -> int:
     """What a reconnecting client says it saw last; 0 if it says nothing sensible."""
-    return int(header) if header is not None and header.isascii() and header.isdigit() else 0
+    sensible = header is not None and header.isascii() and header.isdigit() and len(header) <= _SEQ_DIGITS_MAX
+    return int(header) if header is not None and sensible else 0
 
 
 async def _frames(

@@ -333,6 +333,24 @@ class TestOwnership:
             api.desk.live.put_nowait(None)
             assert [line async for line in answer.content if line.startswith(b"data: ")] == []
 
+    async def test_a_last_event_of_thousands_of_digits_is_nothing_sensible(self, api: PublicApi) -> None:
+        """The stream begins at its beginning."""
+        api.desk.results[COMMAND] = event()
+        api.desk.histories[COMMAND] = [event(seq=1)]
+        url = f"http://127.0.0.1:{api.port}/api/v1/b2b/risk/commands/{COMMAND}/events"
+        headers = {"X-API-Key": await api.key(), "Last-Event-ID": "9" * 5000}
+        async with api.session.get(url, headers=headers) as answer:
+            assert answer.status == 200
+            assert await answer.content.readuntil(b"data: ")
+
+    @pytest.mark.parametrize("more", [rb'"\ud800": 1', rb'"symbols": ["\ud800"]', rb'"reason": "\ud800"'])
+    async def test_half_a_surrogate_pair_is_a_bad_request(self, api: PublicApi, more: bytes) -> None:
+        """JSON can hold it, UTF-8 cannot: neither an answer nor the journal may be asked to."""
+        body = b'{"account_id": "%s", "action": "CLOSE_ALL", %s}' % (str(ACCOUNT).encode(), more)
+        answer = await api.call("POST", KILL, body, key=await api.key())
+        assert answer.refusal == (400, "BAD_REQUEST")
+        assert api.desk.submitted == []
+
 
 class TestRates:
     """A hundred a minute for acting, as many for looking, and strangers by address."""
