@@ -167,7 +167,8 @@ class TestEnd:
     def test_the_watchdogs_signal_leaves_a_trace_of_where_it_was_stuck(self, served: Service) -> None:
         """SIGABRT, as systemd sends it: the lines of every thread, and a status that is a crash."""
         served.process.send_signal(signal.SIGABRT)
-        assert served.process.wait(10) == -signal.SIGABRT
+        # The lines of threads that go on running are read as they change: the reader itself may crash over them.
+        assert served.process.wait(10) in (-signal.SIGABRT, -signal.SIGSEGV)
         assert "Fatal Python error: Aborted" in (served.folder / "log").read_text()
 
     def test_a_wrong_configuration_ends_it_before_it_is_ready(self, tmp_path: Path) -> None:
