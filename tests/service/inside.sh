@@ -46,7 +46,7 @@ printf node-secret > /etc/sovereign-node/credentials/mqtt_password
 umask 022
 chmod 0755 /etc/sovereign-node
 install -m 0644 /sim/ca.pem /etc/sovereign-node/sim-ca.pem
-public_key="$(cd /root && rm -f desk.key && sovereign-node issuer new desk --out desk.key --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["public_key"])')"
+public_key="$(cd ~ && rm -f desk.key && sovereign-node issuer new desk --out desk.key --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["public_key"])')"
 sed -e "s|^public_key = .*|public_key = \"$public_key\"|; s|\"./state\"|\"/var/lib/sovereign-node\"|; s|\"./run\"|\"/run/sovereign-node\"|" \
   -e 's|"state/sim-ca/ca.pem"|"/etc/sovereign-node/sim-ca.pem"|' /node.example.toml > /etc/sovereign-node/node.toml
 
@@ -69,7 +69,7 @@ held "it has no capabilities" proc_has '^CapBnd:\s+0+$'
 held "its state is its own" test "$(stat -Lc %a /var/lib/private/sovereign-node)" = 700
 held "a command is carried out and proven" sovereign-node send CLOSE_ALL binance-main --wait --socket "$socket" --json
 printf '        %s\n' "$(python3 -c 'import json; d=json.load(open("/tmp/said")); print(d["verdict"], d["orders"], d["latency_ms"]["proof"], "ms")')"
-held "over the broker too" env MQTT_PASSWORD=node-secret sovereign-node send LOCK binance-main --via mqtt --key /root/desk.key --wait --config /etc/sovereign-node/node.toml
+held "over the broker too" env MQTT_PASSWORD=node-secret sovereign-node send LOCK binance-main --via mqtt --key ~/desk.key --wait --config /etc/sovereign-node/node.toml
 # An engine as a service of its own: in this container only services see the machine's real boot id.
 engine_sees() {
   systemd-run --quiet --wait --pipe -p User=nobody -p ProtectProc=invisible /opt/sovereign-node/bin/python -c "

@@ -1099,7 +1099,7 @@ class TestFewRequests:
         self,
     ) -> None:
         """Once; if it is refused again, positions are looked at by themselves."""
-        venue = OnceLimited(positions=[position(BTC, "1.2")], look_every_s=600.0, streams=True)
+        venue = LimitedProofs(positions=[position(BTC, "1.2")], look_every_s=600.0, streams=True)
         async with engine(venue, execution=UNGUARDED) as node:
             await node.armed()
             await until(lambda: node.dispatcher.actors[ACCOUNT].healthy)
@@ -1110,8 +1110,21 @@ class TestFewRequests:
             assert venue.limits == 0
             assert venue.calls[f"read_slice:{LINEAR}"] == looks
 
+    async def test_where_proofs_go_on_being_refused_what_opens_is_closed_all_the_same(self) -> None:
+        """A look may get through where a proof does not."""
+        venue = LimitedProofs(positions=[position(BTC, "1.2")], look_every_s=600.0, streams=True)
+        async with engine(venue, execution=UNGUARDED) as node:
+            await node.armed()
+            await until(lambda: node.dispatcher.actors[ACCOUNT].healthy)
+            venue.respite, venue.limits = 0.001, 1_000
+            await node.submit(Action.CLOSE_ALL)
+            await until(lambda: venue.positions == [])
+            venue.markets[ETH] = rules(ETH)
+            venue.positions.append(position(ETH, "5"))
+            await until(lambda: venue.positions == [])
 
-class OnceLimited(FakeVenue):
+
+class LimitedProofs(FakeVenue):
     """Refuses so many proofs for the number of requests."""
 
     limits = 0
