@@ -30,6 +30,10 @@ def check(config: Path, output: Output) -> ExitStatus:
             from node.gateway.check import findings  # with the whole gateway behind it
 
             faults, warnings = findings(data)
+        elif "signals" in data and "node" not in data:
+            from node.signals.check import findings as findings_of_signals
+
+            faults, warnings = findings_of_signals(data)
         else:
             settings = parse(data)
             faults = [*_credential_and_venue_faults(settings), *_file_faults(settings)]

@@ -82,7 +82,7 @@ def judge(profile: Profile, step: Step, attempt: Attempt) -> Judgement:
 
 
 def refusal_of(error: Exception, reply: Reply) -> Refusal | None:
-    """What ccxt's exception says for certain: only where it rests on the venue's own error document, with 4xx or 200."""
+    """What ccxt's exception says for certain: only where the venue's own error document bears it out."""
     if reply.code is None or reply.status is None or reply.status >= 500:
         return None
     for kind, refusal in definite_refusals().items():
