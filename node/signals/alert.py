@@ -23,7 +23,7 @@ _KEY_LENGTH_MAX: Final = 256
 _ACCOUNT_LENGTH_MAX: Final = 64
 _SYMBOL: Final = re.compile(r"(spot|cfd|perp)\.[a-z0-9._-]{1,60}")
 _DIGITS_MAX: Final = 18
-_DECIMAL: Final = re.compile(r"\d{1,18}(\.\d{1,18})?|\.\d{1,18}")
+_DECIMAL: Final = re.compile(r"\d{1,18}(\.\d{1,18})?|\.\d{1,18}", re.ASCII)
 #: People read it on terminals.
 _ONE_LINE: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]*")
 _FIELDS: Final = (
@@ -144,21 +144,37 @@ def read_alert(fields: Mapping[str, Any]) -> Alert:
     leverage = _number(fields, "leverage", Code.BAD_LEVERAGE)
     if leverage is not None and symbol.startswith("spot."):
         raise Refused(Code.BAD_LEVERAGE, "leverage: there is none on spot")
+    side = Side(_word(fields, "side", Side, None))
+    take_profit, stop_loss = (_number(fields, name, Code.BAD_PRICE) for name in ("takeProfit", "stopLoss"))
+    _require_order(side, stop_loss, price if kind.has_price else None, take_profit)
     return Alert(
         account=account,
         symbol=symbol,
-        side=Side(_word(fields, "side", Side, None)),
+        side=side,
         quantity=quantity,
         order_type=kind,
         # A template may carry prices for every kind of order; those that this one has no use for mean nothing.
         price=price if kind.has_price else None,
         stop_price=stop_price if kind.waits else None,
         leverage=leverage,
-        take_profit=_number(fields, "takeProfit", Code.BAD_PRICE),
-        stop_loss=_number(fields, "stopLoss", Code.BAD_PRICE),
+        take_profit=take_profit,
+        stop_loss=stop_loss,
         time_in_force=TimeInForce(_word(fields, "timeInForce", TimeInForce, TimeInForce.GTC)),
         comment=_text(fields, "comment", COMMENT_LENGTH_MAX, empty=True) or None if "comment" in fields else None,
     )
+
+
+def _require_order(side: Side, stop_loss: Decimal | None, price: Decimal | None, take_profit: Decimal | None) -> None:
+    """Exchanged, the two would end a position the moment it is there.
+
+    Raises:
+        Refused: BAD_PRICE.
+    """
+    upwards = [each for each in (stop_loss, price, take_profit) if each is not None]
+    wanted = sorted(set(upwards), reverse=side is Side.SELL)
+    if upwards != wanted:
+        order = "stopLoss, price, takeProfit"
+        raise Refused(Code.BAD_PRICE, f"{order}: not {'rising' if side is Side.BUY else 'falling'} with a {side.value}")
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

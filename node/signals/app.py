@@ -9,15 +9,18 @@ import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
 import structlog
+from fastapi import Request
 from pydantic import SecretStr
 
 from node import __version__
+from node.api.errors import ApiError
 from node.api.operator_access import TOKEN_LENGTH_MIN, OperatorAccess
 from node.api.origins import Origins
-from node.api.principal import operator_of_socket
+from node.api.principal import Authenticator, Need, Principal, operator_of_socket
 from node.api.rates import StrangerRates
 from node.api.server import ApiServer, Listener, TcpListener, UnixListener
 from node.api.sessions import SessionTerms
@@ -36,7 +39,7 @@ from node.signals.keys import WebhookKeys
 from node.signals.metrics import SignalMetrics
 from node.signals.settings import SignalAccount, SignalsSettings
 from node.signals.store import SignalStore
-from node.signals.venue import SignalVenue
+from node.signals.venue import SignalVenue, fence_trace
 from node.venues.options import VenueOptions
 from node.venues.pool import Pools
 
@@ -184,7 +187,7 @@ async def running(
             log.warning("signals_of_unknown_fate", alerts=left)
         keys = WebhookKeys(store, [owner.id for owner in settings.owners], clock)
         await keys.load()
-        pools = Pools()
+        pools = Pools(traces=(fence_trace(),))
         stack.push_async_callback(pools.close)
         targets, venues = [], {}
         for account in settings.accounts:
@@ -259,7 +262,7 @@ def _listeners(
     def readiness() -> list[str]:
         return list(health.readiness().reasons)
 
-    def app(operator: OperatorAccess | None, *, socket: bool) -> Listener:
+    def app(operator: Authenticator | None, *, socket: bool) -> Listener:
         made = create_app(
             desk,
             keys,
@@ -282,13 +285,24 @@ def _listeners(
 
     listeners = [app(None, socket=True)]
     if settings.http is not None:
-        access = None
+        access: Authenticator | None = None
         if secrets.operator_token is not None:
             scheme = "http" if settings.http.cert_file is None else "https"
             origins = Origins({web_origin(f"{scheme}://{settings.http.listen}")})
-            access = OperatorAccess(secrets.operator_token, SessionTerms(), clock, origins)
+            access = _bearer_only(OperatorAccess(secrets.operator_token, SessionTerms(), clock, origins))
         listeners.append(app(access, socket=False))
     return listeners
+
+
+def _bearer_only(access: OperatorAccess) -> Authenticator:
+    """There are no pages here, and so no sessions."""
+
+    async def recognise(request: Request, need: Need) -> Principal:
+        if "authorization" not in request.headers:
+            raise ApiError("UNAUTHORIZED", HTTPStatus.UNAUTHORIZED, "send the operator's token as Bearer")
+        return await access(request, need)
+
+    return recognise
 
 
 async def _probe(

@@ -29,6 +29,8 @@ class Traits:
     trigger_direction: bool
     #: Where the price is in a take profit or stop loss that is part of the order itself; None: there is no such part.
     protection: str | None
+    #: Whether a purchase at market is counted in the base asset on spot, as alerts count it.
+    buys_in_base: bool
     day: bool
     fill_or_kill: bool
     #: ``order``: a field of the order. ``account``: set for the market before. None: not at all.
@@ -63,6 +65,12 @@ def draft(alert: Alert, market: Market, traits: Traits, *, rounded: Rounding, of
     """
     params: dict[str, Any] = {}
     waits = alert.order_type.waits
+    at_market = not alert.order_type.has_price
+    if at_market and alert.side is Side.BUY and market.get("spot") and not traits.buys_in_base:
+        words = (
+            "the exchange counts purchases at market in the quote currency: send a limit order, with timeInForce ioc"
+        )
+        raise Refused(Code.NOT_SUPPORTED, f"orderType: {words}")
     if waits:
         if not traits.triggers:
             raise Refused(Code.NOT_SUPPORTED, f"orderType: the exchange takes no {alert.order_type.value} orders here")
@@ -112,8 +120,8 @@ def _amount(alert: Alert, market: Market, rounded: Rounding, off_step: OffStep) 
 
 def _time_in_force(alert: Alert, traits: Traits) -> dict[str, Any]:
     wanted, limited = alert.time_in_force, alert.order_type.has_price
-    if wanted is TimeInForce.DAY and not traits.day:
-        raise Refused(Code.NOT_SUPPORTED, "timeInForce: the exchange has no day orders")
+    if wanted is TimeInForce.DAY and not (traits.day and limited):
+        raise Refused(Code.NOT_SUPPORTED, "timeInForce: the exchange has no such day orders")
     if wanted is TimeInForce.FOK and not traits.fill_or_kill:
         raise Refused(Code.NOT_SUPPORTED, "timeInForce: the exchange has no fill-or-kill here")
     if not limited and alert.order_type is OrderType.MARKET and wanted is TimeInForce.FOK and not traits.b2prime:

@@ -1,19 +1,21 @@
 """One account at its exchange: ccxt's unified methods behind the node's own gate, lane and connections.
 
-The order is fenced where it leaves: whatever ccxt does before (a token, a signature, a queue), the lock is asked again
-in the same turn of the event loop that hands the request to its connection.
+The order is fenced where it leaves: whatever comes before (a token, a signature, a new connection), the lock is asked
+again in the same turn of the event loop that writes the request to its socket.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any, Final, Protocol
 
+import aiohttp
 import structlog
 
 from node.domain.permission import Effect
@@ -36,6 +38,8 @@ from node.venues.profiles.generic import GenericProfile
 MARKETS_AGE_MAX_S: Final = 3600.0
 #: Between tries while the exchange does not tell its markets.
 PREPARE_AGAIN_S: Final = 30.0
+#: ccxt's option: set to false, the amount of a purchase would be taken for its cost.
+_BY_COST: Final = "createMarketBuyOrderRequiresPrice"
 _CHARGES: Final = (Charge(bucket="requests"),)
 _ENDED_UNDONE: Final = ("canceled", "rejected", "expired")
 _UNCHANGED: Final = ("110043", "not modified")
@@ -123,6 +127,8 @@ class SignalProfile(GenericProfile):
     def objections(self, options: VenueOptions) -> list[str]:
         """B2PRIME has its host and account in its options."""
         faults = super().objections(options)
+        if _BY_COST in options.options:
+            faults.append(f"options.{_BY_COST}: alerts count in the base asset: leave it as ccxt has it")
         if self.b2prime:
             faults += [
                 f"options.{name}: is missing" for name in ("hostname", "accountId") if not options.options.get(name)
@@ -151,6 +157,7 @@ class SignalProfile(GenericProfile):
                 triggers=True,
                 trigger_direction=False,
                 protection="price" if contract else None,
+                buys_in_base=True,
                 day=True,
                 fill_or_kill=True,
                 leverage="order",
@@ -163,10 +170,19 @@ class SignalProfile(GenericProfile):
             triggers=bool(can.get("triggerPrice")),
             trigger_direction=bool(can.get("triggerDirection")),
             protection="triggerPrice" if can.get("attachedStopLossTakeProfit") else None,
+            buys_in_base=not self._buys_by_cost(can),
             day=False,
             fill_or_kill=bool(force.get("FOK")),
             leverage="account" if self._has("setLeverage") else None,
         )
+
+    def _buys_by_cost(self, can: Mapping[str, Any]) -> bool:
+        """By the class's own option, which is where ccxt decides it; by its ``features`` where there is no option."""
+        nested = self._ccxt.options.get("createOrder")
+        for options in (self._ccxt.options, nested if isinstance(nested, dict) else {}):
+            if _BY_COST in options:
+                return bool(options[_BY_COST])
+        return bool(can.get("marketBuyRequiresPrice"))
 
     def order_features(self, kind: MarketKind) -> dict[str, Any]:
         """ccxt's ``features`` of ``createOrder``."""
@@ -362,6 +378,25 @@ def _on_its_way(fence: Fence) -> Iterator[_Leaving]:
         yield leaving
     finally:
         _leaving.reset(token)
+
+
+def fence_trace() -> aiohttp.TraceConfig:
+    """Asks the fence once more when the connection is there: making one can take longer than a lock.
+
+    aiohttp calls back immediately before it writes the head of a request, together with its body; what is raised here
+    ends the request, and closes the connection with nothing written.
+    """
+
+    async def about_to_be_written(
+        _session: aiohttp.ClientSession, _context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
+    ) -> None:
+        leaving = _leaving.get()
+        if leaving is not None:
+            leaving.fence()
+
+    config = aiohttp.TraceConfig()
+    config.on_request_headers_sent.append(about_to_be_written)
+    return config
 
 
 def _order_call(draft: Draft, params: dict[str, Any]) -> Call:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,6 +16,8 @@ import aiohttp
 from pydantic import SecretStr
 
 from node.clock import Clock, SystemClock, boot_id
+from node.commands.operator_client import Answer as OperatorAnswer
+from node.commands.operator_client import OperatorClient
 from node.domain.lock import AccountLock
 from node.engine.lock_ledger import LockLedger
 from node.observe.lock_files import LockFileDirectory
@@ -51,6 +55,21 @@ class Answer:
         assert self.json["success"] is False
         assert self.json["error"]["message"] == self.json["message"]
         return self.status, self.json["error"]["code"]
+
+
+class LaterClock(SystemClock):
+    """The machine's clock, that much later."""
+
+    def __init__(self) -> None:
+        self.later = timedelta()
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        return super().now() + self.later
+
+    def monotonic_ns(self) -> int:
+        """The clock of durations."""
+        return super().monotonic_ns() + self.later // timedelta(microseconds=1) * 1000
 
 
 class NodeLocks:
@@ -102,6 +121,10 @@ class SignalBench:
         answer = await self.call("POST", f"{WEBHOOK}/api-keys", {"name": name, **fields}, **BEARER)
         assert answer.status == 201, answer.text
         return answer.json
+
+    async def operator(self, method: str, body: Any, path: str = f"{WEBHOOK}/api-keys") -> OperatorAnswer:
+        """A request at the operator's socket."""
+        return await asyncio.to_thread(OperatorClient(self.settings.operator_socket).call, method, path, body)
 
     async def alert(self, *, user: str = USER, **fields: Any) -> Answer:
         """An alert with what every alert has; a field that is None is left out."""
@@ -163,7 +186,8 @@ def secrets_of(settings: SignalsSettings, sim: Simulator) -> SignalSecrets:
     """As they would be looked up."""
     found = {name: SecretStr(value) for name, value in sim.credentials(role=Origin.ENGINE).items()}
     return SignalSecrets(
-        operator_token=SecretStr(TOKEN), credentials={account.name: found for account in settings.accounts}
+        operator_token=SecretStr(TOKEN) if settings.operator else None,
+        credentials={account.name: found for account in settings.accounts},
     )
 
 
@@ -182,22 +206,35 @@ async def signal_bench(
     scenario: str = "empty",
     clock: Clock | None = None,
     change: Mapping[str, Any] | None = None,
+    signals: Mapping[str, Any] | None = None,
+    keyed: bool = True,
     **account: Any,
 ) -> AsyncIterator[SignalBench]:
-    """Everything, with an unlocked account and a key. *change*: sections of the configuration instead of the usual."""
+    """Everything, with an unlocked account.
+
+    Args:
+        change: Sections of the configuration instead of the usual ones.
+        signals: Further keys of [signals].
+        keyed: With the operator's token at the public door, and a key made there.
+        account: Further keys of the account.
+    """
     async with serve(venue=venue, scenario=scenario) as sim:
         data = {**configuration(folder, sim, **account), **(change or {})}
+        data["signals"] |= signals or {}
+        if not keyed:
+            del data["operator"]
         settings = on_any_port(parse_signals(data))
         secrets = secrets_of(settings, sim)
         locks = NodeLocks(folder / "run")
         locks.show(locked=False)
         async with (
-            running(settings, secrets, clock=clock) as signals,
+            running(settings, secrets, clock=clock) as parts,
             aiohttp.ClientSession() as session,
         ):
             bench = SignalBench(
-                sim=sim, signals=signals, locks=locks, session=session, settings=settings, secrets=secrets
+                sim=sim, signals=parts, locks=locks, session=session, settings=settings, secrets=secrets
             )
-            await until(lambda: signals.health.readiness().ready)
-            bench.key = (await bench.new_key())["apiKey"]
+            await until(lambda: parts.health.readiness().ready)
+            if keyed:
+                bench.key = (await bench.new_key())["apiKey"]
             yield bench
