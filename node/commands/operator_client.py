@@ -41,7 +41,7 @@ def operator_socket(config: Path) -> Path:
     """
     try:
         document = tomllib.loads(config.read_text(encoding="utf-8"))
-        table = next((name for name in ("gateway", "signals") if name in document), "node")
+        table = next((name for name in ("gateway", "node", "signals") if name in document), "node")
         runtime_dir = document[table]["runtime_dir"]
     except OSError as error:
         raise Trouble("CONFIG", f"{config}: {error.strerror}: name it with --config, or the --socket") from None

@@ -164,6 +164,7 @@ class Signals:
     health: Health
     loop_monitor: LoopMonitor
     metrics: SignalMetrics
+    pools: Pools
 
 
 @asynccontextmanager
@@ -222,6 +223,7 @@ async def running(
                     health=health,
                     loop_monitor=loop_monitor,
                     metrics=metrics,
+                    pools=pools,
                 )
             finally:
                 await api.stop()

@@ -21,7 +21,7 @@ import structlog
 from node.domain.permission import Effect
 from node.domain.snapshot import MarketKind
 from node.domain.steps import Refusal
-from node.errors import VenueError, VenueLimited
+from node.errors import VenueDenied, VenueError, VenueLimited
 from node.signals.orders import Draft, Traits, whole_if_whole
 from node.signals.refusal import Code, Refused
 from node.signals.symbols import Market, SymbolBook
@@ -307,6 +307,8 @@ class SignalVenue:
     async def _ask(self, endpoint: str, params: dict[str, Any]) -> Any:  # noqa: ANN401 - ccxt's structures
         try:
             return await self._client.ask(Call(endpoint=endpoint, effect=Effect.READ, params=params, charges=_CHARGES))
+        except VenueDenied as error:
+            raise Refused(Code.ORDER_REFUSED, f"the exchange refuses the account's key: {error}") from None
         except VenueError as error:
             raise Refused(Code.VENUE_UNAVAILABLE, f"the exchange cannot be asked: {error}") from None
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ from uuid import uuid4
 import pytest
 
 from node.commands.operator_client import OperatorClient
+from node.errors import JournalUnavailable
 from tests.support.signals import (
     ACCOUNT,
     BEARER,
@@ -26,7 +28,7 @@ from tests.support.signals import (
     signal_bench,
 )
 
-B2PRIME = {"venue": "b2prime", "options": {"perpetualOrders": True, "cfdStopOrders": True}}
+B2PRIME: dict[str, Any] = {"venue": "b2prime", "options": {"perpetualOrders": True, "cfdStopOrders": True}}
 OTHER = {"id": "11111111-5f0a-4c52-9a1e-3d0f6f1d2a77", "name": "theirs", "owner": "somebody-else"}
 
 
@@ -525,6 +527,48 @@ class TestUnknownFate:
             assert bench.placed == 1
 
 
+class TestRestart:
+    """What another process, on the same folder, makes of what the one before it left. (Killed in earnest:
+    `tests/e2e/test_signals_process.py`.)"""
+
+    @pytest.mark.parametrize(
+        ("lost", "deed", "expected", "sent"),
+        [
+            ("receive", None, 200, 1),  # on disk, and nothing has left: it is placed now
+            ("leaving", None, (504, "ORDER_UNKNOWN"), 0),  # it may have left
+            ("settle", None, 200, 1),  # it has left, and the exchange has it under our own id
+            ("settle", "hang", (504, "ORDER_UNKNOWN"), 1),  # it has left, and the exchange has nothing to show
+        ],
+    )
+    async def test_an_alert_that_was_cut_short_is_never_sent_twice(
+        self, tmp_path: Path, lost: str, deed: str | None, expected: Any, sent: int
+    ) -> None:
+        """By where the process ended: after that step was on disk, or before the answer was."""
+        same, change = str(uuid4()), {"request_timeout_s": 0.5}
+        async with signal_bench(tmp_path, signals=change) as bench:
+            if deed is not None:
+                rule = {"match": {"method": "POST", "path_prefix": "/api/v3/order"}, "do": deed}
+                bench.sim.set_faults(rules=[rule])
+            with dying(bench.signals.store, lost):
+                await bench.alert(deduplicationId=same)
+            async with bench.restarted() as after:
+                for _ in range(2):
+                    answer = await after.alert(deduplicationId=same)
+                    assert (answer.status if expected == 200 else answer.refusal) == expected, answer.text
+                assert len(after.sim.journal.entries(method="POST", path_prefix="/api/v3/order")) == sent
+
+    async def test_answers_keys_and_revocations_are_remembered(self, tmp_path: Path) -> None:
+        same = str(uuid4())
+        async with signal_bench(tmp_path) as bench:
+            revoked = await bench.new_key()
+            await bench.call("DELETE", f"{WEBHOOK}/api-keys/{revoked['id']}", **BEARER)
+            first = await bench.alert(deduplicationId=same)
+            async with bench.restarted() as after:
+                again = await after.alert(deduplicationId=same)
+                assert (again.text, again.status, after.placed) == (first.text, 200, 1)
+                assert (await after.alert(apiKey=revoked["apiKey"])).refusal == (403, "KEY_REVOKED")
+
+
 class TestDisk:
     async def test_nothing_is_placed_that_cannot_be_recorded(self, binance: SignalBench, tmp_path: Path) -> None:
         """An order adds risk: everything must be healthy first."""
@@ -555,6 +599,24 @@ async def at_fault(bench: SignalBench, deed: Any, *, path: str = "/api/v3/order"
     """An alert whose order meets a misbehaving exchange, once."""
     bench.sim.set_faults(rules=[{"match": {"method": "POST", "path_prefix": path}, "times": 1, "do": deed}])
     return await bench.alert(**fields)
+
+
+@contextmanager
+def dying(store: Any, lost: str) -> Iterator[None]:
+    """Nothing more comes of the alert after this step (``settle``: instead of it), as if the process had ended."""
+    real = getattr(store, lost)
+
+    async def last(*arguments: Any, **named: Any) -> Any:
+        if lost != "settle":
+            await real(*arguments, **named)
+        store.settle = ended
+        raise JournalUnavailable
+
+    async def ended(*_arguments: Any, **_named: Any) -> None:
+        raise JournalUnavailable
+
+    setattr(store, lost, last)
+    yield
 
 
 def taken(bench: SignalBench) -> Any:

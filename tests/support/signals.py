@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -86,15 +86,15 @@ class NodeLocks:
         """The account's file."""
         return self._files.path_of(self.account)
 
-    def show(self, *, locked: bool, **changes: Any) -> None:
-        """A change of the lock: the epoch rises with it. *changes* are written over the document."""
+    def show(self, *, locked: bool, written: Mapping[str, Any] | None = None) -> None:
+        """A change of the lock: the epoch rises with it. *written*: fields that the file has instead."""
         self.epoch += 1
         ledger = LockLedger([self.account], node_id="n", boot_id=boot_id(), clock=SystemClock())
         lock = AccountLock(account_id=self.account, epoch=self.epoch, latched=locked, reason="drawdown")
         ledger.adopt(lock)
         # Tests are longer than a lease; those of leases say so themselves.
         lease = {"valid_until_boottime_ns": SystemClock().boottime_ns() + 3_600_000_000_000}
-        self._files.write(self.account, {**ledger.document(self.account), **lease, **changes})
+        self._files.write(self.account, {**ledger.document(self.account), **lease, **(written or {})})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,6 +108,16 @@ class SignalBench:
     settings: SignalsSettings
     secrets: SignalSecrets
     key: str = ""
+
+    @asynccontextmanager
+    async def restarted(self) -> AsyncIterator[SignalBench]:
+        """Another process's parts on the same folder, with this one's still there and of no use."""
+        await self.signals.store.database.close()
+        runtime = self.settings.signals.model_copy(update={"runtime_dir": self.settings.signals.runtime_dir / "2"})
+        settings = self.settings.model_copy(update={"signals": runtime})
+        async with running(settings, self.secrets) as parts:
+            await until(lambda: parts.health.readiness().ready)
+            yield replace(self, signals=parts, settings=settings)
 
     async def call(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
         """One request at the public door; bytes go as they are."""
