@@ -106,7 +106,7 @@ def read_message(body: bytes) -> Message:
     """
     try:
         document = json.loads(
-            body.decode("utf-8"), object_pairs_hook=_each_once, parse_float=Decimal, parse_constant=_no_number
+            body.decode("utf-8-sig"), object_pairs_hook=_each_once, parse_float=Decimal, parse_constant=_no_number
         )
     except (ValueError, RecursionError):
         raise _bad("the body is no JSON object, or names a field twice") from None

@@ -165,6 +165,7 @@ class Signals:
     loop_monitor: LoopMonitor
     metrics: SignalMetrics
     pools: Pools
+    venues: Mapping[str, SignalVenue]
 
 
 @asynccontextmanager
@@ -190,7 +191,8 @@ async def running(
         await keys.load()
         pools = Pools(traces=(fence_trace(),))
         stack.push_async_callback(pools.close)
-        targets, venues = [], {}
+        targets: list[SignalTarget] = []
+        venues: dict[str, SignalVenue] = {}
         for account in settings.accounts:
             venue = SignalVenue(account.name, venue_options(account, settings, secrets), pools, account.symbols)
             stack.push_async_callback(venue.close)
@@ -224,6 +226,7 @@ async def running(
                     loop_monitor=loop_monitor,
                     metrics=metrics,
                     pools=pools,
+                    venues=venues,
                 )
             finally:
                 await api.stop()

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from node import __version__
+from node.api.bodies import OneLine
 from node.api.errors import ApiError, install_error_handlers
 from node.api.guards import NoStore, SizeLimits
 from node.api.openapi import DescribedApp
@@ -34,7 +35,7 @@ class NewKeyBody(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    name: Annotated[str, Field(min_length=1, max_length=NAME_LENGTH_MAX, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    name: Annotated[OneLine, Field(min_length=1, max_length=NAME_LENGTH_MAX)]
     #: Whose key it is, where the configuration has several owners.
     userId: Annotated[str, Field(min_length=1, max_length=64)] | None = None  # noqa: N815  (the document's spelling)
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import Decimal
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, Final, Protocol
 
@@ -234,11 +235,15 @@ class SignalVenue:
             try:
                 await self._load(anew=self._book is not None)
             except Refused as refused:
-                self.obstacle = refused.message
-                log.warning("signals_markets_not_loaded", account=self._name, reason=refused.message)
+                self._not_loaded(refused.message)
                 await asyncio.sleep(PREPARE_AGAIN_S)
-                continue
-            await asyncio.sleep(MARKETS_AGE_MAX_S)
+            except Exception:
+                # Whatever one exchange says, the others' accounts go on.
+                log.exception("signals_markets_not_understood", account=self._name)
+                self._not_loaded("its markets were not understood")
+                await asyncio.sleep(PREPARE_AGAIN_S)
+            else:
+                await asyncio.sleep(MARKETS_AGE_MAX_S)
 
     async def prepare(self, name: str) -> tuple[Market, Traits]:
         """The market of an alert's symbol, with everything that an order needs."""
@@ -285,6 +290,12 @@ class SignalVenue:
         """Stop what is under way; connections belong to the pools."""
         await self._client.close()
 
+    def _not_loaded(self, reason: str) -> None:
+        """An older table still serves."""
+        if self._book is None:
+            self.obstacle = reason
+        log.warning("signals_markets_not_loaded", account=self._name, reason=reason)
+
     def _params(self, draft: Draft, client_order_id: str) -> dict[str, Any]:
         if self._profile.b2prime:  # no client ids: the comment, where the alert has none, finds the order again
             return {"comment": client_order_id, **draft.params}
@@ -297,12 +308,16 @@ class SignalVenue:
             markets = await self._ask("signals_markets", {"anew": anew})
             self._book = SymbolBook(markets, self._named)
             self.obstacle = None
-            if self._profile.clock_calls(self._profile.layout(None)):
-                try:
-                    await self._client.warm(self._profile.clock_calls(self._profile.layout(None))[0], 1)
-                except VenueError as error:
-                    log.warning("signals_clock_not_measured", account=self._name, reason=str(error))
+            await self._measure_clock()
             log.info("signals_markets_loaded", account=self._name, markets=len(markets))
+
+    async def _measure_clock(self) -> None:
+        if not self._client.ccxt.has.get("fetchTime"):
+            return
+        try:
+            await self._client.warm(Call(endpoint="unified_time", effect=Effect.READ, charges=_CHARGES), 1)
+        except VenueError as error:
+            log.warning("signals_clock_not_measured", account=self._name, reason=str(error))
 
     async def _ask(self, endpoint: str, params: dict[str, Any]) -> Any:  # noqa: ANN401 - ccxt's structures
         try:
@@ -348,8 +363,11 @@ class SignalVenue:
         reason = self._client.scrub(describe(error))
         if isinstance(error, VenueLimited):
             raise Refused(Code.VENUE_UNAVAILABLE, str(error))
-        if isinstance(error, NotPermitted):
+        if isinstance(error, NotPermitted) and not left:
             raise Refused(Code.NOT_PERMITTED, str(error))
+        if isinstance(error, NotPermitted) and attempt.wire.status == HTTPStatus.UNAUTHORIZED:
+            # 401 says that nothing was done; its repetition with a new token was not let out.
+            raise Refused(Code.VENUE_UNAVAILABLE, "the exchange wants a new token: send the alert again")
         if not left:
             code = Code.NOT_SUPPORTED if attempt.wire.sent_ns is None else Code.VENUE_UNAVAILABLE
             raise Refused(code, f"the order was not sent: {reason}")

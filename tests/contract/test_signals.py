@@ -505,6 +505,38 @@ class TestUnknownFate:
             assert (again.status, bench.placed) == (200, 1), again.text
             assert (await bench.alert(deduplicationId=same)).text == again.text
 
+    async def test_a_class_that_sends_more_than_the_order_is_never_read_as_refused(self, binance: SignalBench) -> None:
+        """Our gate lets one request of a call out; what a second one was for is not known, nor what the first did."""
+        ccxt = binance.signals.venues["main"]._client.ccxt
+        real = ccxt.create_order
+
+        async def order_and_more(*arguments: Any, **named: Any) -> Any:
+            await real(*arguments, **named)
+            return await ccxt.privatePostOrder({})
+
+        ccxt.create_order = order_and_more
+        assert ((await binance.alert()).status, binance.placed) == (200, 1)  # it was looked up
+        ccxt.has["fetchOrder"] = False
+        assert (await binance.alert(quantity="0.02")).refusal == (504, "ORDER_UNKNOWN")
+
+    async def test_a_token_that_the_exchange_refuses_has_placed_nothing(self, b2prime: SignalBench) -> None:
+        """401 says so; the repetition that the 503 invites has a new one."""
+        same, ccxt = str(uuid4()), b2prime.signals.venues["main"]._client.ccxt
+        await ccxt.authorize()
+        known = ccxt._access
+        real = ccxt.create_order
+
+        async def with_an_old_token(*arguments: Any, **named: Any) -> Any:
+            ccxt._access = type(known)(value="ended", obtained_s=known.obtained_s, life_s=3600)
+            ccxt.create_order = real
+            return await real(*arguments, **named)
+
+        ccxt.create_order = with_an_old_token
+        assert (await b2prime.alert(deduplicationId=same)).refusal == (503, "VENUE_UNAVAILABLE")
+        assert b2prime.placed == 0
+        await good(b2prime, deduplicationId=same)
+        assert b2prime.placed == 1
+
     async def test_an_exchange_that_refuses_for_the_number_of_requests_has_placed_nothing(
         self, binance: SignalBench
     ) -> None:
