@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,10 +14,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import aiohttp
 import pytest
+import trustme
+from ccxt.base import errors
 
 from node.commands.operator_client import OperatorClient
 from node.errors import JournalUnavailable
+from node.venues.b2prime import exchange as b2prime_class
 from tests.support.signals import (
     ACCOUNT,
     BEARER,
@@ -27,7 +33,9 @@ from tests.support.signals import (
     SignalBench,
     signal_bench,
 )
+from tests.support.sim_clients import LoopbackResolver
 
+README = Path(__file__).parents[2] / "README.md"
 B2PRIME: dict[str, Any] = {"venue": "b2prime", "options": {"perpetualOrders": True, "cfdStopOrders": True}}
 OTHER = {"id": "11111111-5f0a-4c52-9a1e-3d0f6f1d2a77", "name": "theirs", "owner": "somebody-else"}
 
@@ -611,6 +619,65 @@ class TestDisk:
         assert binance.placed == 0
         ready = await binance.call("GET", "/readyz")
         assert (ready.status, "store: cannot be written" in ready.json["reasons"]) == (503, True)
+
+
+class TestInterface:
+    async def test_b2primes_own_client_understands_every_answer(self, tmp_path: Path) -> None:
+        """Keys and alerts through our class for the venue, over TLS, with this process in the venue's place."""
+        host = "signals.example"
+        authority = trustme.CA()
+        certificate = authority.issue_cert(host)
+        certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+        certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+        files = {"cert_file": str(tmp_path / "cert.pem"), "key_file": str(tmp_path / "key.pem")}
+        trusted = ssl.create_default_context()
+        authority.configure_trust(trusted)
+        async with signal_bench(tmp_path, http=files, keyed=False, token=True) as bench:
+            resolver = LoopbackResolver(bench.signals.api.ports[0])
+            connector = aiohttp.TCPConnector(resolver=resolver, ssl=trusted)
+            async with aiohttp.ClientSession(connector=connector) as session:
+                options = {"hostname": host, "accountId": ACCOUNT, "exchangeToken": False}
+                client = b2prime_class.b2prime(
+                    {"token": TOKEN, "session": session, "options": options, "enableRateLimit": False}
+                )
+                client.timeout_on_exit = 0
+                made = await client.create_webhook_key("ours")
+                alert = {"apiKey": made["apiKey"], "accountId": ACCOUNT, "symbol": "spot.btc_usdt", "side": "buy"}
+                placed = await client.send_webhook_alert(made["userId"], {**alert, "quantity": "0.01"})
+                assert (placed["success"], placed["orderStatus"]) == (True, "Completed")
+                listed = await client.fetch_webhook_keys()
+                assert [(each["id"], each["status"]) for each in listed["apiKeys"]] == [(made["id"], "Active")]
+                assert (await client.revoke_webhook_key(made["id"]))["success"] is True
+                with pytest.raises(errors.PermissionDenied):
+                    await client.send_webhook_alert(made["userId"], {**alert, "quantity": "0.01"})
+                bench.locks.show(locked=True)
+                other = await client.create_webhook_key("other")
+                with pytest.raises(errors.OperationRejected):
+                    await client.send_webhook_alert(
+                        other["userId"], {**alert, "apiKey": other["apiKey"], "quantity": "0.01"}
+                    )
+            assert bench.placed == 1
+
+    async def test_the_readmes_template_is_an_order_once_tradingview_has_filled_it_in(
+        self, binance: SignalBench
+    ) -> None:
+        """And sent again, the same one."""
+        (template,) = re.findall(r"```json\n(\{\n  \"apiKey\".*?\n\})\n```", README.read_text(), re.DOTALL)
+        filled = template.replace("wh_key_…", binance.key).replace("binance-main", "main")
+        for placeholder, value in {
+            "{{ticker}}": "BTCUSDT.P",
+            "{{strategy.order.action}}": "buy",
+            "{{strategy.order.contracts}}": "0.01",
+            "{{strategy.order.id}}": "Long",
+            "{{timenow}}": "2026-11-26T03:00:00Z",
+        }.items():
+            assert placeholder in filled
+            filled = filled.replace(placeholder, value)
+        first, again = [
+            await binance.call("POST", f"{WEBHOOK}/alerts/{USER}", filled.encode(), **{"Content-Type": "text/plain"})
+            for _ in range(2)
+        ]
+        assert (first.status, again.text, binance.placed) == (200, first.text, 1), first.text
 
 
 class TestHealth:

@@ -218,6 +218,8 @@ async def signal_bench(
     change: Mapping[str, Any] | None = None,
     signals: Mapping[str, Any] | None = None,
     keyed: bool = True,
+    token: bool = False,
+    http: Mapping[str, Any] | None = None,
     **account: Any,
 ) -> AsyncIterator[SignalBench]:
     """Everything, with an unlocked account.
@@ -226,12 +228,15 @@ async def signal_bench(
         change: Sections of the configuration instead of the usual ones.
         signals: Further keys of [signals].
         keyed: With the operator's token at the public door, and a key made there.
+        token: With the token, at any rate.
+        http: Further keys of [http].
         account: Further keys of the account.
     """
     async with serve(venue=venue, scenario=scenario) as sim:
         data = {**configuration(folder, sim, **account), **(change or {})}
         data["signals"] |= signals or {}
-        if not keyed:
+        data["http"] |= http or {}
+        if not keyed and not token:
             del data["operator"]
         settings = on_any_port(parse_signals(data))
         secrets = secrets_of(settings, sim)
