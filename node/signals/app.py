@@ -35,11 +35,12 @@ from node.secrets import find
 from node.settings_fields import web_origin
 from node.signals.desk import SignalDesk, SignalTarget
 from node.signals.doors import create_app
+from node.signals.fence import fence_trace
 from node.signals.keys import WebhookKeys
 from node.signals.metrics import SignalMetrics
 from node.signals.settings import SignalAccount, SignalsSettings
 from node.signals.store import SignalStore
-from node.signals.venue import SignalVenue, fence_trace
+from node.signals.venue import SignalVenue
 from node.venues.options import VenueOptions
 from node.venues.pool import Pools
 

@@ -10,8 +10,8 @@ from node.client import EngineLock
 from node.domain.permission import Permission
 from node.errors import ConfigError
 from node.signals.app import SignalSecrets, venue_options
+from node.signals.profile import SignalProfile
 from node.signals.settings import SignalsSettings, parse_signals
-from node.signals.venue import SignalProfile
 
 
 def findings(data: dict[str, object]) -> tuple[list[str], list[str]]:

@@ -165,6 +165,20 @@ class TestRaces:
             assert (await alert).refusal == LOCKED
             assert bench.sim.journal.entries(method="POST", path_prefix="/v5/order/create") == []
 
+    async def test_a_lock_that_comes_after_the_order_does_not_make_it_look_refused(self, bench: SignalBench) -> None:
+        """A class of ccxt's may ask something more about an order that it has placed."""
+        ccxt = bench.signals.venues["main"]._client.ccxt
+        real = ccxt.create_order
+
+        async def order_and_look(*arguments: Any, **named: Any) -> Any:
+            placed = await real(*arguments, **named)
+            bench.locks.show(locked=True)
+            await ccxt.fetch_time()
+            return placed
+
+        ccxt.create_order = order_and_look
+        assert ((await bench.alert()).status, bench.placed) == (200, 1)
+
     async def test_a_lock_at_b2prime(self, tmp_path: Path) -> None:
         """Through our own class, with its tokens."""
         async with signal_bench(tmp_path, venue="b2prime") as bench:

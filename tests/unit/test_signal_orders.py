@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from dataclasses import replace
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 import pytest
+from ccxt import async_support
 
 from node.signals.alert import Alert, OrderType, Side, TimeInForce
 from node.signals.orders import Traits, draft
+from node.signals.profile import SignalProfile
 from node.signals.refusal import Code, Refused
 from node.signals.settings import OffStep
 from node.signals.symbols import SymbolBook
-from node.signals.venue import SignalProfile
 from node.venues.options import VenueOptions
 
 
@@ -236,6 +239,28 @@ class TestTraits:
         profile = SignalProfile(VenueOptions(exchange=exchange, credentials={}))
         traits = profile.traits({"spot": kind == "spot", "contract": kind != "spot"})
         assert {name: getattr(traits, name) for name in expected} == expected
+
+    def test_what_may_be_an_order_is_known_by_its_request(self) -> None:
+        """B2PRIME's token is none; at Deribit a GET is one."""
+        of = {
+            name: SignalProfile(VenueOptions(exchange=name, credentials={})) for name in ("okx", "b2prime", "deribit")
+        }
+        assert of["okx"].is_order("https://www.okx.com/api/v5/trade/order", "POST")
+        assert not of["okx"].is_order("https://www.okx.com/api/v5/public/time", "GET")
+        assert of["b2prime"].is_order("https://orders.example/frontoffice/api/v3/stop-orders", "POST")
+        assert not of["b2prime"].is_order("https://orders.example/frontoffice/api/v4/access-token", "POST")
+        assert of["deribit"].is_order("https://www.deribit.com/api/v2/private/buy?amount=1", "GET")
+        assert not of["deribit"].is_order("https://www.deribit.com/api/v2/private/get_open_orders", "GET")
+
+    def test_no_other_class_of_ccxts_places_orders_with_get(self) -> None:
+        """Or the fence would not know the order: a new version of ccxt is looked at again."""
+        found = {
+            name: set(re.findall(r"\.private(?:\w*)Get(\w+)\(", inspect.getsource(method)))
+            for name in async_support.exchanges
+            if (method := getattr(async_support, name).__dict__.get("create_order")) is not None
+        }
+        placing = {name: calls for name, calls in found.items() if calls}
+        assert placing == {"coinbaseinternational": {"Buy", "Sell"}, "deribit": {"Buy", "Sell"}}
 
     def test_an_option_that_would_turn_amounts_into_costs_is_refused(self) -> None:
         options = VenueOptions(
