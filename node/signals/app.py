@@ -68,28 +68,23 @@ class SignalSecrets:
             ConfigError: with one line for each reference that leads nowhere, or to something that could be guessed.
         """
         faults: list[str] = []
-
-        def look(place: str, name: str) -> SecretStr | None:
+        found: dict[str, SecretStr] = {}
+        for place, reference in settings.references:
             try:
-                return find(name)
+                found[reference.credential] = find(reference.credential)
             except ConfigError as error:
                 faults.extend(f"{place}: {fault}" for fault in error.faults)
-                return None
-
-        token = look("operator.token", settings.operator.token.credential) if settings.operator else None
+        token = found.get(settings.operator.token.credential) if settings.operator else None
         if token is not None and len(token.get_secret_value()) < TOKEN_LENGTH_MIN:
             faults.append(
                 f"operator.token: shorter than {TOKEN_LENGTH_MIN} characters: `openssl rand -hex 32` makes one"
             )
-        credentials: dict[str, dict[str, SecretStr]] = {}
-        for index, account in enumerate(settings.accounts):
-            found = {
-                name: look(f"accounts[{index}].credentials.{name}", reference.credential)
-                for name, reference in account.credentials.items()
-            }
-            credentials[account.name] = {name: secret for name, secret in found.items() if secret is not None}
         if faults:
             raise ConfigError(faults)
+        credentials = {
+            account.name: {name: found[reference.credential] for name, reference in account.credentials.items()}
+            for account in settings.accounts
+        }
         return cls(operator_token=token, credentials=credentials)
 
 

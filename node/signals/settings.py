@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, Strict, ValidationError, model_valid
 from node.errors import ConfigError
 from node.settings import UNIX_PATH_LENGTH_MAX, HttpSettings, MetricsSettings, faults_of, read
 from node.settings_accounts import ExchangeAccount
-from node.settings_base import Credential, Section
+from node.settings_base import Credential, CredentialReference, Section
 from node.settings_fields import Identifier, WebOrigin
 
 #: The table that tells this file from a node's.
@@ -88,6 +88,16 @@ class SignalsSettings(Section):
         if faults:
             raise ValueError("\n".join(faults))
         return self
+
+    @property
+    def references(self) -> list[tuple[str, CredentialReference]]:
+        """Every credential reference, with its place."""
+        found = [("operator.token", self.operator.token)] if self.operator else []
+        return found + [
+            (f"accounts[{index}].credentials.{name}", reference)
+            for index, account in enumerate(self.accounts)
+            for name, reference in account.credentials.items()
+        ]
 
     @property
     def operator_socket(self) -> Path:

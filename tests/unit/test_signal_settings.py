@@ -33,6 +33,7 @@ def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     for name in ("signals_binance_key", "signals_binance_secret", "signals_operator_token"):
         (tmp_path / name).write_text("0123456789abcdef0123456789abcdef")
+        (tmp_path / name).chmod(0o644)
     return tmp_path
 
 
@@ -188,7 +189,9 @@ class TestCheck:
         path = tmp_path / "signals.toml"
         path.write_text("\n".join(line for line in EXAMPLE.read_text().splitlines() if not line.startswith("ca_file")))
         assert main(["check", "--json", "--config", str(path)]) == 0
-        assert json.loads(capsys.readouterr().out)["ok"] is True
+        document = json.loads(capsys.readouterr().out)
+        assert document["ok"] is True
+        assert any("signals_binance_secret" in line and "chmod 600" in line for line in document["warnings"])
         path.write_text("[signals]\n")
         assert main(["check", "--json", "--config", str(path)]) == 1
         assert main(["signals", "--json", "--config", str(path)]) == 1
