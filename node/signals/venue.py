@@ -128,8 +128,7 @@ class SignalVenue:
     async def place(self, draft: Draft, client_order_id: str, fence: Fence) -> Placed:
         """Set the leverage where that is a request of its own, then place the order."""
         if draft.leverage is not None:
-            with passing(fence):
-                await self._set_leverage(draft, draft.leverage)
+            await self._set_leverage(draft.symbol, draft.leverage, fence)
         with passing(fence) as passage:
             attempt = await self._client.attempt(_order_call(draft, self._params(draft, client_order_id)))
         if type(attempt.error).__name__ == "InvalidNonce":
@@ -196,26 +195,27 @@ class SignalVenue:
         except VenueError as error:
             raise Refused(Code.VENUE_UNAVAILABLE, f"the exchange cannot be asked: {error}") from None
 
-    async def _set_leverage(self, draft: Draft, leverage: Decimal) -> None:
+    async def _set_leverage(self, symbol: str, leverage: Decimal, fence: Fence) -> None:
         """Raises Refused: the order that needs it does not follow."""
-        call = Call(
-            endpoint="signals_leverage",
-            effect=Effect.OPEN,
-            params={"leverage": whole_if_whole(leverage), "symbol": draft.symbol},
-            charges=_CHARGES,
-        )
-        attempt = await self._client.attempt(call)
-        if isinstance(attempt.error, Refused):
-            raise attempt.error
-        if attempt.error is not None and not _is_so_already(attempt.error):
-            reply = self._profile.reply(attempt.wire.status, attempt.wire.document())
-            if refusal_of(attempt.error, reply) is None:
-                reason = self._client.scrub(describe(attempt.error))
-                raise Refused(
-                    Code.VENUE_UNAVAILABLE, f"the leverage may not have been set, nothing was placed: {reason}"
-                )
-            told = self._client.scrub(f"{reply.code} {reply.message}".strip())
-            raise Refused(Code.BAD_LEVERAGE, f"leverage: the exchange refuses it, nothing was placed: {told}")
+        params = {"leverage": whole_if_whole(leverage), "symbol": symbol}
+        with passing(fence) as passage:
+            attempt = await self._client.attempt(
+                Call(endpoint="signals_leverage", effect=Effect.OPEN, params=params, charges=_CHARGES)
+            )
+        error, wire = attempt.error, attempt.wire
+        if error is None or (passage.written and _is_so_already(error)):
+            return
+        if isinstance(error, Refused):
+            raise error
+        if not passage.handed_over and wire.sent_ns is None:
+            words = self._client.scrub(str(error))[:_WORDS_MAX]
+            raise Refused(Code.BAD_LEVERAGE, f"leverage: ccxt does not set it, nothing was placed: {words}")
+        reply = self._profile.reply(wire.status, wire.document())
+        if refusal_of(error, reply) is None:
+            reason = self._client.scrub(describe(error))
+            raise Refused(Code.VENUE_UNAVAILABLE, f"the leverage may not have been set, nothing was placed: {reason}")
+        told = self._client.scrub(f"{reply.code} {reply.message}".strip())
+        raise Refused(Code.BAD_LEVERAGE, f"leverage: the exchange refuses it, nothing was placed: {told}")
 
     def _not_sent(self, attempt: Attempt, *, handed_over: bool) -> Refused:
         """Not a byte of the order was written: whatever went wrong, nothing was placed."""

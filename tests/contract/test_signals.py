@@ -360,14 +360,17 @@ class TestOtherVenues:
             (order,) = bench.orders
             assert (order["kind"], order["trigger_price"]) == ("market", "70000")
 
-    async def test_leverage_is_set_before_the_order(self, tmp_path: Path) -> None:
-        """That it is so already is as good; one that the exchange refuses places nothing."""
-        async with signal_bench(tmp_path, venue="bybit") as bench:
+    @pytest.mark.parametrize("venue", ["binance", "bybit"])
+    async def test_leverage_is_set_before_the_order(self, tmp_path: Path, venue: str) -> None:
+        """That it is so already is as good; one that ccxt or the exchange refuses places nothing."""
+        async with signal_bench(tmp_path, venue=venue) as bench:
             await good(bench, symbol="perp.btc_usdt", leverage="5")
             await good(bench, symbol="perp.btc_usdt", leverage="5")
             (settings,) = [each for each in bench.sim.account.settings.values() if each.leverage == 5]
             assert settings.leverage == 5
-            assert (await bench.alert(symbol="perp.btc_usdt", leverage="5000")).refusal == (400, "BAD_LEVERAGE")
+            for leverage in ("101", "5000"):
+                answer = await bench.alert(symbol="perp.btc_usdt", leverage=leverage)
+                assert answer.refusal == (400, "BAD_LEVERAGE"), answer.text
             assert bench.placed == 2
 
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from node.commands.operator_client import OperatorClient
 from tests.support.processes import Site, site
 from tests.support.signals import NodeLocks
 from tests.support.signals_process import Vanished, signals_beside
@@ -39,12 +40,15 @@ def test_an_order_in_flight_when_the_real_daemon_locks_is_cancelled_by_its_guard
     signals = signals_beside(machine)
     signals.start()
     key = signals.command("keys", "create", "--name", "chart")["apiKey"]
-    machine.faults(rules=[{"match": {"method": "POST", "path_prefix": "/api/v3/order"}, "do": {"delay_ms": 1500}}])
+    machine.faults(rules=[{"match": {"method": "POST", "path_prefix": "/api/v3/order"}, "do": {"delay_ms": 2500}}])
     with ThreadPoolExecutor(1) as pool:
         alert = pool.submit(signals.alert, key, **RESTING)
         signals.until_sent(1)
-        status, document, error = machine.call("send", "LOCK", "binance-main", "--wait")
-        assert (status, document["verdict"]) == (0, "locked"), error
+        operator = OperatorClient(machine.folder / "run" / "operator.sock")
+        body = {"account_id": "binance-main", "action": "LOCK"}
+        assert operator.call("POST", "/api/v1/b2b/risk/kill", body).status == 200
+        assert machine.lock_file()["locked"] is True
+        assert not alert.done()  # it is on its way
         assert alert.result()[0] == 200
     deadline = time.monotonic() + 60
     while resting(machine):
@@ -62,7 +66,8 @@ def test_an_order_in_flight_when_the_real_daemon_locks_is_cancelled_by_its_guard
     assert signals.command("keys", "revoke", listed["apiKeys"][0]["id"])["success"] is True
     status, text = signals.alert(key, **RESTING)
     assert (status, json.loads(text)["error"]["code"], signals.orders_sent()) == (403, "KEY_REVOKED", 2)
-    assert key not in signals.log + json.dumps(listed)
+    hidden = [key, *machine.venue["accounts"][0]["engine_credentials"].values()]
+    assert not [value for value in hidden if value in signals.log + json.dumps(listed)]
     assert signals.process is not None
     signals.process.send_signal(signal.SIGTERM)
     assert signals.process.wait(15) == 0
