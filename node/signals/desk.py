@@ -119,7 +119,13 @@ class SignalDesk:
         if not allowance.allowed:
             words = f"more than {ALERTS_PER_SECOND} alerts a second"
             return self._told(self._refusal(Refused(Code.RATE_LIMITED, words)), headers)
-        return self._told(await self._once(message, key), headers)
+        try:
+            answer = await self._once(message, key)
+        except Exception:
+            # Not a 500, after which TradingView sends again: how far the alert has come is not known here.
+            log.exception("signal_lost_track_of")
+            answer = self._refusal(Refused(Code.ORDER_UNKNOWN, "this process failed: its log says why"))
+        return self._told(answer, headers)
 
     def _recognised(self, user: str, body: bytes, peer: str | None) -> tuple[Message, WebhookKey]:
         """Whose alert it is. Who shows no good key is counted by address, and says nothing about whom there is."""
@@ -348,6 +354,9 @@ async def _found(target: SignalTarget, order: Draft, client_order_id: str) -> Pl
         async with asyncio.timeout(FIND_WITHIN_S):
             return await target.exchange.find(order, client_order_id)
     except TimeoutError:
+        return None
+    except Exception:
+        log.exception("signal_order_not_looked_up", account=target.name)
         return None
 
 

@@ -190,7 +190,9 @@ async def _earlier(writer: aiosqlite.Connection, owner: str, message: Message, n
     is the same to the letter as one of unknown fate: that is how TradingView repeats what it got no answer to.
     """
     if message.deduplication_id is not None:
-        query = f"{_SELECT} AND deduplication_id = ? AND state <> 'abandoned' ORDER BY position DESC LIMIT 1"
+        # ``received`` is the rest of one whose writing failed: one that is under way never gets here.
+        query = f"{_SELECT} AND deduplication_id = ? AND state NOT IN ('received', 'abandoned')"
+        query += " ORDER BY position DESC LIMIT 1"
         rows = await writer.execute_fetchall(query, (owner, message.deduplication_id))
     else:
         query = f"{_SELECT} AND digest = ? AND deduplication_id IS NULL AND state = 'unknown' AND received_at > ?"

@@ -530,6 +530,22 @@ class TestUnknownFate:
         ccxt.has["fetchOrder"] = False
         assert (await binance.alert(quantity="0.02")).refusal == (504, "ORDER_UNKNOWN")
 
+    async def test_a_failure_of_our_own_is_never_an_invitation_to_send_again(self, binance: SignalBench) -> None:
+        """TradingView repeats a 500: so there is none once an order may have left."""
+        venue: Any = binance.signals.venues["main"]
+        store: Any = binance.signals.store
+
+        async def surprise(*_arguments: Any) -> Any:
+            raise RuntimeError("surprise")
+
+        venue.find = surprise
+        assert (await at_fault(binance, "empty_200")).refusal == (504, "ORDER_UNKNOWN")
+        assert binance.placed == 1
+        venue.place = surprise
+        assert (await binance.alert(quantity="0.02")).refusal == (504, "ORDER_UNKNOWN")
+        store.receive = surprise
+        assert (await binance.alert(quantity="0.03")).refusal == (504, "ORDER_UNKNOWN")
+
     async def test_a_token_that_the_exchange_refuses_has_placed_nothing(self, b2prime: SignalBench) -> None:
         """401 says so; the repetition that the 503 invites has a new one."""
         same, ccxt = str(uuid4()), b2prime.signals.venues["main"]._client.ccxt
