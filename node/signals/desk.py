@@ -74,16 +74,10 @@ class UserRates:
         self._clock = clock
         self._windows: dict[str, SlidingWindow] = {}
 
-    def take(self, user: str) -> tuple[Allowance, dict[str, str]]:
-        """Count one alert; the three documented headers go with it."""
+    def take(self, user: str) -> Allowance:
+        """Count one alert."""
         window = self._windows.setdefault(user, SlidingWindow(ALERTS_PER_SECOND, _SECOND_NS))
-        allowance = window.take(self._clock.monotonic_ns())
-        reset = math.ceil(self._clock.now().timestamp() + allowance.reset_ns / _SECOND_NS)
-        return allowance, {
-            "X-RateLimit-Limit": str(allowance.limit),
-            "X-RateLimit-Remaining": str(allowance.remaining),
-            "X-RateLimit-Reset": str(reset),
-        }
+        return window.take(self._clock.monotonic_ns())
 
 
 class SignalDesk:
@@ -114,8 +108,9 @@ class SignalDesk:
         try:
             message, key = self._recognised(user, body, peer)
         except Refused as refused:
-            return self._told(self._refusal(refused))
-        allowance, headers = self._rates.take(user)
+            return self._told(self._refusal(refused), refused.headers)
+        allowance = self._rates.take(user)
+        headers = _rate_headers(allowance, self._clock.now())
         if not allowance.allowed:
             words = f"more than {ALERTS_PER_SECOND} alerts a second"
             return self._told(self._refusal(Refused(Code.RATE_LIMITED, words)), headers)
@@ -138,7 +133,8 @@ class SignalDesk:
         except Refused as refused:
             allowance = self._strangers.take(peer)
             if not allowance.allowed:
-                raise Refused(Code.RATE_LIMITED, "too many alerts without a good key from this address") from None
+                words = "too many alerts without a good key from this address"
+                raise Refused(Code.RATE_LIMITED, words, _rate_headers(allowance, self._clock.now())) from None
             log.warning("signal_not_recognised", user=user[:64], code=refused.code.value, peer=peer)
             raise
         return message, key
@@ -234,8 +230,9 @@ class SignalDesk:
     async def _of_unknown_fate(self, entry: Entry, course: _Course, reason: str) -> Answer:
         """Look once whether the exchange has the order; never send it again."""
         if course.draft is None:  # nothing has left
-            answer = self._failure()
-            await self._settle(entry, "answered", answer)
+            words = "this process failed, and nothing was placed: its log says why"
+            answer = self._refusal(Refused(Code.NOT_READY, words))
+            await self._settle(entry, "abandoned", answer)
             return answer
         assert course.target is not None  # noqa: S101  (known before the draft)
         if (found := await _found(course.target, course.draft, entry.client_order_id)) is not None:
@@ -290,11 +287,6 @@ class SignalDesk:
     def _refusal(self, refused: Refused) -> Answer:
         return self._negative(refused.status, refused.code.value, refused.message)
 
-    def _failure(self) -> Answer:
-        return self._negative(
-            HTTPStatus.INTERNAL_SERVER_ERROR, "INTERNAL", "this process failed, nothing was placed: its log says why"
-        )
-
     def _unknown(self, client_order_id: str, reason: str) -> Answer:
         message = (
             f"the order may have been placed, and is not sent again: {reason}; its client order id: {client_order_id}"
@@ -333,6 +325,16 @@ class _Course:
     epoch: int | None = None
     #: There from the moment on that the order may leave.
     draft: Draft | None = None
+
+
+def _rate_headers(allowance: Allowance, now: datetime) -> dict[str, str]:
+    """The three documented headers."""
+    reset = math.ceil(now.timestamp() + allowance.reset_ns / _SECOND_NS)
+    return {
+        "X-RateLimit-Limit": str(allowance.limit),
+        "X-RateLimit-Remaining": str(allowance.remaining),
+        "X-RateLimit-Reset": str(reset),
+    }
 
 
 def _unlocked(target: SignalTarget, epoch: int | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Final
@@ -58,9 +59,11 @@ STATUS: Final[dict[Code, HTTPStatus]] = {
 class Refused(Exception):
     """The alert placed nothing; with ``ORDER_UNKNOWN``, nobody knows."""
 
-    def __init__(self, code: Code, message: str) -> None:
+    def __init__(self, code: Code, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.code, self.message = code, message
+        #: Of the answer.
+        self.headers = dict(headers or {})
 
     @property
     def status(self) -> HTTPStatus:

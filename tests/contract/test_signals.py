@@ -444,6 +444,7 @@ class TestTheLimit:
         answers = [await binance.alert(apiKey="wh_key_guess") for _ in range(61)]
         assert {each.refusal for each in answers[:60]} == {(401, "INVALID_KEY")}
         assert answers[-1].refusal == (429, "RATE_LIMITED")
+        assert {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"} <= set(answers[-1].headers)
         await good(binance)
 
     async def test_a_key_ends_after_a_year(self, tmp_path: Path) -> None:
@@ -538,7 +539,9 @@ class TestUnknownFate:
         async def surprise(*_arguments: Any) -> Any:
             raise RuntimeError("surprise")
 
-        venue.find = surprise
+        prepare, venue.prepare = venue.prepare, surprise
+        assert ((await binance.alert()).refusal, binance.placed) == ((503, "NOT_READY"), 0)
+        venue.prepare, venue.find = prepare, surprise
         assert (await at_fault(binance, "empty_200")).refusal == (504, "ORDER_UNKNOWN")
         assert binance.placed == 1
         venue.place = surprise
