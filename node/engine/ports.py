@@ -322,8 +322,12 @@ class Venue(Protocol):
     async def read_slice(self, slice_name: str) -> SliceSnapshot:
         """Everything of one slice, all requests at once; ``positions_doubtful`` where the wallet shows more."""
 
-    async def read_proof(self, slice_name: str) -> SliceSnapshot:
+    async def read_proof(self, slice_name: str, *, no_triggers_since_ns: int | None = None) -> SliceSnapshot:
         """Everything, in causal order: triggers, then orders, then positions and balances.
+
+        ``no_triggers_since_ns``: a whole read that began then has shown no trigger, and has been answered. All is then
+        read at once where the venue's wallet shows, of one instant, that nothing is held and nothing rests
+        (``chained_from_ns`` says so); where it shows otherwise, in order.
 
         Raises:
             VenueError: also where the wallet shows margin in use for positions or orders that were not listed.

@@ -130,14 +130,14 @@ class CcxtVenue:
         snapshot = await self._reader.everything(self._parts[slice_name])
         return self._doubted(snapshot) if snapshot.positions_doubtful else snapshot
 
-    async def read_proof(self, slice_name: str) -> SliceSnapshot:
-        """Everything, in causal order: triggers, then orders, then positions and balances.
+    async def read_proof(self, slice_name: str, *, no_triggers_since_ns: int | None = None) -> SliceSnapshot:
+        """Everything, in causal order: triggers, then orders, then positions and balances; or all at once.
 
         Raises:
             VenueError: also where the wallet shows margin in use for what no list has shown.
         """
         try:
-            return await self._reader.proof(self._parts[slice_name])
+            return await self._reader.proof(self._parts[slice_name], no_triggers_since_ns=no_triggers_since_ns)
         except VenueAnswerUnknown:
             self._ask_for_markets(slice_name)
             raise

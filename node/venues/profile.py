@@ -105,6 +105,16 @@ class Profile(Protocol):
             VenueAnswerUnknown: the wallet shows margin in use, or coins held, for what no list has shown.
         """
 
+    def tells_all(self, part: Slice) -> bool:
+        """Whether one answer to ``reads(...).balances`` shows, of one instant, what positions and orders take up."""
+
+    def takes_nothing(self, part: Slice, answer: Answer) -> bool:
+        """Whether such an answer shows that there is no position, and no order that could open one.
+
+        Raises:
+            VenueAnswerUnknown: the answer is not understood.
+        """
+
     def kept_apart(self, part: Slice, answer: Answer) -> tuple[str, ...]:
         """Names of what an answer to ``reads(...).balances`` says is kept apart: it is in no list of ours.
 

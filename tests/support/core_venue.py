@@ -249,9 +249,13 @@ class CoreVenue:
         with self._under_way():
             return await self._read_slice(slice_name)
 
-    async def read_proof(self, slice_name: str) -> SliceSnapshot:
+    async def read_proof(self, slice_name: str, *, no_triggers_since_ns: int | None = None) -> SliceSnapshot:
         """Triggers, then orders, then positions and balances: whatever fires in between shows in what it became."""
         with self._under_way():
+            if no_triggers_since_ns is not None:
+                at_once = await self._read_at_once(slice_name)
+                if at_once is not None:
+                    return replace(at_once, chained_from_ns=no_triggers_since_ns)
             return await self._read_proof(slice_name)
 
     @contextlib.contextmanager
@@ -277,6 +281,27 @@ class CoreVenue:
         balances = self._balances(slice_name)
         snapshot = self._snapshot(slice_name, started_ns, orders=orders, balances=balances)
         return await self._end(replace(snapshot, positions=positions))
+
+    async def _read_at_once(self, slice_name: str) -> SliceSnapshot | None:
+        """Every list at a moment of its own, in the worst order; None where anything is shown."""
+        started_ns = await self._begin()
+        taken, balances = self._takes_something(slice_name), self._balances(slice_name)
+        self.moment()
+        positions = self._positions(slice_name)
+        self.moment()
+        orders = self._orders(slice_name, trigger=False)
+        self.moment()
+        orders += self._orders(slice_name, trigger=True)
+        snapshot = await self._end(self._snapshot(slice_name, started_ns, orders=orders, balances=balances))
+        found = taken or positions or orders
+        return None if found else replace(snapshot, positions=positions, causal=True)
+
+    def _takes_something(self, slice_name: str) -> bool:
+        """What a wallet shows in one answer: positions, the margin of orders that could open one, coins locked."""
+        if slice_name not in self.derivative_slices:
+            return any(balance.locked for balance in self._balances(slice_name))
+        resting = self._orders(slice_name, trigger=False)
+        return bool(self._positions(slice_name)) or any(not order.protective for order in resting)
 
     async def _read_proof(self, slice_name: str) -> SliceSnapshot:
         started_ns = await self._begin()

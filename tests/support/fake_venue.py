@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -122,6 +122,8 @@ class FakeVenue:
     probing: asyncio.Event = field(default_factory=asyncio.Event)
     probed: asyncio.Event = field(default_factory=asyncio.Event)
     calls: Counter[str] = field(default_factory=Counter)
+    #: Per slice, what each proof could go back to.
+    chained: defaultdict[str, list[int | None]] = field(default_factory=lambda: defaultdict(list))
     steps: list[Step] = field(default_factory=list)
     #: What the venue knows of sales by client order id.
     known_sales: dict[str, bool] = field(default_factory=dict)
@@ -196,7 +198,8 @@ class FakeVenue:
     async def read_slice(self, slice_name: str) -> SliceSnapshot:
         return await self._read("slice", slice_name)
 
-    async def read_proof(self, slice_name: str) -> SliceSnapshot:
+    async def read_proof(self, slice_name: str, *, no_triggers_since_ns: int | None = None) -> SliceSnapshot:
+        self.chained[slice_name].append(no_triggers_since_ns)
         return replace(await self._read("proof", slice_name), causal=True)
 
     async def _read(self, what: str, name: str) -> SliceSnapshot:

@@ -161,6 +161,14 @@ class PlainProfile:
     ) -> None:
         """The wallet says nothing that would bear out a list."""
 
+    def tells_all(self, part: Slice) -> bool:
+        """No venue's wallet is relied on for that without its own documentation."""
+        return False
+
+    def takes_nothing(self, part: Slice, answer: Answer) -> bool:
+        """Never asked."""
+        return False
+
     def kept_apart(self, part: Slice, answer: Answer) -> tuple[str, ...]:
         """The wallet says nothing of what is elsewhere."""
         return ()

@@ -121,6 +121,14 @@ class BinanceProfile(PlainProfile):
         """Margin in use must be explained by what is listed."""
         wallets.corroborate(part, book, answer, positions, orders)
 
+    def tells_all(self, part: Slice) -> bool:
+        """Margin of positions and of open orders, or what is locked, in every wallet."""
+        return True
+
+    def takes_nothing(self, part: Slice, answer: Answer) -> bool:
+        """No position, no margin in use, nothing locked."""
+        return wallets.takes_nothing(part, answer)
+
     def accepted(self, step: Step, answer: Answer) -> Judgement:
         """Done only with the venue's own id or its word for "all cancelled"."""
         return judgements.accepted(step, answer)
