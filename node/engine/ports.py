@@ -351,8 +351,12 @@ class Venue(Protocol):
     async def quotes(self, symbols: Collection[str]) -> dict[str, Quote]:
         """Best prices of spot markets, fresh."""
 
-    async def execute(self, step: Step) -> StepResult:
-        """Carry out one step. Never raises for what the venue did: the outcome says it."""
+    async def execute(self, step: Step, *, among: int = 1) -> StepResult:
+        """Carry out one step. Never raises for what the venue did: the outcome says it.
+
+        ``among``: how many closes of its slice leave at this moment, itself included. Where they are many, and the
+        venue takes several in one request, they share requests.
+        """
 
     async def filled(self, step: SpotOrder) -> bool | None:
         """Ask by client order id whether an ambiguous spot order reached the venue; None while that is not known."""

@@ -16,7 +16,7 @@ from node.domain.flatten import Holding
 from node.domain.plan import Chain, LegMemory, Plan, guards_residue, is_residue, learn, plan_slice
 from node.domain.round import clear, size, target, without_cancelled
 from node.domain.snapshot import OpenOrder, PositionKey, SliceSnapshot
-from node.domain.steps import OrderIds, Step, StepResult
+from node.domain.steps import ClosePosition, OrderIds, Step, StepResult
 from node.engine.account import AccountTerms
 from node.engine.known_orders import KnownOrders
 from node.engine.ports import Venue
@@ -68,6 +68,8 @@ class SliceWorker:
         self._holdings: tuple[Holding, ...] = ()
         self._last_step_ended_ns = 0
         self._in_flight: set[asyncio.Task[None]] = set()
+        #: How many closes the newest plan begins with.
+        self._closes_leaving = 0
         #: What has ended and is not learnt from yet; also from stragglers of earlier rounds.
         self._ended: list[StepResult] = []
         #: Whether the orders are known as of the last whole read; otherwise only positions can be acted upon.
@@ -339,6 +341,7 @@ class SliceWorker:
     async def _launch(self, plan: Plan) -> set[asyncio.Task[None]]:
         """Put every chain on its way, in the plan's order."""
         launched: set[asyncio.Task[None]] = set()
+        self._closes_leaving = sum(isinstance(step, ClosePosition) for chain in plan.chains for step in chain[0])
         if plan.chains:
             self._proof = None
             self._pursuit.busy(self.name)
@@ -364,7 +367,7 @@ class SliceWorker:
             await asyncio.gather(*(self._step(step) for step in stage))
 
     async def _step(self, step: Step) -> StepResult:
-        result = await self._venue.execute(step)
+        result = await self._venue.execute(step, among=self._closes_leaving)
         self._last_step_ended_ns = max(self._last_step_ended_ns, self._clock.monotonic_ns())
         self._orders.ended(result)
         self._ended.append(result)

@@ -168,9 +168,9 @@ class CcxtVenue:
         """Best prices of spot markets, fresh."""
         return await self._reader.quotes(symbols)
 
-    async def execute(self, step: Step) -> StepResult:
+    async def execute(self, step: Step, *, among: int = 1) -> StepResult:
         """Carry out one step, if this account's permission level allows it."""
-        result = await self._runner.execute(step)
+        result = await self._runner.execute(step, among=among)
         changed = result.refusal in _MARKET_MAY_HAVE_CHANGED and result.sent_ns is not None
         if step.slice in self._parts and (changed or self._strange(step, result)):
             self._ask_for_markets(step.slice)
@@ -250,6 +250,7 @@ class CcxtVenue:
         try:
             async with asyncio.timeout(self._options.close_timeout_s):
                 await self._streams.close()
+                await self._runner.stop()
                 await self._client.close()
         except TimeoutError:
             log.warning("venue_close_timed_out", exchange=self._options.exchange)

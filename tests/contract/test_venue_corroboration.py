@@ -314,7 +314,7 @@ IN_ORDER = [*ONCE, ORDERS, POSITIONS, ACCOUNT]
 SPOT_ORDERS, SPOT_ACCOUNT = "/api/v3/openOrders", "/api/v3/account"
 
 
-async def chained(name: str = "linear", *, since_ns: int | None = 5, **lists: Any) -> tuple[SliceSnapshot, list[str]]:
+async def chained(name: str = "linear", since_ns: int | None = 5, /, **lists: Any) -> tuple[SliceSnapshot, list[str]]:
     """A proof that goes back to a read without triggers, and what was asked for it."""
     async with recorded_venue(slices=(name,)) as (venue, fetch):
         fetch.empty(**lists)
@@ -332,7 +332,7 @@ class TestAllAtOnce:
 
     async def test_without_an_earlier_read_triggers_come_first(self) -> None:
         """One might fire while the wallet is read."""
-        snapshot, asked = await chained(since_ns=None)
+        snapshot, asked = await chained("linear", None)
         assert (snapshot.chained_from_ns, asked) == (None, ONCE)
 
     @pytest.mark.parametrize(

@@ -336,7 +336,7 @@ class CoreVenue:
     def _on_margin(self, symbol: str) -> Market:
         return self._markets[Product.MARGIN.value, symbol]
 
-    async def execute(self, step: Step) -> StepResult:
+    async def execute(self, step: Step, *, among: int = 1) -> StepResult:
         sent_ns = self.clock.monotonic_ns()
         with self._under_way(), self._outstanding(step):
             await asyncio.sleep(self.latency_s)

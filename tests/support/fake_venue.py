@@ -238,7 +238,7 @@ class FakeVenue:
             if symbol in self.prices
         }
 
-    async def execute(self, step: Step) -> StepResult:
+    async def execute(self, step: Step, *, among: int = 1) -> StepResult:
         self.calls[type(step).__name__] += 1
         self.steps.append(step)
         sent_ns = monotonic_ns()
