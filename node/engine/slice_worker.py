@@ -68,8 +68,8 @@ class SliceWorker:
         self._holdings: tuple[Holding, ...] = ()
         self._last_step_ended_ns = 0
         self._in_flight: set[asyncio.Task[None]] = set()
-        #: How many closes the newest plan begins with.
-        self._closes_leaving = 0
+        #: How many closes leave at the same moment as the one that is about to.
+        self._closes_leaving = 1
         #: What has ended and is not learnt from yet; also from stragglers of earlier rounds.
         self._ended: list[StepResult] = []
         #: Whether the orders are known as of the last whole read; otherwise only positions can be acted upon.
@@ -341,7 +341,9 @@ class SliceWorker:
     async def _launch(self, plan: Plan) -> set[asyncio.Task[None]]:
         """Put every chain on its way, in the plan's order."""
         launched: set[asyncio.Task[None]] = set()
-        self._closes_leaving = sum(isinstance(step, ClosePosition) for chain in plan.chains for step in chain[0])
+        closes = sum(isinstance(step, ClosePosition) for chain in plan.chains for step in chain[0])
+        # The first leaves by itself, while what it would share its request with is still being put together.
+        self._closes_leaving = 1
         if plan.chains:
             self._proof = None
             self._pursuit.busy(self.name)
@@ -352,6 +354,7 @@ class SliceWorker:
             task.add_done_callback(self._in_flight.discard)
             # One turn of the loop each: else the first order's bytes wait until the last one is signed.
             await asyncio.sleep(0)
+            self._closes_leaving = closes
         self._pursuit.launched(self.name)
         return launched
 
