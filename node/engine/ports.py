@@ -358,6 +358,9 @@ class Venue(Protocol):
         venue takes several in one request, they share requests.
         """
 
+    async def rehearse(self, step: Step) -> None:
+        """Everything that carrying out a step takes, up to the socket: nothing is sent, charged or reported."""
+
     async def filled(self, step: SpotOrder) -> bool | None:
         """Ask by client order id whether an ambiguous spot order reached the venue; None while that is not known."""
 

@@ -176,6 +176,10 @@ class CcxtVenue:
             self._ask_for_markets(step.slice)
         return result
 
+    async def rehearse(self, step: Step) -> None:
+        """Everything that it takes, up to the socket."""
+        await self._runner.rehearse(step)
+
     def _strange(self, step: Step, result: StepResult) -> bool:
         """Whether a step could not be sent, in a market that is not on our list."""
         return result.sent_ns is None and step.symbol not in self.rules(step.slice)

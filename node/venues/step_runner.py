@@ -56,6 +56,18 @@ class StepRunner:
         result = await self._result(step, calls[0], judgements, attempts)
         return replace(result, gone=gone(calls, judgements))
 
+    async def rehearse(self, step: Step) -> None:
+        """A step's requests, signed and passed by the gate, and then let go."""
+        part = self._parts.get(step.slice)
+        if part is None or self._profile.obstacle(step, part):
+            return
+        at_most = self._profile.closes_together(part)
+        calls = list(self._profile.calls(step, part.kind))
+        if isinstance(step, ClosePosition) and at_most > 1:
+            calls.append(self._profile.close_call([step] * at_most, part.kind))
+        for call in calls:
+            await self._client.rehearse(call)
+
     async def stop(self) -> None:
         """Wait for no answer any more."""
         await self._batches.stop()

@@ -398,6 +398,9 @@ class CoreVenue:
             case _:
                 return self._apply(step)
 
+    async def rehearse(self, step: Step) -> None:
+        return None
+
     async def filled(self, step: SpotOrder) -> bool | None:
         await self._begin()
         market = self.market(step.slice, step.symbol)

@@ -304,6 +304,9 @@ class FakeVenue:
         changed = replace(held or Balance(slice=SPOT, asset=asset, free=free), free=free)
         self.balances = [*others, *([changed] if changed.total or changed.debt else [])]
 
+    async def rehearse(self, step: Step) -> None:
+        self.calls["rehearse"] += 1
+
     async def filled(self, step: SpotOrder) -> bool | None:
         self.calls["filled"] += 1
         return self.known_sales.get(step.client_order_id, False)

@@ -28,6 +28,7 @@ from node.domain.steps import (
     StepResult,
 )
 from node.engine.account import ExecutionTerms
+from node.engine.rehearsal import TIMES
 from node.errors import VenueLimited, VenueUnavailable
 from tests.support.engine import ACCOUNT, OTHER, engine
 from tests.support.fake_venue import LINEAR, SPOT, FakeVenue, ambiguous, order, position, refused, rules
@@ -1179,3 +1180,20 @@ class LimitedProofs(FakeVenue):
 def reads(venue: FakeVenue) -> int:
     """Whole reads of the slice of contracts."""
     return venue.calls[f"read_slice:{LINEAR}"] + venue.calls[f"read_proof:{LINEAR}"]
+
+
+class TestRehearsal:
+    async def test_an_account_with_a_position_rehearses_its_close_once_it_is_ready(self) -> None:
+        """Before anybody asks for it; nothing is done."""
+        venue = FakeVenue(positions=[position(BTC, "1.2"), position(ETH, "5")])
+        async with engine(venue):
+            await until(lambda: venue.calls["rehearse"] == TIMES)
+        assert venue.steps == []
+
+    async def test_without_a_position_there_is_nothing_to_rehearse_with(self) -> None:
+        """It waits for one."""
+        venue = FakeVenue(positions=[])
+        async with engine(venue) as node:
+            await node.armed()
+            await until(lambda: node.dispatcher.actors[ACCOUNT].healthy)
+            assert venue.calls["rehearse"] == 0
