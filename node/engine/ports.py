@@ -367,8 +367,10 @@ class Venue(Protocol):
     async def probe(self) -> StepResult:
         """Exercise the trade permission without effect: cancel an order that does not exist."""
 
-    async def keep_warm(self, sockets: int) -> None:
-        """Exercise that many connections to each host, so that none is cold when it is needed."""
+    async def keep_warm(self, sockets: int, by_slice: Mapping[str, int] | None = None) -> None:
+        """Exercise that many connections to each host, so that none is cold when it is needed; no more than its slices
+        want, where *by_slice* says so.
+        """
 
     def round_trip_ms(self) -> float | None:
         """Median of the last requests; None before the first."""

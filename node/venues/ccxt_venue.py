@@ -8,6 +8,7 @@ repeats a GET or DELETE, never a POST, where a kept connection turns out to be d
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -20,6 +21,7 @@ from node.domain.key_facts import KeyFacts
 from node.domain.snapshot import MarketKind, MarketRules, SliceSnapshot
 from node.domain.steps import Outcome, Refusal, SpotOrder, Step, StepResult
 from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueUnavailable
+from node.venues.call import Call
 from node.venues.ccxt_client import CcxtClient
 from node.venues.lane import background
 from node.venues.layout import Slice
@@ -215,18 +217,28 @@ class CcxtVenue:
             return replace(result, outcome=Outcome.DONE, refusal=None)
         return result
 
-    async def keep_warm(self, sockets: int) -> None:
-        """Ask every host for its time over that many connections at once; the quickest answer sets our clock.
+    async def keep_warm(self, sockets: int, by_slice: Mapping[str, int] | None = None) -> None:
+        """Ask every host for its time over so many connections at once; the quickest answer sets our clock.
 
         Raises:
             VenueError: a host could not be reached.
         """
         with background():
             calls = self._profile.clock_calls(self._layout)
-            warming = (self._client.warm(call, max(1, sockets)) for call in calls)
+            warming = (self._client.warm(call, max(1, min(sockets, self._wanted(call, by_slice)))) for call in calls)
             ended = await asyncio.gather(*warming, return_exceptions=True)
             self._shelf.refresh(self._load_markets)
         _raise_first(ended)
+
+    def _wanted(self, clock_call: Call, by_slice: Mapping[str, int] | None) -> int:
+        """Connections to one host, by the slices that live there."""
+        if by_slice is None:
+            return sys.maxsize
+        here = [name for name, part in self._parts.items() if self._clock_of(part).endpoint == clock_call.endpoint]
+        return sum(by_slice.get(name, 0) for name in here)
+
+    def _clock_of(self, part: Slice) -> Call:
+        return self._profile.clock_call_like(self._reader.calls(part)[0])
 
     def round_trip_ms(self) -> float | None:
         """Median of the last requests."""

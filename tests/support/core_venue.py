@@ -410,7 +410,7 @@ class CoreVenue:
         step = CancelOrders(slice=self.slices[0], symbol="", market_id="", order_ids=("0",), trigger=False)
         return StepResult(step=step, outcome=Outcome.DONE)
 
-    async def keep_warm(self, sockets: int) -> None:
+    async def keep_warm(self, sockets: int, by_slice: Mapping[str, int] | None = None) -> None:
         return None
 
     def round_trip_ms(self) -> float | None:

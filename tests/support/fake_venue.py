@@ -318,7 +318,7 @@ class FakeVenue:
         step = CancelOrders(slice=LINEAR, symbol="BTC/USDT:USDT", market_id="BTCUSDT", order_ids=("0",), trigger=False)
         return StepResult(step=step, outcome=Outcome.DONE, sent_ns=monotonic_ns(), ended_ns=monotonic_ns())
 
-    async def keep_warm(self, sockets: int) -> None:
+    async def keep_warm(self, sockets: int, by_slice: Mapping[str, int] | None = None) -> None:
         self.calls["keep_warm"] += 1
 
     def round_trip_ms(self) -> float | None:
