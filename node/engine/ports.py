@@ -322,8 +322,12 @@ class Venue(Protocol):
     async def read_slice(self, slice_name: str) -> SliceSnapshot:
         """Everything of one slice, all requests at once; ``positions_doubtful`` where the wallet shows more."""
 
-    async def read_proof(self, slice_name: str) -> SliceSnapshot:
+    async def read_proof(self, slice_name: str, *, no_triggers_since_ns: int | None = None) -> SliceSnapshot:
         """Everything, in causal order: triggers, then orders, then positions and balances.
+
+        ``no_triggers_since_ns``: a whole read that began then has shown no trigger, and has been answered. All is then
+        read at once where the venue's wallet shows, of one instant, that nothing is held and nothing rests
+        (``chained_from_ns`` says so); where it shows otherwise, in order.
 
         Raises:
             VenueError: also where the wallet shows margin in use for positions or orders that were not listed.
@@ -347,8 +351,15 @@ class Venue(Protocol):
     async def quotes(self, symbols: Collection[str]) -> dict[str, Quote]:
         """Best prices of spot markets, fresh."""
 
-    async def execute(self, step: Step) -> StepResult:
-        """Carry out one step. Never raises for what the venue did: the outcome says it."""
+    async def execute(self, step: Step, *, among: int = 1) -> StepResult:
+        """Carry out one step. Never raises for what the venue did: the outcome says it.
+
+        ``among``: how many closes of its slice leave at this moment, itself included. Where they are many, and the
+        venue takes several in one request, they share requests.
+        """
+
+    async def rehearse(self, step: Step) -> None:
+        """Everything that carrying out a step takes, up to the socket: nothing is sent, charged or reported."""
 
     async def filled(self, step: SpotOrder) -> bool | None:
         """Ask by client order id whether an ambiguous spot order reached the venue; None while that is not known."""
@@ -356,8 +367,10 @@ class Venue(Protocol):
     async def probe(self) -> StepResult:
         """Exercise the trade permission without effect: cancel an order that does not exist."""
 
-    async def keep_warm(self, sockets: int) -> None:
-        """Exercise that many connections to each host, so that none is cold when it is needed."""
+    async def keep_warm(self, sockets: int, by_slice: Mapping[str, int] | None = None) -> None:
+        """Exercise that many connections to each host, so that none is cold when it is needed; no more than its slices
+        want, where *by_slice* says so.
+        """
 
     def round_trip_ms(self) -> float | None:
         """Median of the last requests; None before the first."""

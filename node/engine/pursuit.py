@@ -146,11 +146,14 @@ class Pursuit:
     async def orders_first(self, slice_name: str) -> None:
         """Let slices that have something to close put it onto the wire before this one reads."""
         if slice_name not in self._closing:
-            try:
-                async with asyncio.timeout(HEAD_START_S):
-                    await self._orders_out.wait()
-            except TimeoutError:
-                pass
+            await self._first_orders()
+
+    async def _first_orders(self) -> None:
+        try:
+            async with asyncio.timeout(HEAD_START_S):
+                await self._orders_out.wait()
+        except TimeoutError:
+            pass
 
     def launched(self, slice_name: str) -> None:
         """The slice's first orders are on their way."""
@@ -229,6 +232,8 @@ class Pursuit:
                 for name, worker in self._workers.items()
             ]
             reminders: dict[UUID, asyncio.Task[None]] = {}
+            # Before them there is nothing to judge, and judging takes as long as it takes an order to leave.
+            await self._first_orders()
             while self._live:
                 for command_id, live in self._live.items():
                     if command_id not in reminders:

@@ -10,6 +10,7 @@ import asyncio
 import socket
 import ssl
 import time
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -30,6 +31,9 @@ from node.venues.options import ACCOUNT, VenueOptions
 KEEPALIVE_S: Final = 300.0
 #: New sockets in an emergency should not wait for a name server; addresses of venues move slowly.
 DNS_CACHE_S: Final = 60
+#: asyncio's TLS reads into a buffer of 256 KiB for each connection, hundreds of which wait for an emergency here. One
+#: record is 16 KiB at most (RFC 8446, 5.1).
+TLS_READ_BYTES: Final = 16 * 1024
 
 
 class RedirectingResolver(AbstractResolver):
@@ -145,6 +149,7 @@ class Pool:
         ca_file: Path | None,
         traces: Sequence[aiohttp.TraceConfig] = (),
     ) -> None:
+        SSLProtocol.max_size = TLS_READ_BYTES
         self.ssl_context = trust(ca_file)
         self.connections_opened = 0
         self._connector = aiohttp.TCPConnector(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
@@ -165,6 +165,14 @@ class PlainProfile:
     ) -> None:
         """The wallet says nothing that would bear out a list."""
 
+    def tells_all(self, part: Slice) -> bool:
+        """No venue's wallet is relied on for that without its own documentation."""
+        return False
+
+    def takes_nothing(self, part: Slice, answer: Answer) -> bool:
+        """Never asked."""
+        return False
+
     def kept_apart(self, part: Slice, answer: Answer) -> tuple[str, ...]:
         """The wallet says nothing of what is elsewhere."""
         return ()
@@ -179,6 +187,18 @@ class PlainProfile:
         if any(amount is not None and amount <= 0 for amount in amounts):
             return f"{type(step).__name__} of nothing"
         return "no order is named" if isinstance(step, CancelOrders) and not step.order_ids else None
+
+    def closes_together(self, part: Slice) -> int:
+        """Each has its own request."""
+        return 1
+
+    def close_call(self, steps: Sequence[ClosePosition], kind: MarketKind) -> Call:
+        """Never asked for."""
+        raise NotImplementedError
+
+    def closed(self, steps: Sequence[ClosePosition], answer: Answer) -> Sequence[Judgement]:
+        """Never asked."""
+        raise NotImplementedError
 
     def converts(self, kind: MarketKind) -> bool:
         """There is no convert service that is used."""
