@@ -96,6 +96,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add(commands, "run", "carry out commands until SIGTERM", _run)
     _add_demo(commands)
     _add(commands, "gateway", "serve the risk API for nodes behind a broker until SIGTERM", _gateway)
+    _add_signals(commands)
     _add(commands, "check", "say everything that is wrong with a configuration", _check)
     doctor = _add(commands, "doctor", "ask each venue whether its account could be closed right now", _doctor)
     doctor.add_argument("accounts", nargs="*", metavar="ACCOUNT", help="ids or names; none means all")
@@ -200,6 +201,22 @@ def _add_keys(commands: _Commands[_Parser]) -> None:
     add_arguments(add, _symbols)
 
 
+def _add_signals(commands: _Commands[_Parser]) -> None:
+    from node.commands.signal_keys import add_arguments
+
+    signals = _add(commands, "signals", "take trading alerts behind the lock until SIGTERM", _signals)
+    kinds = signals.add_subparsers(metavar="COMMAND")
+    keys = _add(kinds, "keys", "manage the keys that alerts carry", _signal_keys)
+    operations = keys.add_subparsers(metavar="COMMAND", required=True, dest="operation")
+
+    def add(name: str, summary: str) -> _Parser:
+        parser = _add(operations, name, summary, _signal_keys)
+        _add_socket(parser)
+        return parser
+
+    add_arguments(add)
+
+
 def _add_issuer(commands: _Commands[_Parser]) -> None:
     issuer = _add(commands, "issuer", "manage those who may sign commands", _issuer_new)
     actions = issuer.add_subparsers(metavar="COMMAND", required=True)
@@ -249,6 +266,23 @@ def _gateway(options: Options, _output: Output) -> int:
     settings = load_gateway(config_path(options.config))
     configure_logging()
     return run(settings, GatewaySecrets.resolve(settings))
+
+
+def _signals(options: Options, _output: Output) -> int:
+    from node.observe.logging import configure_logging, log_uncaught
+    from node.signals.app import SignalSecrets, run
+    from node.signals.settings import load_signals
+
+    settings = load_signals(config_path(options.config))
+    configure_logging()
+    log_uncaught()
+    return run(settings, SignalSecrets.resolve(settings))
+
+
+def _signal_keys(options: Options, output: Output) -> int:
+    from node.commands.signal_keys import run
+
+    return run(_client(options), options, output)
 
 
 def _demo(options: Options, output: Output) -> int:

@@ -24,8 +24,8 @@ from pydantic import (
 
 from node.domain.command import ALL_ACCOUNTS, OPERATOR, THE_NODE, Action
 from node.domain.guard_mode import GuardMode, GuardModes
-from node.domain.permission import Permission
 from node.errors import ConfigError
+from node.settings_accounts import ExchangeAccount, StrictBool
 from node.settings_base import Credential, Seconds, Section
 from node.settings_fields import (
     BrokerUrl,
@@ -33,13 +33,10 @@ from node.settings_fields import (
     Identifier,
     PublicKey,
     WebOrigin,
-    account_uuid,
     decimal_from_text,
     distinct_origins,
     distinct_slices,
-    ip_text,
     reason_of,
-    without_secrets,
 )
 from node.settings_notify import NotifySettings
 
@@ -49,13 +46,11 @@ RESERVED_SECTIONS: Final = ("backup", "signals", "retention")
 #: What the kernel takes for the address of a Unix socket, less the terminating zero.
 UNIX_PATH_LENGTH_MAX: Final = 107
 
-StrictBool = Annotated[bool, Strict()]
 SecondsOrNone = Annotated[float, Strict(), Field(ge=0, le=86_400, allow_inf_nan=False)]
 Fraction = Annotated[Decimal, BeforeValidator(decimal_from_text), Field(gt=0, le=Decimal("0.20"), allow_inf_nan=False)]
 Amount = Annotated[Decimal, BeforeValidator(decimal_from_text), Field(ge=0, allow_inf_nan=False)]
 Currency = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}$")]
 SliceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
-AccountId = Annotated[UUID, BeforeValidator(account_uuid)]
 
 
 class Subscription(StrEnum):
@@ -211,29 +206,14 @@ class DrillSettings(Section):
     accounts: Annotated[tuple[str, ...], Field(min_length=1)] = (ALL_ACCOUNTS,)
 
 
-class AccountSettings(Section):
+class AccountSettings(ExchangeAccount):
     """[[accounts]]: one set of exchange credentials."""
 
-    id: AccountId
-    name: Annotated[Identifier, Field(max_length=64)]
-    owner: Identifier
-    #: A ccxt id, or ``b2prime``.
-    exchange: Annotated[str, Field(pattern=r"^[a-z0-9]{2,32}$")]
-    permission: Permission
     base_currency: Currency
-    credentials: Annotated[
-        dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")], Credential], Field(min_length=1)
-    ]
     #: None: all that the venue's profile knows.
     slices: Annotated[tuple[SliceName, ...], AfterValidator(distinct_slices)] | None = None
-    connect_to: Endpoint | None = None
-    ca_file: Path | None = None
-    local_address: Annotated[str, AfterValidator(ip_text)] | None = None
-    sandbox: StrictBool = False
     #: What is done about a key that may withdraw: a loud warning, or the account is degraded until it may not.
     withdrawal_right: Literal["warn", "refuse"] = "warn"
-    #: Handed to the ccxt class as they are.
-    options: Annotated[dict[str, Any], AfterValidator(without_secrets)] = Field(default_factory=dict)
     flatten: FlattenSettings = FlattenSettings()
     execution: ExecutionOverrides = ExecutionOverrides()
 

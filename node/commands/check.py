@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from node.clock import SystemClock
-from node.commands.exposure import exposures
+from node.commands.exposure import exposures, exposures_of
 from node.commands.output import ExitStatus, Output
 from node.domain.command import Action
 from node.domain.guard_mode import GuardMode
@@ -30,6 +30,8 @@ def check(config: Path, output: Output) -> ExitStatus:
             from node.gateway.check import findings  # with the whole gateway behind it
 
             faults, warnings = findings(data)
+        elif "signals" in data and "node" not in data:
+            faults, warnings = _of_signals(data, config)
         else:
             settings = parse(data)
             faults = [*_credential_and_venue_faults(settings), *_file_faults(settings)]
@@ -44,6 +46,21 @@ def check(config: Path, output: Output) -> ExitStatus:
     if not faults or output.as_json:
         output.result({"ok": not faults, "faults": faults, "warnings": warnings}, f"{config}: ok")
     return ExitStatus.TROUBLE if faults else ExitStatus.DONE
+
+
+def _of_signals(data: dict[str, object], config: Path) -> tuple[list[str], list[str]]:
+    from node.signals.check import findings  # with ccxt behind it
+    from node.signals.settings import parse_signals
+
+    faults, warnings = findings(data)
+    try:
+        settings = parse_signals(data)
+    except ConfigError:
+        return faults, warnings
+    credentials = {reference.credential for _, reference in settings.references}
+    key_files = {"http.key_file": settings.http.key_file if settings.http else None}
+    state_dirs = {"signals.state_dir": settings.signals.state_dir}
+    return faults, [*warnings, *exposures_of(credentials, key_files, state_dirs, config)]
 
 
 def _credential_and_venue_faults(settings: Settings) -> list[str]:

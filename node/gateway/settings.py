@@ -11,7 +11,6 @@ from pydantic import Field, Strict, ValidationError, model_validator
 from node.errors import ConfigError
 from node.settings import (
     UNIX_PATH_LENGTH_MAX,
-    AccountId,
     HttpSettings,
     MetricsSettings,
     MqttSettings,
@@ -19,6 +18,7 @@ from node.settings import (
     faults_of,
     read,
 )
+from node.settings_accounts import AccountId
 from node.settings_base import Credential, Section
 from node.settings_fields import Identifier
 

@@ -100,10 +100,8 @@ class PlainProfile:
 
     def build(self, options: VenueOptions, session: object) -> Ccxt:
         """ccxt's class with its hidden requests, broker ids and retries switched off by ``ccxt_options``."""
-        from ccxt import async_support  # not ccxt.pro: its requests over WebSockets would pass no gate
-
         given = {name: value for name, value in options.options.items() if name != ACCOUNT}
-        exchange = self.ccxt_class(getattr(async_support, self.exchange))(
+        exchange = self.ccxt_class(self.plain_class())(
             {
                 **options.credentials,
                 "session": session,
@@ -114,6 +112,12 @@ class PlainProfile:
         if options.sandbox:
             self.to_sandbox(exchange)
         return exchange
+
+    def plain_class(self) -> Any:  # noqa: ANN401 - ccxt has no types
+        """ccxt's class of that name. Not ccxt.pro's: its requests over WebSockets would pass no gate."""
+        from ccxt import async_support
+
+        return getattr(async_support, self.exchange)
 
     def ccxt_class(self, plain: Any) -> Any:  # noqa: ANN401 - ccxt has no types
         """The class itself, or one derived from it with endpoints that ccxt makes of several functions."""
