@@ -100,5 +100,7 @@ async def test_a_certificate_that_cannot_be_used_changes_nothing(tmp_path: Path)
     adopted: list[Settings] = []
     await reload_of(written(tmp_path), adopted, certificate=ConfigError(["http.cert_file: no"])).carry_out()
     await reload_of(tmp_path / "missing.toml", adopted).carry_out()
+    (tmp_path / "deep.toml").write_text("a = " + "[" * 5000 + "]" * 5000)
+    await reload_of(tmp_path / "deep.toml", adopted).carry_out()
     await reload_of(None, adopted).carry_out()
     assert adopted == []
