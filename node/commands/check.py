@@ -14,6 +14,7 @@ from node.domain.command import Action
 from node.domain.guard_mode import GuardMode
 from node.domain.permission import Permission
 from node.errors import ConfigError
+from node.key_pair import check_key_pair
 from node.secrets import Secrets
 from node.settings import Settings, Subscription, parse, read
 from node.settings_notify import Happening, NotifySettings
@@ -107,7 +108,7 @@ def _authority_faults(place: str, file: Path | None) -> Iterator[str]:
 def _certificate_faults(place: str, file: Path | None, key_file: Path | None) -> Iterator[str]:
     if file is not None:
         try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(file, key_file)
+            check_key_pair(file, key_file)
         except OSError as error:
             yield f"{place}: {file} with {key_file}: {error.strerror or error}"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from node.errors import ConfigError
 from node.gateway.app import GatewaySecrets
 from node.gateway.settings import GatewaySettings, parse_gateway
+from node.key_pair import check_key_pair
 from node.settings import Subscription
 
 
@@ -38,7 +39,7 @@ def _file_faults(settings: GatewaySettings) -> Iterator[str]:
     for place, cert_file, key_file in pairs:
         if cert_file is not None:
             try:
-                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert_file, key_file)
+                check_key_pair(cert_file, key_file)
             except OSError as error:
                 yield f"{place}.cert_file: {cert_file} with {key_file}: {error.strerror or error}"
 
