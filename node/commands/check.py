@@ -30,7 +30,7 @@ def check(config: Path, output: Output) -> ExitStatus:
         if "gateway" in data:
             from node.gateway.check import findings  # with the whole gateway behind it
 
-            faults, warnings = findings(data)
+            faults, warnings = findings(data, config)
         else:
             settings = parse(data)
             faults = [*_credential_and_venue_faults(settings), *_file_faults(settings)]

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+from node.commands.exposure import looser_than_needed
 from node.errors import ConfigError
 from node.gateway.app import GatewaySecrets
 from node.gateway.settings import GatewaySettings, parse_gateway
@@ -13,7 +14,7 @@ from node.key_pair import check_key_pair
 from node.settings import Subscription
 
 
-def findings(data: dict[str, object]) -> tuple[list[str], list[str]]:
+def findings(data: dict[str, object], config: Path) -> tuple[list[str], list[str]]:
     """Faults and warnings of a gateway's configuration file."""
     try:
         settings = parse_gateway(data)
@@ -24,7 +25,20 @@ def findings(data: dict[str, object]) -> tuple[list[str], list[str]]:
         GatewaySecrets.resolve(settings)
     except ConfigError as error:
         faults += error.faults
-    return faults, list(_warnings(settings))
+    return faults, [*_warnings(settings), *_exposures(settings, config)]
+
+
+def _exposures(settings: GatewaySettings, config: Path) -> list[str]:
+    references = (settings.gateway.issuer_key, settings.mqtt.password)
+    return looser_than_needed(
+        credentials=(reference.credential for reference in references if reference is not None),
+        key_files={
+            "mqtt.key_file": settings.mqtt.key_file,
+            "http.key_file": settings.http.key_file if settings.http else None,
+        },
+        state_dir=("gateway.state_dir", settings.gateway.state_dir),
+        config=config,
+    )
 
 
 def _file_faults(settings: GatewaySettings) -> Iterator[str]:
