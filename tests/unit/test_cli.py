@@ -13,7 +13,7 @@ import pytest
 
 from node.cli import main
 from node.commands.operator_client import config_path, operator_socket
-from node.commands.output import Trouble
+from node.commands.output import Output, Trouble
 from node.commands.report import exit_status, line, paragraph
 from tests.support.counting_desk import event
 
@@ -306,3 +306,13 @@ def test_a_reader_that_leaves_is_no_disaster(tmp_path: Path) -> None:
     )
     os.close(write_end)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_nobody_elses_words_move_the_terminals_cursor(capsys: Captured) -> None:
+    """Not those of an exchange or of a broker; nor do they end the command line because they cannot be printed."""
+    output = Output(as_json=False)
+    output.result({}, "refused: \x1b[2Jflat\r\nß \ud800\u202e")
+    output.note("\x1b]0;x\x07")
+    captured = capsys.readouterr()
+    assert captured.out == "refused: \\x1b[2Jflat\\r\nß \\ud800\\u202e\n"
+    assert captured.err == "\\x1b]0;x\\x07\n"
