@@ -48,7 +48,8 @@ KNOWN_SECRETS: Final = KnownSecrets()
 def find(name: str, environ: Mapping[str, str] | None = None) -> SecretStr:
     """Look a credential up: ``$CREDENTIALS_DIRECTORY/name``, the file ``$NAME_FILE``, then ``$NAME``.
 
-    One trailing newline is not part of it. A dash in the name is an underscore in the environment.
+    One trailing newline is not part of it, nor is the byte order mark that some editors write. A dash in the name is an
+    underscore in the environment.
 
     Raises:
         ConfigError: nowhere to be found, unreadable or empty; says where it was looked for, never what was there.
@@ -58,7 +59,7 @@ def find(name: str, environ: Mapping[str, str] | None = None) -> SecretStr:
     value: str | None = None
     for path in files:
         try:
-            value = path.read_text(encoding="utf-8")
+            value = path.read_text(encoding="utf-8-sig")
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, UnicodeDecodeError) as error:
@@ -72,6 +73,8 @@ def find(name: str, environ: Mapping[str, str] | None = None) -> SecretStr:
     value = value.removesuffix("\n").removesuffix("\r")
     if not value:
         raise ConfigError([f"credential {name}: is empty"])
+    if "\0" in value:
+        raise ConfigError([f"credential {name}: there is a NUL in it: not a file of text"])
     KNOWN_SECRETS.add(value)
     return SecretStr(value)
 
