@@ -40,11 +40,11 @@ def operator_socket(config: Path) -> Path:
         Trouble: the file does not tell.
     """
     try:
-        document = tomllib.loads(config.read_text(encoding="utf-8"))
+        document = tomllib.loads(config.read_text(encoding="utf-8-sig"))
         runtime_dir = document["gateway" if "gateway" in document else "node"]["runtime_dir"]
     except OSError as error:
         raise Trouble("CONFIG", f"{config}: {error.strerror}: name it with --config, or the --socket") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise Trouble(
             "CONFIG", f"{config}: not TOML: {error}: the daemon's socket can be named with --socket"
         ) from None
