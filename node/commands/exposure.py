@@ -30,6 +30,7 @@ def exposures(settings: Settings, config: Path | None = None, environ: Mapping[s
             "http.key_file": settings.http.key_file if settings.http else None,
         },
         state_dir=("node.state_dir", settings.node.state_dir),
+        runtime_dir=("node.runtime_dir", settings.node.runtime_dir),
         config=config,
         environ=environ,
     )
@@ -40,6 +41,7 @@ def looser_than_needed(
     credentials: Iterable[str],
     key_files: Mapping[str, Path | None],
     state_dir: tuple[str, Path],
+    runtime_dir: tuple[str, Path],
     config: Path | None,
     environ: Mapping[str, str] | None = None,
 ) -> list[str]:
@@ -54,6 +56,9 @@ def looser_than_needed(
     place, folder = state_dir
     if folder.is_dir() and _mode(folder) & _GROUP_AND_OTHERS:
         found.append(f"{place}: {folder} is open to others: chmod 700")
+    place, folder = runtime_dir
+    if folder.is_dir() and _mode(folder) & _WRITE:
+        found.append(f"{place}: {folder} can be changed by others, who could show locks of their own: chmod go-w")
     return found
 
 

@@ -37,6 +37,7 @@ def _exposures(settings: GatewaySettings, config: Path) -> list[str]:
             "http.key_file": settings.http.key_file if settings.http else None,
         },
         state_dir=("gateway.state_dir", settings.gateway.state_dir),
+        runtime_dir=("gateway.runtime_dir", settings.gateway.runtime_dir),
         config=config,
     )
 
