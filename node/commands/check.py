@@ -149,6 +149,8 @@ def _account_warnings(settings: Settings) -> Iterator[str]:
         place = f"accounts[{index}]"
         if account.permission in (Permission.READ, Permission.CANCEL):
             yield f"{place}.permission: {account.permission}: positions cannot be closed"
+        if account.connect_to is not None:
+            yield f"{place}.connect_to: requests go to {account.connect_to}, and not to {account.exchange} itself"
         names = (account.exchange, *sorted(reference.credential for reference in account.credentials.values()))
         if known.setdefault(names, index) != index:
             yield f"{place}.credentials: the same as accounts[{known[names]}]'s: each will undo the other's work"
