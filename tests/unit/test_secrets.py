@@ -108,8 +108,11 @@ def test_known_secrets_are_masked_in_every_form() -> None:
     known.add("-----BEGIN KEY-----\nMIIBcanary\n-----END KEY-----")
     assert known.mask("<abcd/efgh+> <abcd/e>") == "<***> <***>"
     assert known.mask("<abcd%2Fefgh%2B>") == "<***>"
+    assert known.mask("<abcd/efgh%2B>") == "<***>"
     assert known.mask("<MIIBcanary>") == "<***>"
     assert known.mask("-----BEGIN KEY-----") == "-----BEGIN KEY-----"
+    known.add('{\n "x": "public-half",\n "d": "private-half"\n}')
+    assert known.mask("<private-half> <public-half>") == "<***> <public-half>"
 
 
 def test_a_secret_too_short_to_mask_leaves_the_log_readable() -> None:
