@@ -29,6 +29,7 @@ class ScrapeServer(ThreadingMixIn, WSGIServer):
     """Serves a registry."""
 
     daemon_threads = True
+    request_queue_size = 128  # whoever knocks often must not make a scrape wait for its place
 
     def __init__(self, address: tuple[str, int], handler: type[WSGIRequestHandler]) -> None:
         self._open: dict[socket.socket, None] = {}
