@@ -26,7 +26,7 @@ from node.domain.command import ALL_ACCOUNTS, OPERATOR, THE_NODE, Action
 from node.domain.guard_mode import GuardMode, GuardModes
 from node.errors import ConfigError
 from node.settings_accounts import ExchangeAccount, StrictBool
-from node.settings_base import Credential, Seconds, Section
+from node.settings_base import Credential, CredentialReference, FilePath, Seconds, Section
 from node.settings_fields import (
     BrokerUrl,
     Endpoint,
@@ -42,6 +42,9 @@ from node.settings_notify import NotifySettings
 
 #: Sections of the contract that later versions give a meaning.
 RESERVED_SECTIONS: Final = ("backup", "signals", "retention")
+
+#: Kinds of faults that are not worth a line beside one that says what is wrong inside.
+_CONSEQUENCES: Final = ("too_short", "string_type")
 
 #: What the kernel takes for the address of a Unix socket, less the terminating zero.
 UNIX_PATH_LENGTH_MAX: Final = 107
@@ -73,8 +76,8 @@ class NodeSettings(Section):
 
     id: Identifier
     tenant: Identifier
-    state_dir: Path
-    runtime_dir: Path
+    state_dir: FilePath
+    runtime_dir: FilePath
 
 
 class MqttSettings(Section):
@@ -83,9 +86,9 @@ class MqttSettings(Section):
     url: BrokerUrl
     username: Annotated[str, Field(min_length=1)] | None = None
     password: Credential | None = None
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
+    ca_file: FilePath | None = None
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
     #: Other nodes of the tenant serve other accounts on this broker: what is theirs is left to them, unanswered.
     shared: StrictBool = False
 
@@ -104,8 +107,8 @@ class HttpSettings(Section):
     """[http]: the public listener. Off loopback only with TLS."""
 
     listen: Endpoint
-    cert_file: Path | None = None
-    key_file: Path | None = None
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
 
     @model_validator(mode="after")
     def _protected(self) -> Self:
@@ -342,12 +345,15 @@ def read(path: Path | str) -> dict[str, Any]:
         ConfigError: it cannot be read, or is not TOML.
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        # Editors on other systems begin a file with a byte order mark.
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such file"]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: cannot be read: {error}"]) from None
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ConfigError([f"{path}: not TOML: nested too deeply"]) from None
+    except ValueError as error:  # also what the parser itself does not expect: a number of thousands of digits
         raise ConfigError([f"{path}: not TOML: {error}"]) from None
 
 
@@ -371,16 +377,27 @@ def parse(data: dict[str, Any]) -> Settings:
 def faults_of(error: ValidationError) -> list[str]:
     """One line a fault: where, and why; without the values."""
     lines: list[str] = []
-    for fault in error.errors(include_url=False, include_context=False, include_input=False):
-        where = _where(fault["loc"])
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    places = [_where(fault["loc"]) for fault in faults]
+    for where, fault in zip(places, faults, strict=True):
+        if fault["type"] in _CONSEQUENCES and any(_tells_more(place, where) for place in places):
+            continue
+        if fault["type"] == "model_type" and places.count(where) > 1:
+            continue  # it is none of the other kind either
         reasons = reason_of(fault["type"], fault["msg"]).split("\n")
         # A check across sections names its places itself.
         lines += [f"{where}: {reason}" if where else reason for reason in reasons]
     return lines
 
 
+def _tells_more(place: str, where: str) -> bool:
+    return place.startswith((f"{where}.", f"{where}["))
+
+
 def _where(location: tuple[int | str, ...]) -> str:
     text = ""
     for part in location:
+        if isinstance(part, str) and (part == CredentialReference.__name__ or "[" in part):
+            continue  # pydantic's name for one of several kinds of value
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict
 
 from node.domain.permission import Permission
-from node.settings_base import Credential, Section
+from node.settings_base import Credential, FilePath, Section
 from node.settings_fields import Endpoint, Identifier, account_uuid, ip_text, without_secrets
 
 StrictBool = Annotated[bool, Strict()]
@@ -29,7 +28,7 @@ class ExchangeAccount(Section):
         dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")], Credential], Field(min_length=1)
     ]
     connect_to: Endpoint | None = None
-    ca_file: Path | None = None
+    ca_file: FilePath | None = None
     local_address: Annotated[str, AfterValidator(ip_text)] | None = None
     sandbox: StrictBool = False
     #: Handed to the ccxt class as they are.

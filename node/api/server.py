@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from node.api import wire
 from node.api.guards import HEAD_BYTES_MAX
 from node.errors import ConfigError
+from node.key_pair import check_key_pair, load_key_pair
 
 log = structlog.get_logger(__name__)
 
@@ -112,8 +113,8 @@ class ApiServer:
                 continue
             try:
                 # On trial first: a key that does not fit would leave the context in use without any.
-                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(listener.cert_file, listener.key_file)
-                context.load_cert_chain(listener.cert_file, listener.key_file)
+                check_key_pair(listener.cert_file, listener.key_file)
+                load_key_pair(context, listener.cert_file, listener.key_file)
             except OSError as error:
                 raise ConfigError([f"http.cert_file: cannot be used: {error}"]) from None
 
@@ -160,7 +161,7 @@ class ApiServer:
 
 
 def _configuration(listener: Listener, stop_deadline_s: float) -> uvicorn.Config:
-    tls = isinstance(listener, TcpListener) and listener.cert_file is not None
+    tls = listener if isinstance(listener, TcpListener) and listener.cert_file is not None else None
     config = uvicorn.Config(
         listener.app,
         lifespan="off",
@@ -180,10 +181,12 @@ def _configuration(listener: Listener, stop_deadline_s: float) -> uvicorn.Config
         ssl_keyfile=listener.key_file if isinstance(listener, TcpListener) else None,
     )
     try:
+        if tls is not None and tls.cert_file is not None:
+            check_key_pair(tls.cert_file, tls.key_file)  # uvicorn would ask a terminal for a passphrase
         config.load()
     except (OSError, ssl.SSLError) as error:
         raise ConfigError([f"http.cert_file: cannot be used: {error}"]) from None
-    if tls and config.ssl is not None:
+    if tls is not None and config.ssl is not None:
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
     return config
 

@@ -23,26 +23,29 @@ def exposures(settings: Settings, config: Path | None = None, environ: Mapping[s
 
     *config* is looked at for writers only: it holds no secret, but says who may unlock.
     """
-    return exposures_of(
-        {reference.credential for _, reference in references(settings)},
-        {
+    return looser_than_needed(
+        credentials=(reference.credential for _, reference in references(settings)),
+        key_files={
             "mqtt.key_file": settings.mqtt.key_file if settings.mqtt else None,
             "http.key_file": settings.http.key_file if settings.http else None,
         },
-        {"node.state_dir": settings.node.state_dir},
-        config,
-        environ,
+        state_dir=("node.state_dir", settings.node.state_dir),
+        runtime_dir=("node.runtime_dir", settings.node.runtime_dir),
+        config=config,
+        environ=environ,
     )
 
 
-def exposures_of(
+def looser_than_needed(
+    *,
     credentials: Iterable[str],
     key_files: Mapping[str, Path | None],
-    state_dirs: Mapping[str, Path],
-    config: Path | None = None,
+    state_dir: tuple[str, Path],
+    runtime_dir: tuple[str, Path],
+    config: Path | None,
     environ: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """The same of named credentials, files and folders, whosever they are."""
+    """The same of any program's credentials, keys and state; places are keys of its configuration."""
     environ = os.environ if environ is None else environ
     found = list(_of_credentials(credentials, environ))
     for place, key_file in key_files.items():
@@ -50,14 +53,17 @@ def exposures_of(
             found += _of_secret_file(place, key_file)
     if config is not None:
         found += _of_public_file("configuration", config)
-    for place, state_dir in state_dirs.items():
-        if state_dir.is_dir() and _mode(state_dir) & _GROUP_AND_OTHERS:
-            found.append(f"{place}: {state_dir} is open to others: chmod 700")
+    place, folder = state_dir
+    if folder.is_dir() and _mode(folder) & _GROUP_AND_OTHERS:
+        found.append(f"{place}: {folder} is open to others: chmod 700")
+    place, folder = runtime_dir
+    if folder.is_dir() and _mode(folder) & _WRITE:
+        found.append(f"{place}: {folder} can be changed by others, who could show locks of their own: chmod go-w")
     return found
 
 
 def _of_credentials(names: Iterable[str], environ: Mapping[str, str]) -> Iterator[str]:
-    for name in sorted(names):
+    for name in sorted(set(names)):
         files, variable = places_of(name, environ)
         file = next((file for file in files if file.is_file()), None)
         if file is not None:

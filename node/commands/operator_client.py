@@ -40,12 +40,12 @@ def operator_socket(config: Path) -> Path:
         Trouble: the file does not tell.
     """
     try:
-        document = tomllib.loads(config.read_text(encoding="utf-8"))
+        document = tomllib.loads(config.read_text(encoding="utf-8-sig"))
         table = next((name for name in ("gateway", "node", "signals") if name in document), "node")
         runtime_dir = document[table]["runtime_dir"]
     except OSError as error:
         raise Trouble("CONFIG", f"{config}: {error.strerror}: name it with --config, or the --socket") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise Trouble(
             "CONFIG", f"{config}: not TOML: {error}: the daemon's socket can be named with --socket"
         ) from None

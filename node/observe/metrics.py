@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from itertools import product
 from threading import Thread
 from typing import Final, Protocol
-from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,7 +14,6 @@ from prometheus_client import (
     Histogram,
     ProcessCollector,
     disable_created_metrics,
-    start_http_server,
 )
 from prometheus_client.metrics import MetricWrapperBase
 
@@ -24,6 +22,7 @@ from node.domain.latency import STAGES
 from node.domain.steps import Outcome
 from node.errors import ConfigError
 from node.observe.metric_list import METRICS, PREFIX, Kind, MetricSpec
+from node.observe.scrapes import ScrapeServer, serve
 
 #: How a drill ends.
 DRILL_OUTCOMES: Final = ("passed", "failed")
@@ -156,7 +155,7 @@ class MetricsServer:
     def __init__(self, metrics: HasRegistry, *, host: str, port: int) -> None:
         self._registry = metrics.registry
         self._host, self._port = host, port
-        self._serving: tuple[WSGIServer, Thread] | None = None
+        self._serving: tuple[ScrapeServer, Thread] | None = None
 
     def start(self) -> None:
         """Bind and serve.
@@ -165,7 +164,7 @@ class MetricsServer:
             ConfigError: the address cannot be bound.
         """
         try:
-            self._serving = start_http_server(self._port, self._host, registry=self._registry)
+            self._serving = serve(self._registry, self._host, self._port)
         except OSError as error:
             raise ConfigError([f"metrics.listen: {self._host}:{self._port}: {error.strerror or error}"]) from None
 

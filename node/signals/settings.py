@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, Strict, ValidationError, model_valid
 from node.errors import ConfigError
 from node.settings import UNIX_PATH_LENGTH_MAX, HttpSettings, MetricsSettings, faults_of, read
 from node.settings_accounts import ExchangeAccount
-from node.settings_base import Credential, CredentialReference, Section
+from node.settings_base import Credential, CredentialReference, FilePath, Section
 from node.settings_fields import Identifier, WebOrigin
 
 #: The table that tells this file from a node's.
@@ -33,11 +33,11 @@ class SignalsTable(Section):
     """[signals]: where it keeps its things, and where the node shows its locks."""
 
     #: 0700: keys (hashed) and alerts.
-    state_dir: Path
+    state_dir: FilePath
     #: operator.sock (0660).
-    runtime_dir: Path
+    runtime_dir: FilePath
     #: The node's ``runtime_dir`` on this machine, whose lock files are read. Nothing else of the node's is.
-    node_runtime_dir: Path
+    node_runtime_dir: FilePath
     #: As TradingView reaches it, for the ``webhookUrl`` that lists of keys show.
     public_url: WebOrigin | None = None
     #: From handing a request to its connection to the last byte of the exchange's answer.
@@ -60,7 +60,7 @@ class SignalAccount(ExchangeAccount):
     """[[accounts]]: an account that alerts may open positions on, under the id that the node has for it."""
 
     #: Of the node that locks this account, where several nodes run on this machine.
-    node_runtime_dir: Path | None = None
+    node_runtime_dir: FilePath | None = None
     off_step: OffStep = OffStep.REFUSE
     #: Names of alerts to the exchange's markets, in ccxt's words, where the rule does not find the right one.
     symbols: dict[SignalSymbol, UnifiedSymbol] = Field(default_factory=dict)
