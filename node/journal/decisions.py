@@ -236,6 +236,12 @@ class Draft:
         if lock.locked and lock.epoch > self.ledger.lock(lock.account_id).epoch:
             self.ledger.locks[lock.account_id] = lock
 
+    def assume_lock(self, lock: AccountLock) -> None:
+        """Latch an account that was taken for locked while its record could not be read; what holds it stays."""
+        stored = self.ledger.lock(lock.account_id)
+        epoch = max(lock.epoch, stored.epoch + 1)
+        self.ledger.locks[lock.account_id] = replace(lock, epoch=epoch, latched=True, holds=stored.holds)
+
     def note(self, note: RejectNote) -> int:
         """Store a reject without a command; its number."""
         self.ledger.seq += 1

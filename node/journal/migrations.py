@@ -29,6 +29,12 @@ class JournalIncompatible(SovereignError):
     code = "JOURNAL_INCOMPATIBLE"
 
 
+class JournalDamaged(JournalUnavailable):
+    """The journal file is damaged: it is left as it is, for a person to look at and to restore a backup."""
+
+    code = "JOURNAL_DAMAGED"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Migration:
     """One step of the schema; ``version`` is the ``user_version`` after it."""
@@ -108,11 +114,11 @@ async def check(connection: aiosqlite.Connection) -> None:
     """Verify the structure of the whole file.
 
     Raises:
-        JournalUnavailable: it is damaged.
+        JournalDamaged: it is.
     """
     faults = [row[0] for row in await connection.execute_fetchall("PRAGMA quick_check(5)")]
     if faults != ["ok"]:
-        raise JournalUnavailable(f"the journal is damaged: {'; '.join(faults)}")
+        raise JournalDamaged(f"the journal is damaged: {'; '.join(faults)}")
 
 
 def _create_private(path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, Self
 from uuid import UUID
@@ -22,6 +22,7 @@ from node.journal import rows
 from node.journal.database import REOPEN_AFTER_S, STALL_S, Database
 from node.journal.decisions import Draft, Ledger
 from node.journal.migrations import Migration, packaged_migrations
+from node.journal.trouble import JournalTrouble
 
 #: Above every number: SQLite's largest integer.
 SEQ_MAX: Final = 2**63 - 1
@@ -59,6 +60,8 @@ class SqliteJournal:
         self._durable_seq = 0
         #: Endings whose recording has an unknown outcome: they may come again, and may be stored.
         self._in_doubt: set[tuple[UUID, CommandState]] = set()
+        #: What was in force before the file could be read, to be written at its opening.
+        self._assumed: Callable[[], Iterable[AccountLock]] | None = None
         self._database = Database(
             path,
             migrations=migrations or packaged_migrations(),
@@ -91,6 +94,11 @@ class SqliteJournal:
         return self._database
 
     @property
+    def trouble(self) -> JournalTrouble | None:
+        """Why it is not healthy, and what to do; None while it is."""
+        return self._database.trouble
+
+    @property
     def silent_s(self) -> float:
         """How long the disk has owed us its oldest answer; 0 while it owes none. A refusal is an answer."""
         return self._database.silent_s
@@ -98,12 +106,34 @@ class SqliteJournal:
     async def open(self) -> None:
         """Open the file, creating or migrating it, and verify it.
 
+        It goes on trying until ``close``, so a node may start without it; until then no lock is known.
+
         Raises:
             JournalIncompatible: the file is not ours, or newer than this program; it was left as it is.
-            JournalUnavailable: damaged, or the disk will not. The journal goes on trying until ``close``, so a node
-                may start without it; until then no lock is known.
+            JournalDamaged: its structure is broken; it was left as it is.
+            JournalUnavailable: the disk will not, or does not answer.
         """
         await self._database.open()
+
+    def assume(self, locks: Callable[[], Iterable[AccountLock]]) -> None:
+        """Write these locks, latched and with epochs above the stored ones, in the moment in which the file can be
+        read at last: before any call is let in, so that nothing is decided by the stored ones alone.
+        """
+        self._assumed = locks
+
+    async def write_assumed(self) -> None:
+        """Write them now, where that moment was missed: the file was being read already. Nothing if they are there."""
+        if self._assumed is None:
+            return
+        locks = list(self._assumed())
+
+        async def work(connection: aiosqlite.Connection) -> tuple[Draft, None]:
+            draft = self._with_assumed(locks)
+            await _write(connection, draft)
+            return draft, None
+
+        await self._database.transact("write_assumed", work, self._adopt)
+        self._assumed = None
 
     async def close(self) -> None:
         """End what is running and release the file."""
@@ -337,6 +367,21 @@ class SqliteJournal:
         except (ValueError, KeyError) as error:
             raise JournalUnavailable(f"the journal is damaged: {error!r}") from error
         self._durable_seq = seq
+        if self._assumed is not None:
+            await self._write_assumed(connection, self._assumed())
+
+    async def _write_assumed(self, connection: aiosqlite.Connection, locks: Iterable[AccountLock]) -> None:
+        draft = self._with_assumed(locks)
+        await connection.execute("BEGIN IMMEDIATE")
+        await _write(connection, draft)
+        await connection.execute("COMMIT")
+        self._ledger, self._assumed = draft.ledger, None
+
+    def _with_assumed(self, locks: Iterable[AccountLock]) -> Draft:
+        draft = Draft(self._ledger, node_id=self._node_id, clock=self._clock)
+        for lock in locks:
+            draft.assume_lock(lock)
+        return draft
 
 
 async def _write(connection: aiosqlite.Connection, draft: Draft) -> None:

@@ -91,7 +91,7 @@ def test_the_watchdog_is_fed_where_the_disk_refuses(served: Service) -> None:
     """The node knows, works on without a record and reopens the file itself: a new process could not even begin."""
     with sqlite3.connect(served.folder / "state" / "journal.sqlite3", isolation_level=None) as stranger:
         stranger.execute("BEGIN IMMEDIATE")
-        place = served.until("STATUS", value="NOT READY (journal: cannot be written)")
+        place = served.until("STATUS", value="NOT READY (journal: cannot be written: JOURNAL_BUSY")
         until_s = time.monotonic() + AGE_MAX_S + 2
         while time.monotonic() < until_s:
             place = served.until("WATCHDOG", after=place + 1)
