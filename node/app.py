@@ -304,6 +304,8 @@ async def running(
         )
         api = ApiServer(doors.listeners(settings, desk, keyring, access, clock, vitals.watchdog.reasons))
 
+        health.register("sockets", api.ping)
+
         def adopt_issuers(wanted: Settings) -> None:
             inbox.authority = broker.authority(wanted, actors, keyring)
             inbox.verify = broker.gatekeeper(wanted, topics, inbox.authority)
@@ -320,7 +322,7 @@ async def running(
             stack.callback(metrics_server.close)
         api.bind()
         # From here on nothing can be in the way of starting: only now do we speak for the accounts.
-        files.prepare()
+        _prepare(files)
         mirror.show_all()
         node = Node(
             settings=settings,
@@ -385,6 +387,14 @@ async def running(
                 await keyring.keep()
                 for task in serving:
                     task.cancel()
+
+
+def _prepare(files: LockFileDirectory) -> None:
+    try:
+        files.prepare()
+    except OSError as error:
+        # Engines read "locked" where there is no file; what can be carried out is.
+        log.error("lock_files_not_prepared", error=str(error))  # noqa: TRY400  (a disk has no traceback)
 
 
 async def _announce(node: Node) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _READ_ONLY: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH})
 _PRIMARY: Final = 0xFF
+#: They say that the disk refused, not why.
+_VAGUE: Final = frozenset({"JOURNAL_DISK_FAILS", "JOURNAL_CANNOT_BE_OPENED"})
+#: With less than this the log and its index have no room.
+_ROOM_MIN_BYTES: Final = 64 * 1024
 
 _FULL_NUMBERS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _READ_ONLY_NUMBERS: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
@@ -48,6 +53,8 @@ def trouble_of(error: BaseException, path: Path) -> JournalTrouble:
     """Classify what a disk, or a check of the file, has raised."""
     reason = str(error) or type(error).__name__
     code = _code(_cause(error))
+    if code in _VAGUE:
+        code = _code_of_disk(path.parent) or code
     return JournalTrouble(code=code, reason=reason, remedy=_REMEDIES[code].format(path=path, folder=path.parent))
 
 
@@ -70,6 +77,17 @@ def _code(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in _READ_ONLY_NUMBERS:
         return "JOURNAL_READ_ONLY"
     return "JOURNAL_DISK_FAILS" if isinstance(error, OSError) else "JOURNAL_UNAVAILABLE"
+
+
+def _code_of_disk(folder: Path) -> str | None:
+    """What lies under a failure that SQLite has no better word for: its shared memory, too, wants room."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return None
+    if found.f_flag & os.ST_RDONLY:
+        return "JOURNAL_READ_ONLY"
+    return "JOURNAL_DISK_FULL" if found.f_bavail * found.f_frsize < _ROOM_MIN_BYTES else None
 
 
 def _code_of_sqlite(extended: int | None) -> str:

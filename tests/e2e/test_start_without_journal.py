@@ -1,0 +1,279 @@
+"""The daemon started with a journal that cannot be used: it begins, reduces risk, and says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from node.client import EngineLock
+from node.clock import SystemClock
+from node.domain.command import Action, CommandState
+from node.journal.store import SqliteJournal
+from tests.support.disks import SmallDisk, failing, mend, silent, small_disk
+from tests.support.journal import NODE_ID, admission, make_command, reached
+from tests.support.processes import ACCOUNT, ROOT, Document, site
+from tests.support.service import WITH_ACCOUNT, Service, service
+
+#: The lock that the journal knows, before its disk fails: opened by an UNLOCK.
+OPEN_EPOCH = 2
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOWHERE_KEY", "of no exchange")
+
+
+def journal_file(folder: Path) -> Path:
+    """Where the daemon has it."""
+    return folder / "state" / "journal.sqlite3"
+
+
+def seed(folder: Path) -> None:
+    """A journal of an earlier run, with an account that was locked and unlocked."""
+
+    async def write() -> None:
+        account = UUID(ACCOUNT)
+        lock, unlock = make_command(account, Action.LOCK), make_command(account, Action.UNLOCK, epoch=1)
+        async with SqliteJournal(journal_file(folder), node_id=NODE_ID, clock=SystemClock()) as journal:
+            for command in (lock, unlock):
+                await journal.admit([admission(command)])
+                await journal.record([reached(command, CommandState.DONE)])
+            found = (await journal.locks())[account]
+            assert (found.locked, found.epoch) == (False, OPEN_EPOCH)
+
+    asyncio.run(write())
+
+
+@dataclass(slots=True, kw_only=True)
+class Broken:
+    """A folder whose journal cannot be used, and the way to mend it."""
+
+    folder: Path
+    mend: Callable[[Service], None]
+    under: tuple[str, ...] = ()
+    #: What must not change before it is mended.
+    evidence: dict[Path, bytes] = field(default_factory=dict)
+
+
+def full(folder: Path, stack: ExitStack) -> Broken:
+    """No byte is free."""
+    disk = on_small_disk(folder, stack)
+    disk.fill()
+    return Broken(folder=folder, mend=lambda _made: disk.empty())
+
+
+def read_only(folder: Path, stack: ExitStack) -> Broken:
+    """As after the kernel has given the disk up."""
+    disk = on_small_disk(folder, stack)
+    disk.read_only(True)
+    return Broken(folder=folder, mend=lambda _made: disk.read_only(False))
+
+
+def on_small_disk(folder: Path, stack: ExitStack) -> SmallDisk:
+    """A sound journal on a disk of its own."""
+    disk = stack.enter_context(small_disk(folder / "state"))
+    seed(folder)
+    return disk
+
+
+def error_at_write(folder: Path, _stack: ExitStack) -> Broken:
+    """The disk takes nothing."""
+    seed(folder)
+    return Broken(folder=folder, under=failing("pwrite64", "EIO"), mend=lambda made: mend(made.process.pid))
+
+
+def error_at_sync(folder: Path, _stack: ExitStack) -> Broken:
+    """The disk takes everything and keeps nothing."""
+    seed(folder)
+    return Broken(folder=folder, under=failing("fdatasync,fsync", "EIO"), mend=lambda made: mend(made.process.pid))
+
+
+def no_answer(folder: Path, _stack: ExitStack) -> Broken:
+    """Whoever waits for the disk waits for ever."""
+    seed(folder)
+    return Broken(folder=folder, under=silent(), mend=lambda made: mend(made.process.pid))
+
+
+def damaged(folder: Path, _stack: ExitStack) -> Broken:
+    """All but the first page is overwritten."""
+    seed(folder)
+    file = journal_file(folder)
+    sound = file.read_bytes()
+    file.write_bytes(sound[:4096] + b"\xff" * (len(sound) - 4096))
+    return Broken(folder=folder, mend=lambda _made: put_back(file, sound), evidence=files_of(file))
+
+
+def newer(folder: Path, _stack: ExitStack) -> Broken:
+    """Written by a version that comes later."""
+    seed(folder)
+    file = journal_file(folder)
+    sound = file.read_bytes()
+    with closing(sqlite3.connect(file, isolation_level=None)) as stranger:
+        stranger.execute("PRAGMA user_version = 999")
+    return Broken(folder=folder, mend=lambda _made: put_back(file, sound), evidence=files_of(file))
+
+
+def files_of(file: Path) -> dict[Path, bytes]:
+    """The file and its log, as they are."""
+    found = (file, file.with_name(file.name + "-wal"))
+    return {path: path.read_bytes() for path in found if path.exists()}
+
+
+def put_back(file: Path, content: bytes) -> None:
+    """As a person would: whole, at once."""
+    beside = file.with_name("put-back")
+    beside.write_bytes(content)
+    beside.replace(file)
+
+
+CASES = {
+    "full": (full, "JOURNAL_DISK_FULL", "free space below"),
+    "read-only": (read_only, "JOURNAL_READ_ONLY", "make"),
+    "error-at-write": (error_at_write, "JOURNAL_DISK_FAILS", "kernel's log"),
+    "error-at-sync": (error_at_sync, "JOURNAL_DISK_FAILS", "kernel's log"),
+    "silent": (no_answer, "JOURNAL_DISK_SILENT", "hangs"),
+    "damaged": (damaged, "JOURNAL_DAMAGED", "sovereign-node journal restore"),
+    "newer": (newer, "JOURNAL_INCOMPATIBLE", "sovereign-node journal restore"),
+}
+
+
+@contextmanager
+def begun(broken: Broken) -> Iterator[Service]:
+    """The daemon on it, serving."""
+    with service(broken.folder, WITH_ACCOUNT, under=broken.under) as made:
+        made.until("READY")
+        yield made
+
+
+def command(made: Service, action: str, **more: object) -> Document:
+    """Carried out at the operator's socket."""
+    answer = made.operator.call("POST", "/api/v1/b2b/risk/kill", {"account_id": ACCOUNT, "action": action, **more})
+    return dict(answer.or_trouble())
+
+
+def result(made: Service, command_id: str, *, unjournaled: bool) -> Document:
+    """The ending of a command, as soon as it is (not) on record."""
+    until_s = time.monotonic() + 30
+    while True:
+        answer = made.ask(f"/api/v1/b2b/risk/commands/{command_id}")
+        ended = answer.status == 200 and answer.document.get("result", answer.document)
+        if ended and ended["state"] == "done" and ended["unjournaled"] is unjournaled:
+            return dict(ended)
+        assert time.monotonic() < until_s, answer
+        time.sleep(0.05)
+
+
+def status_of(made: Service) -> Document:
+    """What ``status`` shows."""
+    return dict(made.ask("/api/v1/node/status").document)
+
+
+def until_taken_up(made: Service) -> Document:
+    """Wait until the journal is used, and nothing of the start is owed any more."""
+    until_s = time.monotonic() + 40
+    while True:
+        shown = status_of(made)
+        if shown["journal"]["healthy"] and not shown["journal"]["locks_assumed"]:
+            return shown
+        assert time.monotonic() < until_s, shown["journal"]
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_begins_locked_reduces_risk_says_why_and_heals(tmp_path: Path, case: str) -> None:
+    """READY is said, readiness denied; LOCK is carried out unjournaled, UNLOCK refused; mended, all is on record."""
+    make, code, remedy = CASES[case]
+    with ExitStack() as stack:
+        broken = make(tmp_path, stack)
+        earliest_epoch = int(datetime.now(UTC).timestamp())
+        with begun(broken) as made:
+            # It says what is wrong and what to do, at every place where somebody looks.
+            assert any(each.startswith(f"NOT READY (journal: cannot be written: {code}") for each in said_status(made))
+            assert made.ask("/readyz").status == 503
+            assert made.ask("/livez").status == 200
+            shown = status_of(made)
+            assert (shown["journal"]["code"], shown["journal"]["locks_assumed"]) == (code, True)
+            assert remedy in shown["journal"]["remedy"]
+            # Every account is locked, with an epoch that nobody has seen.
+            lock = shown["accounts"][0]["lock"]
+            assert lock["locked"] is True
+            assert code in lock["reason"]
+            assert lock["epoch"] >= earliest_epoch > OPEN_EPOCH
+            assert EngineLock(tmp_path / "run", ACCOUNT).state().locked
+            # What reduces risk is carried out; what adds risk is not.
+            accepted = command(made, "LOCK", reason="night")
+            unjournaled = result(made, accepted["command_id"], unjournaled=True)
+            assert unjournaled["lock"]["epoch"] == lock["epoch"] + 1
+            forced = {"account_id": ACCOUNT, "epoch": lock["epoch"] + 1, "force": True, "reason": "must trade"}
+            refused = made.operator.call("POST", "/api/v1/b2b/risk/unlock", forced)
+            assert (refused.status, refused.document["error"]["code"]) == (503, "NOT_READY")
+            assert {path: path.read_bytes() for path in broken.evidence} == broken.evidence
+            # It heals by itself: locks and commands are on record, and no epoch has fallen.
+            broken.mend(made)
+            healed = until_taken_up(made)
+            assert healed["accounts"][0]["lock"]["locked"] is True
+            result(made, accepted["command_id"], unjournaled=False)
+            epoch = status_of(made)["accounts"][0]["lock"]["epoch"]
+            assert epoch > lock["epoch"]
+        with closing(sqlite3.connect(journal_file(tmp_path))) as reader:
+            assert reader.execute("SELECT epoch, latched FROM engine_lock").fetchall() == [(epoch, 1)]
+            stored = reader.execute("SELECT state FROM command WHERE id = ?", (accepted["command_id"],)).fetchall()
+            assert stored == [("done",)]
+            numbers = [seq for (seq,) in reader.execute("SELECT seq FROM command_event ORDER BY seq")]
+            assert unjournaled["seq"] < numbers[-1]
+
+
+def said_status(made: Service) -> list[str]:
+    """What ``systemctl status`` has shown."""
+    return made.manager.said("STATUS")
+
+
+def test_the_second_process_on_a_state_directory_is_refused_also_on_a_disk_that_cannot_be_written(
+    tmp_path: Path,
+) -> None:
+    """Exit status 1 with the code and the process to end; the first one serves on."""
+    with ExitStack() as stack:
+        broken = read_only(tmp_path, stack)
+        with begun(broken) as made:
+            command_line = [sys.executable, "-m", "node", "run", "--json", "--config", str(made.configuration)]
+            second = subprocess.run(command_line, capture_output=True, text=True, cwd=ROOT, timeout=40, check=False)
+            assert second.returncode == 1
+            assert f"held by process {made.process.pid}" in second.stderr
+            assert made.ask("/livez").status == 200
+
+
+def test_an_account_is_closed_and_proven_flat_although_the_journal_is_damaged(tmp_path: Path) -> None:
+    """Over the broker, signed: flat at the exchange, told as unjournaled; restored, the same command is on record."""
+    with site(tmp_path) as made:
+        seed(tmp_path)
+        sound = journal_file(tmp_path).read_bytes()
+        journal_file(tmp_path).write_bytes(sound[:4096] + b"\xff" * (len(sound) - 4096))
+        made.start_simulator()
+        made.start_daemon(ready=False)
+        made.until(lambda shown: shown["accounts"][0]["state"] == "locked" and shown["broker"]["connected"])
+        signed = ("--via", "mqtt", "--key", str(tmp_path / "desk.key"), "--wait")
+        status, document, error = made.call("send", "CLOSE_ALL", "binance-main", *signed)
+        assert (status, document["state"], document["unjournaled"]) == (0, "done", True), error
+        assert [each for each in made.state()["positions"] if each["symbol"].endswith("USDT")] == []
+        assert made.state()["counters"]["exposure_increases"] == 0
+        assert "sovereign_node_unjournaled_commands_total 1.0" in made.metrics()
+        put_back(journal_file(tmp_path), sound)
+        made.until(lambda shown: shown["journal"]["healthy"] and not shown["journal"]["locks_assumed"])
+        made.until(lambda shown: not shown["accounts"][0]["live_commands"] and shown["ready"])
+        with closing(sqlite3.connect(journal_file(tmp_path))) as reader:
+            until_s = time.monotonic() + 20
+            query = "SELECT state FROM command WHERE id = ?"
+            while reader.execute(query, (document["command_id"],)).fetchall() != [("done",)]:
+                assert time.monotonic() < until_s, made.log("node")
+                time.sleep(0.05)
