@@ -188,7 +188,7 @@ async def running(
         memory = KeptMemory.named("locks", manager or ServiceManager(None))
         stack.callback(memory.close)
         files = LockFileDirectory(settings.locks_dir, memory=memory)
-        late = await record.begin(journal, ledger, files, clock, accounts=account_ids)
+        late = await record.begin(journal, ledger, files, clock, metrics, accounts=account_ids)
         access = doors.operator_access(settings, secrets, clock)
         keyring = doors.keyring(settings, SqliteKeyStore(journal.database), clock)
         await late.take(keyring.load, otherwise=keyring.begin_unread)
@@ -349,6 +349,9 @@ async def running(
                 "key-use": keyring.run(),
                 "loop-monitor": loop_monitor.run(),
                 "journal-probe": vitals.probe.run(),
+                "journal-upkeep": record.upkeep(
+                    settings, journal, clock, metrics, busy=lambda: any(actor.live for actor in actors)
+                ).run(),
                 "telemetry": telemetry.run(figures),
                 **{f"actor:{actor.context.terms.name}": actor.run() for actor in actors},
             }

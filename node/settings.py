@@ -41,10 +41,11 @@ from node.settings_fields import (
     reason_of,
     without_secrets,
 )
+from node.settings_keeping import BackupSettings, RetentionSettings
 from node.settings_notify import NotifySettings
 
 #: Sections of the contract that later versions give a meaning.
-RESERVED_SECTIONS: Final = ("backup", "signals", "retention")
+RESERVED_SECTIONS: Final = ("signals",)
 
 #: What the kernel takes for the address of a Unix socket, less the terminating zero.
 UNIX_PATH_LENGTH_MAX: Final = 107
@@ -256,6 +257,8 @@ class Settings(Section):
     execution: ExecutionSettings = ExecutionSettings()
     drill: DrillSettings | None = None
     notify: NotifySettings | None = None
+    backup: BackupSettings | None = None
+    retention: RetentionSettings | None = None
 
     @model_validator(mode="after")
     def _cross_checked(self) -> Self:

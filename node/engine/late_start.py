@@ -38,7 +38,15 @@ log = structlog.get_logger(__name__)
 class LateStart:
     """The part of a start that waits for the journal; of an ordinary start nothing does."""
 
-    def __init__(self, journal: Journal, ledger: LockLedger, clock: Clock) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        ledger: LockLedger,
+        clock: Clock,
+        *,
+        on_pending: Callable[[bool], object] = lambda _pending: None,
+    ) -> None:
+        self._on_pending = on_pending
         self._journal = journal
         self._ledger = ledger
         self._clock = clock
@@ -56,7 +64,7 @@ class LateStart:
 
     def assume_locks(self, reason: str, last_shown: Callable[[UUID], AccountLock]) -> None:
         """Take every account for locked. ``last_shown``: its lock as an earlier run has told it, if that is known."""
-        self._pending = True
+        self._wait()
         now = self._clock.now()
         for lock in self._ledger.all():
             self._ledger.adopt(last_shown(lock.account_id).assumed(by=THE_NODE, reason=reason, at=now))
@@ -75,7 +83,7 @@ class LateStart:
                 await step()
             except JournalUnavailable as error:
                 log.error("step_without_journal", error=str(error))  # noqa: TRY400  (a disk has no traceback)
-                self._pending = True
+                self._wait()
             else:
                 return
         self._steps.append(later or step)
@@ -94,11 +102,16 @@ class LateStart:
                     log.warning("late_start_interrupted", error=str(error))
             await asyncio.sleep(LOOK_EVERY_S)
 
+    def _wait(self) -> None:
+        self._pending = True
+        self._on_pending(True)
+
     async def _make_up(self) -> None:
         await self._journal.write_assumed()
         self._ledger.load(await self._journal.locks())
         for step in self._steps:
             await step()
         self._pending = False
+        self._on_pending(False)
         locked = [str(lock.account_id) for lock in self._ledger.all() if lock.locked]
         log.warning("journal_taken_up_late", locked=locked)

@@ -11,7 +11,10 @@ from typing import Final
 import aiosqlite
 
 from node.errors import JournalUnavailable
-from node.journal.migrations import Migration, check, migrate, sync_directory, usable_version
+from node.journal.migrations import JournalDamaged, Migration, check, migrate, sync_directory, usable_version
+
+#: Beside a journal: a restoration that has not come to its end.
+RESTORING: Final = ".restoring"
 
 #: How long a stranger's lock on the file may hold a command up.
 BUSY_TIMEOUT_MS: Final = 1000
@@ -34,6 +37,8 @@ _PRAGMAS: Final[tuple[tuple[str, str, str | int], ...]] = (
     ("temp_store", "MEMORY", 2),
     # A net only: the probe checkpoints beside the writer, so that no command's commit has to.
     ("wal_autocheckpoint", "8000", 8000),
+    # A log that has grown beside a long reader gives its space back.
+    ("journal_size_limit", "16777216", 16777216),
 )
 
 
@@ -46,10 +51,11 @@ async def open_writer(
 
     Raises:
         JournalIncompatible: the file is not ours, or newer than this program. Nothing was changed.
-        JournalDamaged: its structure is broken. Nothing was changed.
+        JournalDamaged: its structure is broken, or a restoration was interrupted. Nothing was changed.
         JournalUnavailable: a setting did not take.
         sqlite3.Error, OSError: the disk will not.
     """
+    await asyncio.to_thread(_refuse_half_restored, path)
     await asyncio.to_thread(_make_private, path)
     await _look(path, migrations, allow)
     allow(_STEP_S)
@@ -74,7 +80,7 @@ async def _look(path: Path, migrations: Sequence[Migration], allow: Callable[[fl
     cannot be read must stay as it was found.
     """
     connection = await aiosqlite.connect(
-        _read_only(path), uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000
+        read_only(path), uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000
     )
     try:
         await usable_version(connection, newest=migrations[-1].version)
@@ -113,8 +119,15 @@ async def _configure(connection: aiosqlite.Connection, pragmas: Sequence[tuple[s
             raise JournalUnavailable(f"the journal's {name} is {found}, not {expected}")
 
 
-def _read_only(path: Path) -> str:
+def read_only(path: Path) -> str:
+    """For a connection (``uri=True``) by which nothing can be changed, not even by closing it."""
     return f"{path.absolute().as_uri()}?mode=ro"
+
+
+def _refuse_half_restored(path: Path) -> None:
+    """What is in the journal's place may be neither the old one nor the new one."""
+    if path.with_name(path.name + RESTORING).exists():
+        raise JournalDamaged("a restoration was interrupted")
 
 
 def _make_private(path: Path) -> None:

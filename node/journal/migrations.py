@@ -102,12 +102,16 @@ async def copy_to(source: aiosqlite.Connection, target: Path) -> None:
     """
     partial = target.with_name(target.name + ".partial")
     await asyncio.to_thread(_create_private, partial)
-    async with aiosqlite.connect(partial, isolation_level=None) as copy:
-        await source.backup(copy)
-        # The copied header says WAL; a backup is one file.
-        await copy.execute_fetchall("PRAGMA journal_mode = DELETE")
-        await check(copy)
-    await asyncio.to_thread(_put_in_place, partial, target)
+    try:
+        async with aiosqlite.connect(partial, isolation_level=None) as copy:
+            await source.backup(copy)
+            # The copied header says WAL; a backup is one file.
+            await copy.execute_fetchall("PRAGMA journal_mode = DELETE")
+            await check(copy)
+        await asyncio.to_thread(_put_in_place, partial, target)
+    except BaseException:
+        partial.unlink(missing_ok=True)  # half a copy must not fill the disk
+        raise
 
 
 async def check(connection: aiosqlite.Connection) -> None:

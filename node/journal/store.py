@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 from uuid import UUID
@@ -21,6 +22,7 @@ from node.errors import JournalUnavailable
 from node.journal import rows
 from node.journal.database import REOPEN_AFTER_S, STALL_S, Database
 from node.journal.decisions import Draft, Ledger
+from node.journal.forgetting import forget
 from node.journal.migrations import Migration, packaged_migrations
 from node.journal.trouble import JournalTrouble
 
@@ -152,9 +154,16 @@ class SqliteJournal:
         """
 
         async def work(connection: aiosqlite.Connection) -> tuple[Draft, list[AdmissionOutcome]]:
-            asked = (command.command_id for admission in admissions for command in admission.commands)
-            found = await connection.execute_fetchall(rows.SELECT_KNOWN, rows.ids(asked))
-            draft = Draft(self._ledger, node_id=self._node_id, clock=self._clock, known=rows.known_commands(found))
+            asked = rows.ids(command.command_id for admission in admissions for command in admission.commands)
+            found = await connection.execute_fetchall(rows.SELECT_KNOWN, asked)
+            spent = await connection.execute_fetchall(rows.SELECT_SPENT, asked)
+            draft = Draft(
+                self._ledger,
+                node_id=self._node_id,
+                clock=self._clock,
+                known=rows.known_commands(found),
+                spent={UUID(row[0]) for row in spent},
+            )
             outcomes = [draft.admit(admission) for admission in admissions]
             await _write(connection, draft)
             return draft, outcomes
@@ -321,6 +330,32 @@ class SqliteJournal:
             JournalUnavailable: the copy failed; an older ``target`` is untouched.
         """
         await self._database.backup(target)
+
+    async def note_restored(self, source: str) -> None:
+        """Write down that what this journal holds was restored, and that no number before may come again."""
+        at, seq = rows.instant(self._clock.now()), self._ledger.seq
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(rows.RESTORED, (at, source, seq))
+
+        await self._database.transact("note_restored", work)
+
+    async def active_keys(self) -> tuple[str, ...]:
+        """Ids of the API keys that are neither revoked nor expired."""
+        found = await self._database.read(rows.SELECT_ACTIVE_KEYS, (rows.instant(self._clock.now()),))
+        return tuple(str(row[0]) for row in found)
+
+    async def forget(self, before: datetime, *, limit: int) -> int:
+        """Drop old history, at most so many commands and rejects at once; how many went.
+
+        Raises:
+            JournalUnavailable: the outcome is unknown.
+        """
+
+        async def work(connection: aiosqlite.Connection) -> int:
+            return await forget(connection, before, limit)
+
+        return await self._database.transact("forget", work)
 
     def _adopt(self, decided: tuple[Draft, object]) -> None:
         draft, skipped_to = decided[0], self._ledger.seq

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
 from typing import Final
 from uuid import UUID
 
@@ -13,11 +15,13 @@ from node.domain.result import Document
 from node.engine.late_start import LateStart
 from node.engine.lock_ledger import LockLedger
 from node.errors import JournalUnavailable
+from node.journal.backups import BackupFolder, Upkeep
 from node.journal.migrations import JournalIncompatible
 from node.journal.store import SqliteJournal
 from node.observe.lock_files import LockFileDirectory
-from node.observe.metrics import Metrics
+from node.observe.metrics import BACKUP_OUTCOMES, Metrics
 from node.settings import Settings
+from node.settings_keeping import BackupSettings
 
 #: In the state directory.
 JOURNAL_FILE: Final = "journal.sqlite3"
@@ -25,10 +29,44 @@ JOURNAL_FILE: Final = "journal.sqlite3"
 log = structlog.get_logger(__name__)
 
 
+def journal_file(settings: Settings) -> Path:
+    """Where the journal is."""
+    return settings.node.state_dir / JOURNAL_FILE
+
+
+def backup_folder(settings: Settings) -> BackupFolder:
+    """Where its backups are."""
+    wanted = settings.backup
+    folder = wanted.directory if wanted is not None else None
+    return BackupFolder(
+        path=folder or settings.node.state_dir / "backups", keep=wanted.keep if wanted else BackupSettings.KEEP
+    )
+
+
+def upkeep(
+    settings: Settings, opened: SqliteJournal, clock: Clock, metrics: Metrics, *, busy: Callable[[], bool]
+) -> Upkeep:
+    """Backups and the end of old history, by configuration."""
+    every_s = settings.backup.every_s if settings.backup is not None else 0.0
+    metrics.journal_backup_interval_seconds.set(every_s)
+    for outcome in BACKUP_OUTCOMES:
+        metrics.journal_backups_total.labels(outcome=outcome)
+    return Upkeep(
+        journal=opened,
+        clock=clock,
+        folder=backup_folder(settings) if settings.backup is not None else None,
+        every_s=every_s,
+        keep_for=timedelta(days=settings.retention.keep_days) if settings.retention is not None else None,
+        busy=busy,
+        on_age_s=metrics.journal_backup_age_seconds.set,
+        on_backup=lambda made: metrics.journal_backups_total.labels(outcome=BACKUP_OUTCOMES[not made]).inc(),
+    )
+
+
 def journal(settings: Settings, clock: Clock, metrics: Metrics) -> SqliteJournal:
     """The journal of a node, not opened yet."""
     return SqliteJournal(
-        settings.node.state_dir / JOURNAL_FILE,
+        journal_file(settings),
         node_id=settings.node.id,
         clock=clock,
         on_health=metrics.journal_healthy.set,
@@ -37,14 +75,20 @@ def journal(settings: Settings, clock: Clock, metrics: Metrics) -> SqliteJournal
 
 
 async def begin(
-    opened: SqliteJournal, ledger: LockLedger, files: LockFileDirectory, clock: Clock, *, accounts: Sequence[UUID]
+    opened: SqliteJournal,
+    ledger: LockLedger,
+    files: LockFileDirectory,
+    clock: Clock,
+    metrics: Metrics,
+    *,
+    accounts: Sequence[UUID],
 ) -> LateStart:
     """Open the journal and load every lock from it; where that cannot be done, take every account for locked.
 
     What reduces risk does not wait for a disk: the journal goes on trying, and what the start owes is made up for when
     it succeeds.
     """
-    late = LateStart(opened, ledger, clock)
+    late = LateStart(opened, ledger, clock, on_pending=metrics.locks_assumed.set)
     try:
         await opened.open()
         # A run without a journal may have locked more than it could write down.

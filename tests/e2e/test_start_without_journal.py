@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +18,7 @@ from uuid import UUID
 
 import pytest
 
+from node.cli import main
 from node.client import EngineLock
 from node.clock import SystemClock
 from node.domain.command import Action, CommandState
@@ -246,8 +249,8 @@ def test_the_second_process_on_a_state_directory_is_refused_also_on_a_disk_that_
     with ExitStack() as stack:
         broken = read_only(tmp_path, stack)
         with begun(broken) as made:
-            command_line = [sys.executable, "-m", "node", "run", "--json", "--config", str(made.configuration)]
-            second = subprocess.run(command_line, capture_output=True, text=True, cwd=ROOT, timeout=40, check=False)
+            words = [sys.executable, "-m", "node", "run", "--json", "--config", str(made.configuration)]
+            second = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=40, check=False)
             assert second.returncode == 1
             assert f"held by process {made.process.pid}" in second.stderr
             assert made.ask("/livez").status == 200
@@ -277,3 +280,53 @@ def test_an_account_is_closed_and_proven_flat_although_the_journal_is_damaged(tm
             while reader.execute(query, (document["command_id"],)).fetchall() != [("done",)]:
                 assert time.monotonic() < until_s, made.log("node")
                 time.sleep(0.05)
+
+
+def command_line(folder: Path, *words: str) -> tuple[int, Document]:
+    """`sovereign-node ... --json`, without the cost of a process; exit status and document."""
+    said = io.StringIO()
+    with redirect_stdout(said):
+        status = main([*words, "--json", "--config", str(folder / "node.toml")])
+    return status, json.loads(said.getvalue().splitlines()[-1])
+
+
+def test_a_damaged_journal_is_brought_back_by_the_command_that_the_status_names(tmp_path: Path) -> None:
+    """Backed up beside a running node, examined, restored with the node dead: locked until a person unlocks."""
+    file = journal_file(tmp_path)
+    with service(tmp_path, WITH_ACCOUNT) as made:
+        made.until("READY")
+        command(made, "LOCK", reason="before the backup")
+        assert command_line(tmp_path, "journal", "verify")[0] == 0
+        status, backup = command_line(tmp_path, "journal", "backup")
+        assert (status, Path(backup["file"]).parent) == (0, tmp_path / "state" / "backups")
+        later = command(made, "LOCK", reason="after the backup")
+        lost_epoch = result(made, later["command_id"], unjournaled=False)["lock"]["epoch"]
+        made.process.terminate()
+        made.process.wait(30)
+    sound = file.read_bytes()
+    file.write_bytes(sound[:4096] + b"\xff" * (len(sound) - 4096))
+    assert command_line(tmp_path, "journal", "verify")[0] == 5
+    with service(tmp_path, WITH_ACCOUNT) as made:
+        made.until("READY")
+        assert "`sovereign-node journal restore BACKUP`" in status_of(made)["journal"]["remedy"]
+        status, refused = command_line(tmp_path, "journal", "restore", backup["file"])
+        assert (status, refused["error"]["code"]) == (1, "STATE_DIRECTORY_BUSY")
+        shown_epoch = status_of(made)["accounts"][0]["lock"]["epoch"]
+    status, restored = command_line(tmp_path, "journal", "restore", backup["file"])
+    assert status == 0
+    assert Path(restored["replaced"]).read_bytes() == sound[:4096] + b"\xff" * (len(sound) - 4096)
+    assert command_line(tmp_path, "journal", "verify")[0] == 0
+    with service(tmp_path, WITH_ACCOUNT) as made:
+        made.until("READY")
+        lock = status_of(made)["accounts"][0]["lock"]
+        assert lock["locked"] is True
+        assert lock["epoch"] > max(lost_epoch, shown_epoch)
+        stale = ("unlock", ACCOUNT, "--epoch", str(lost_epoch), "--force", "--reason", "seen")
+        status, refused = command_line(tmp_path, *stale)
+        assert (status, refused["errors"][0]["code"]) == (4, "STALE_EPOCH")
+        right = ("unlock", ACCOUNT, "--epoch", str(lock["epoch"]), "--force", "--reason", "seen")
+        assert command_line(tmp_path, *right)[1]["verdict"] == "unlocked"
+    status, export = command_line(tmp_path, "journal", "export", "--out", str(tmp_path / "export.jsonl"))
+    records = [json.loads(each) for each in (tmp_path / "export.jsonl").read_text().splitlines()]
+    assert (status, export["records"]) == (0, len(records))
+    assert [record["reason"] for record in records if record["kind"] == "lock"] == ["seen"]

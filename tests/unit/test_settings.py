@@ -224,7 +224,7 @@ def test_sections_of_later_versions_are_refused_by_name(section: str) -> None:
 def test_everything_wrong_is_said_at_once() -> None:
     """Nobody wants to learn of faults one start at a time."""
     data = changed("accounts.0.sandbox", "no")
-    data["backup"] = {}
+    data["signals"] = {}
     data["http"]["listen"] = "x"
     assert len(faults_of(data)) == 3
 
