@@ -34,6 +34,7 @@ from node.engine.recovery import Recovery
 from node.engine.scribe import Scribe
 from node.errors import ConfigError, TransportRefused, TransportUnavailable
 from node.journal.directory import StateDirectory
+from node.journal.key_copy import CopiedKeys, copied_keys
 from node.journal.key_store import SqliteKeyStore
 from node.observe.health import Health, LoopMonitor
 from node.observe.kept_memory import KeptMemory
@@ -190,8 +191,11 @@ async def running(
         files = LockFileDirectory(settings.locks_dir, memory=memory)
         late = await record.begin(journal, ledger, files, clock, metrics, accounts=account_ids)
         access = doors.operator_access(settings, secrets, clock)
-        keyring = doors.keyring(settings, SqliteKeyStore(journal.database), clock)
+        key_copy = record.key_copy_file(settings)
+        keyring = doors.keyring(settings, CopiedKeys(SqliteKeyStore(journal.database), key_copy), clock)
         await late.take(keyring.load, otherwise=keyring.begin_unread)
+        if late.pending:
+            keyring.adopt_copied(await copied_keys(key_copy))
         transport = broker.transport(settings, secrets, topics, metrics)
         mirror = LockMirror(ledger, files, bus, transport, topics.lock)
         ledger.add_listener(mirror.changed)

@@ -150,6 +150,11 @@ class Keyring:
         """Begin without the keys that the store has; until they are read nobody is told that there is no such key."""
         self._known = False
 
+    def adopt_copied(self, keys: Iterable[ApiKey]) -> None:
+        """Honour the keys of a copy until those of the store can be read."""
+        if not self._known:
+            self._keys = {key.id: key for key in keys} | self._keys
+
     def may_be_unread(self, text: str) -> bool:
         """Whether this may be a key that could not be read yet."""
         return not self._known and ApiToken.parse(text) is not None

@@ -7,6 +7,7 @@ import asyncio
 import os
 import sqlite3
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -19,11 +20,12 @@ from node.errors import JournalUnavailable
 from node.journal.connection import read_only
 from node.journal.directory import StateDirectory
 from node.journal.inspection import Inspection, Unreadable, line
+from node.journal.key_copy import read_copy
 from node.journal.migrations import JournalIncompatible, copy_to, packaged_migrations
 from node.journal.restoration import Restored, restore
 from node.observe.lock_files import LockFileDirectory
 from node.settings import Settings
-from node.wiring.record import backup_folder, journal_file
+from node.wiring.record import backup_folder, journal_file, key_copy_file
 
 _NEWEST: Final = packaged_migrations()[-1].version
 
@@ -119,6 +121,7 @@ def bring_back(settings: Settings, source: Path | None, output: Output) -> ExitS
                 clock=SystemClock(),
                 accounts=[account.id for account in settings.accounts],
                 epochs=_known_epochs(settings, target),
+                revoked=_revoked(settings),
             )
         )
     output.result(_document(restored, target), _text(restored, target))
@@ -136,6 +139,14 @@ def _known_epochs(settings: Settings, target: Path) -> dict[UUID, int]:
     except (Unreadable, ValueError, sqlite3.Error):
         pass  # that is why it is replaced
     return known
+
+
+def _revoked(settings: Settings) -> dict[str, datetime]:
+    """By the second copy of the API keys, if there is one."""
+    try:
+        return {key.id: key.revoked_at for key in read_copy(key_copy_file(settings)) if key.revoked_at is not None}
+    except (OSError, ValueError):
+        return {}
 
 
 def _document(restored: Restored, target: Path) -> dict[str, object]:
@@ -157,7 +168,7 @@ def _text(restored: Restored, target: Path) -> str:
         lines.append(f"{len(restored.ended)} unfinished commands are ended as failed: see `status` and their results.")
     if restored.active_keys:
         keys = ", ".join(restored.active_keys)
-        lines.append(f"API keys that are active (revoke what was revoked since the backup): {keys}")
+        lines.append(f"API keys that are active; revoke what should not be: {keys}")
     return "\n".join(lines)
 
 

@@ -25,6 +25,7 @@ from node.domain.lock import AccountLock
 from node.domain.result import Document, ErrorReport, Findings, Verdict, result_document
 from node.engine.ports import Event
 from node.journal.connection import RESTORING, read_only
+from node.journal.key_store import SqliteKeyStore
 from node.journal.migrations import copy_to, sync_directory
 from node.journal.store import SqliteJournal
 
@@ -53,10 +54,12 @@ async def restore(
     clock: Clock,
     accounts: Collection[UUID],
     epochs: Mapping[UUID, int],
+    revoked: Mapping[str, datetime],
 ) -> Restored:
     """Make *source* (None: a journal without a past) the journal at *target*. Hold the state directory.
 
-    ``accounts`` are locked whether or not the backup knows them; ``epochs`` are what else is known of their locks.
+    ``accounts`` are locked whether or not the backup knows them; ``epochs`` are what else is known of their locks, and
+    ``revoked`` the API keys that are known to have been revoked, and when.
 
     Killed in the middle it leaves a mark by which no node takes what is there for its journal; do it again.
 
@@ -74,6 +77,8 @@ async def restore(
         journal.advance_seq(int(clock.now().timestamp() * 1000))
         async with journal:
             ended = await _lock_and_end(journal, source, node_id, clock, accounts, epochs)
+            for key_id, at in revoked.items():
+                await SqliteKeyStore(journal.database).revoke(key_id, at=at)
             locks, keys = await journal.locks(), await journal.active_keys()
     except BaseException:
         _discard(beside)

@@ -25,6 +25,7 @@ from node.settings_keeping import BackupSettings
 
 #: In the state directory.
 JOURNAL_FILE: Final = "journal.sqlite3"
+KEY_COPY_FILE: Final = "api-keys.json"
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +33,11 @@ log = structlog.get_logger(__name__)
 def journal_file(settings: Settings) -> Path:
     """Where the journal is."""
     return settings.node.state_dir / JOURNAL_FILE
+
+
+def key_copy_file(settings: Settings) -> Path:
+    """Where the second copy of the API keys is."""
+    return settings.node.state_dir / KEY_COPY_FILE
 
 
 def backup_folder(settings: Settings) -> BackupFolder:

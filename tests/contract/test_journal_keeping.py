@@ -241,7 +241,7 @@ def upkeep_of(
 async def restored(source: Path | None, target: Path, epochs: dict[UUID, int] | None = None) -> Restored:
     """As the command line does it."""
     return await restore(
-        source, target, node_id=NODE_ID, clock=SystemClock(), accounts=[ACCOUNT, OTHER], epochs=epochs or {}
+        source, target, node_id=NODE_ID, clock=SystemClock(), accounts=[ACCOUNT, OTHER], epochs=epochs or {}, revoked={}
     )
 
 

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
@@ -257,12 +258,17 @@ def test_the_second_process_on_a_state_directory_is_refused_also_on_a_disk_that_
 
 
 def test_an_account_is_closed_and_proven_flat_although_the_journal_is_damaged(tmp_path: Path) -> None:
-    """Over the broker, signed: flat at the exchange, told as unjournaled; restored, the same command is on record."""
+    """Signed over the broker, and with a key over HTTP: told as unjournaled, and on record when the journal is back."""
     with site(tmp_path) as made:
         seed(tmp_path)
+        made.start_simulator()
+        daemon = made.start_daemon(ready=False)
+        made.until(lambda shown: shown["journal"]["healthy"])
+        key = made.call("keys", "create", "--owner", "acme")[1]["api_key"]
+        daemon.terminate()
+        daemon.wait(30)
         sound = journal_file(tmp_path).read_bytes()
         journal_file(tmp_path).write_bytes(sound[:4096] + b"\xff" * (len(sound) - 4096))
-        made.start_simulator()
         made.start_daemon(ready=False)
         made.until(lambda shown: shown["accounts"][0]["state"] == "locked" and shown["broker"]["connected"])
         signed = ("--via", "mqtt", "--key", str(tmp_path / "desk.key"), "--wait")
@@ -271,6 +277,13 @@ def test_an_account_is_closed_and_proven_flat_although_the_journal_is_damaged(tm
         assert [each for each in made.state()["positions"] if each["symbol"].endswith("USDT")] == []
         assert made.state()["counters"]["exposure_increases"] == 0
         assert "sovereign_node_unjournaled_commands_total 1.0" in made.metrics()
+        killed = urllib.request.Request(
+            f"http://127.0.0.1:{made.ports['http']}/api/v1/b2b/risk/kill",
+            json.dumps({"account_id": ACCOUNT, "action": "LOCK"}).encode(),
+            {"X-API-Key": key, "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(killed, timeout=20) as answer:
+            assert (answer.status, answer.headers["X-Journaled"]) == (200, "false")
         put_back(journal_file(tmp_path), sound)
         made.until(lambda shown: shown["journal"]["healthy"] and not shown["journal"]["locks_assumed"])
         made.until(lambda shown: not shown["accounts"][0]["live_commands"] and shown["ready"])
