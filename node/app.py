@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import gc
+import logging
+import os
 import resource
 import signal
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -32,7 +34,7 @@ from node.engine.outbox import Outbox, encode
 from node.engine.ports import ExaminedVenue
 from node.engine.recovery import Recovery
 from node.engine.scribe import Scribe
-from node.errors import ConfigError, TransportRefused, TransportUnavailable
+from node.errors import ConfigError, JournalUnavailable, TransportRefused, TransportUnavailable
 from node.journal.directory import StateDirectory
 from node.journal.key_copy import CopiedKeys, copied_keys
 from node.journal.key_store import SqliteKeyStore
@@ -111,6 +113,11 @@ async def _serve(settings: Settings, secrets: Secrets, config: Path | None) -> N
         manager.stopping("stopping", within_s=STOP_WITHIN_S)
         await node.drain()
     log.info("node_stopped")
+    if node.disk_silent():
+        # A thread that waits for a disk cannot be ended, and the interpreter would wait for it. Nothing is left to do.
+        log.warning("ended_without_the_disk")
+        logging.shutdown()
+        os._exit(0)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,6 +137,8 @@ class Node:
     reload: Reload
     #: How the node is, in one line.
     status_line: Callable[[], str]
+    #: Whether a disk owes us an answer.
+    disk_silent: Callable[[], bool] = lambda: False
     metrics_port: int | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -141,7 +150,7 @@ class Node:
         try:
             async with asyncio.timeout(FLUSH_WITHIN_S):
                 await self.outbox.flush()
-        except (TimeoutError, TransportUnavailable):
+        except (TimeoutError, TransportUnavailable, JournalUnavailable):
             log.warning("outbox_left_for_next_start")
         await self.announce("offline")
 
@@ -341,6 +350,7 @@ async def running(
             dispatcher=dispatcher,
             reload=reload,
             status_line=status,
+            disk_silent=lambda: journal.silent_s > 0,
             metrics_port=metrics_server.port if metrics_server else None,
         )
         async with asyncio.TaskGroup() as tasks:

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, redirect_stdout
@@ -19,6 +20,7 @@ from uuid import UUID
 
 import pytest
 
+from node.app import STOP_WITHIN_S
 from node.cli import main
 from node.client import EngineLock
 from node.clock import SystemClock
@@ -26,6 +28,7 @@ from node.domain.command import Action, CommandState
 from node.journal.store import SqliteJournal
 from tests.support.disks import SmallDisk, failing, mend, silent, small_disk
 from tests.support.journal import NODE_ID, admission, make_command, reached
+from tests.support.mosquitto import free_port
 from tests.support.processes import ACCOUNT, ROOT, Document, site
 from tests.support.service import WITH_ACCOUNT, Service, service
 
@@ -343,3 +346,40 @@ def test_a_damaged_journal_is_brought_back_by_the_command_that_the_status_names(
     records = [json.loads(each) for each in (tmp_path / "export.jsonl").read_text().splitlines()]
     assert (status, export["records"]) == (0, len(records))
     assert [record["reason"] for record in records if record["kind"] == "lock"] == ["seen"]
+
+
+def test_it_ends_in_time_although_the_disk_never_answers(tmp_path: Path) -> None:
+    """A thread that waits for a disk cannot be ended; the node is not held up by it, and nobody has to kill it."""
+    with ExitStack() as stack, begun(no_answer(tmp_path, stack)) as made:
+        made.process.terminate()
+        made.until("STOPPING")
+        until_s = time.monotonic() + STOP_WITHIN_S
+        while "ended_without_the_disk" not in [each["event"] for each in made.log()]:
+            assert time.monotonic() < until_s, made.log()[-5:]
+            time.sleep(0.05)
+        mend(made.process.pid)  # what makes the disk hang holds on to the process as well
+        assert made.process.wait(10) == 0
+
+
+def test_the_other_doors_open_where_the_operators_socket_cannot_be_made(tmp_path: Path) -> None:
+    """A disk that the kernel has made read-only, with everything on it; the socket is there when it can be."""
+    port = free_port()
+    listening = WITH_ACCOUNT + f'\n[http]\nlisten = "127.0.0.1:{port}"\n'
+    with small_disk(tmp_path / "state") as state, small_disk(tmp_path / "run") as run:
+        seed(tmp_path)
+        state.read_only(True)
+        run.read_only(True)
+        with service(tmp_path, listening) as made:
+            made.until("READY")
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=20)
+            reasons = json.loads(refused.value.read())["reasons"]
+            assert any(each.startswith("sockets:") and "operator.sock" in each for each in reasons), reasons
+            assert EngineLock(tmp_path / "run", ACCOUNT).state().locked
+            state.read_only(False)
+            run.read_only(False)
+            until_s = time.monotonic() + 30
+            while not (tmp_path / "run" / "operator.sock").exists():
+                assert time.monotonic() < until_s
+                time.sleep(0.05)
+            until_taken_up(made)
