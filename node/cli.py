@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 from uuid import UUID, uuid4
 
+from node.commands.journal_arguments import add_arguments as add_journal_arguments
 from node.commands.operator_client import (
     CONFIG_VARIABLE,
     DEFAULT_CONFIG,
@@ -104,6 +105,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add_status(commands)
     _add_operator_commands(commands)
     _add_keys(commands)
+    _add_journal(commands)
     _add_issuer(commands)
     _add_sim(commands, words)
     return parser
@@ -215,6 +217,16 @@ def _add_signals(commands: _Commands[_Parser]) -> None:
         return parser
 
     add_arguments(add)
+
+
+def _add_journal(commands: _Commands[_Parser]) -> None:
+    journal = _add(commands, "journal", "look after the record: verify, backup, export, restore", _journal)
+    operations = journal.add_subparsers(metavar="COMMAND", required=True, dest="operation")
+
+    def add(name: str, summary: str) -> _Parser:
+        return _add(operations, name, summary, _journal)
+
+    add_journal_arguments(add)
 
 
 def _add_issuer(commands: _Commands[_Parser]) -> None:
@@ -403,6 +415,13 @@ def _keys(options: Options, output: Output) -> int:
     from node.commands.keys import run
 
     return run(_client(options), options, output)
+
+
+def _journal(options: Options, output: Output) -> int:
+    from node.commands.journal import run
+    from node.settings import load
+
+    return run(load(config_path(options.config)), options, output)
 
 
 def _status(options: Options, output: Output) -> int:

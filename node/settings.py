@@ -38,10 +38,11 @@ from node.settings_fields import (
     distinct_slices,
     reason_of,
 )
+from node.settings_keeping import BackupSettings, RetentionSettings
 from node.settings_notify import NotifySettings
 
-#: Sections of the contract that later versions give a meaning.
-RESERVED_SECTIONS: Final = ("backup", "signals", "retention")
+#: Sections that belong to other processes, each with a configuration of its own.
+FOREIGN_SECTIONS: Final = ("signals",)
 
 #: Kinds of faults that are not worth a line beside one that says what is wrong inside.
 _CONSEQUENCES: Final = ("too_short", "string_type")
@@ -239,6 +240,8 @@ class Settings(Section):
     execution: ExecutionSettings = ExecutionSettings()
     drill: DrillSettings | None = None
     notify: NotifySettings | None = None
+    backup: BackupSettings | None = None
+    retention: RetentionSettings | None = None
 
     @model_validator(mode="after")
     def _cross_checked(self) -> Self:
@@ -363,14 +366,16 @@ def parse(data: dict[str, Any]) -> Settings:
     Raises:
         ConfigError: with one line a fault, ``path.to[0].key: reason``.
     """
-    reserved = [f"{name}: this version does not know this section yet" for name in RESERVED_SECTIONS if name in data]
-    known = {name: value for name, value in data.items() if name not in RESERVED_SECTIONS}
+    foreign = [
+        f"{name}: `sovereign-node {name}` has a file of its own for this" for name in FOREIGN_SECTIONS if name in data
+    ]
+    known = {name: value for name, value in data.items() if name not in FOREIGN_SECTIONS}
     try:
         settings = Settings.model_validate(known)
     except ValidationError as error:
-        raise ConfigError([*reserved, *faults_of(error)]) from None
-    if reserved:
-        raise ConfigError(reserved)
+        raise ConfigError([*foreign, *faults_of(error)]) from None
+    if foreign:
+        raise ConfigError(foreign)
     return settings
 
 

@@ -50,6 +50,10 @@ class Output:
         """The answer: the document for machines, the text for people."""
         print(json.dumps(document) if self.as_json else printable(text), file=self._stdout, flush=True)
 
+    def line(self, text: str) -> None:
+        """One of many, as it is."""
+        print(text, file=self._stdout)
+
     def progress(self, text: str) -> None:
         """What happens meanwhile: for somebody who watches."""
         if not self.as_json and self._stderr.isatty():

@@ -122,13 +122,36 @@ class Desk:
         Raises:
             JournalUnavailable: nothing was learnt.
         """
-        self._newest_drills = await self.journal.newest_drills()
-        for document in (await self.journal.last_drills()).values():
-            self._learn_drill(document)
-        self._history |= await self.journal.proof_times_ms(HISTORY)
-        kept = await self.journal.guards()
+        kept = await self._recall_executions()
         for account_id, actor in self.dispatcher.actors.items():
             actor.guard.load(kept.get(account_id))
+
+    def begin_unread(self) -> None:
+        """Begin without a memory of earlier runs, and without losing it."""
+        for actor in self.dispatcher.actors.values():
+            actor.guard.begin_unread()
+
+    async def recall_late(self) -> None:
+        """Remember earlier runs after all; what this one has learnt meanwhile is newer.
+
+        Raises:
+            JournalUnavailable: nothing was learnt.
+        """
+        kept = await self._recall_executions()
+        for account_id, actor in self.dispatcher.actors.items():
+            actor.guard.load_late(kept.get(account_id))
+
+    async def _recall_executions(self) -> dict[UUID, Document]:
+        """Executions and drills; what the guards have kept is returned."""
+        newest, passed = await self.journal.newest_drills(), await self.journal.last_drills()
+        times_ms, kept = await self.journal.proof_times_ms(HISTORY), await self.journal.guards()
+        self._newest_drills = newest | self._newest_drills
+        for account_id, document in passed.items():
+            if account_id not in self.drilled_at:
+                self._learn_drill(document)
+        for account_id, earlier in times_ms.items():
+            self._history[account_id] = [*earlier, *self._history.get(account_id, ())][-HISTORY:]
+        return kept
 
     async def history(self, account_id: UUID | None, *, before_seq: int | None, limit: int) -> list[HistoryEntry]:
         """Commands of one account, or all, newest first; those admitted before one that was seen.

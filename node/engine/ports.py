@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -216,6 +216,14 @@ class Journal(Protocol):
 
     async def locks(self) -> dict[UUID, AccountLock]:
         """Every lock that was ever changed."""
+
+    def assume(self, locks: Callable[[], Iterable[AccountLock]]) -> None:
+        """Store these locks, latched and with epochs above the stored ones, in the moment in which the journal can be
+        read at last: before any call is let in.
+        """
+
+    async def write_assumed(self) -> None:
+        """Store them now, where that moment was missed; nothing happens if they are stored."""
 
     async def admit(self, admissions: Sequence[Admission]) -> list[AdmissionOutcome]:
         """Decide and store: commands, lock changes, events and outbox rows, all in one transaction."""

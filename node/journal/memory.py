@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -59,6 +59,7 @@ class MemoryJournal:
         self._outbox: dict[int, UUID] = {}
         self._in_doubt: set[tuple[UUID, CommandState]] = set()
         self._guards: dict[UUID, Document] = {}
+        self._assumed: Callable[[], Iterable[AccountLock]] | None = None
 
     @property
     def down(self) -> bool:
@@ -68,8 +69,26 @@ class MemoryJournal:
     @down.setter
     def down(self, down: bool) -> None:
         if down is not self._down:
+            if not down:
+                self._keep_assumed()
             self._down = down
             self._on_health(not down)
+
+    def assume(self, locks: Callable[[], Iterable[AccountLock]]) -> None:
+        """Keep these locks in the moment in which it is up again."""
+        self._assumed = locks
+
+    async def write_assumed(self) -> None:
+        """Keep them now, where that moment was missed."""
+        self._called("write_assumed")
+        self._keep_assumed()
+
+    def _keep_assumed(self) -> None:
+        if self._assumed is not None:
+            draft = Draft(self._ledger, node_id=self._node_id, clock=self._clock)
+            for lock in self._assumed():
+                draft.assume_lock(lock)
+            self._ledger, self._assumed = draft.ledger, None
 
     @property
     def healthy(self) -> bool:

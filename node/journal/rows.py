@@ -39,6 +39,11 @@ SELECT_KNOWN: Final = (
     "SELECT c.id, c.issuer, c.digest, e.document FROM command c JOIN command_event e ON e.seq = c.newest_seq"
     " WHERE c.id IN (SELECT value FROM json_each(?))"
 )
+RESTORED: Final = "UPDATE meta SET restored_at = ?, restored_from = ?, seq_floor = max(seq_floor, ?)"
+SELECT_ACTIVE_KEYS: Final = (
+    "SELECT id FROM api_key WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?) ORDER BY id"
+)
+SELECT_SPENT: Final = "SELECT id FROM spent WHERE id IN (SELECT value FROM json_each(?))"
 SELECT_SETTLED: Final = (
     "SELECT c.id, c.state, e.document FROM command c JOIN command_event e ON e.seq = c.newest_seq"
     " WHERE c.ended_at IS NOT NULL AND c.id IN (SELECT value FROM json_each(?))"
@@ -55,7 +60,8 @@ SELECT_PENDING: Final = (
     " WHERE o.published_at IS NULL ORDER BY o.seq LIMIT ?"
 )
 SELECT_SEQ: Final = (
-    "SELECT max(coalesce((SELECT max(seq) FROM command_event), 0), coalesce((SELECT max(seq) FROM reject), 0))"
+    "SELECT max(coalesce((SELECT max(seq) FROM command_event), 0), coalesce((SELECT max(seq) FROM reject), 0),"
+    " coalesce((SELECT seq_floor FROM meta), 0))"
 )
 SELECT_LIVE: Final = "SELECT id, account, state, params FROM command WHERE ended_at IS NULL"
 SELECT_LOCKS: Final = "SELECT account, epoch, latched, since, by, reason FROM engine_lock"

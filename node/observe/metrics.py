@@ -28,6 +28,8 @@ from node.observe.scrapes import ScrapeServer, serve
 DRILL_OUTCOMES: Final = ("passed", "failed")
 #: What becomes of a request to a venue.
 REQUEST_OUTCOMES: Final = ("answered", "refused", "failed", "unanswered")
+#: What becomes of a backup of the journal.
+BACKUP_OUTCOMES: Final = ("made", "failed")
 #: What the guard undoes.
 GUARD_DEEDS: Final = ("cancel", "close")
 #: What it says of itself.
@@ -82,6 +84,10 @@ class Metrics:
     outbox_depth: Gauge
     journal_commit_seconds: Histogram
     journal_healthy: Gauge
+    journal_backup_age_seconds: Gauge
+    journal_backup_interval_seconds: Gauge
+    journal_backups_total: Counter
+    locks_assumed: Gauge
     notifications_total: Counter
     notify_queue_depth: Gauge
 

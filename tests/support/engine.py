@@ -142,7 +142,8 @@ async def engine(
     by_account = dict(zip(accounts, venues, strict=True))
     bus = Bus()
     ledger = LockLedger(accounts, node_id=NODE_ID, boot_id="boot", clock=clock)
-    ledger.load(await journal.locks())
+    if journal.healthy:
+        ledger.load(await journal.locks())
     scribe = Scribe(journal, ledger, bus, clock)
     actors = []
     guarded: list[Document] = []

@@ -220,16 +220,16 @@ def test_a_name_is_never_the_id_of_an_account() -> None:
     assert faults_of(data) == ["accounts[1].name: is the id of an account"]
 
 
-@pytest.mark.parametrize("section", settings.RESERVED_SECTIONS)
-def test_sections_of_later_versions_are_refused_by_name(section: str) -> None:
+@pytest.mark.parametrize("section", settings.FOREIGN_SECTIONS)
+def test_sections_of_other_processes_are_refused_by_name(section: str) -> None:
     """A section that would be ignored is worse than one that is refused."""
-    assert faults_of(changed(section, {})) == [f"{section}: this version does not know this section yet"]
+    assert faults_of(changed(section, {})) == [f"{section}: `sovereign-node {section}` has a file of its own for this"]
 
 
 def test_everything_wrong_is_said_at_once() -> None:
     """Nobody wants to learn of faults one start at a time."""
     data = changed("accounts.0.sandbox", "no")
-    data["backup"] = {}
+    data["signals"] = {}
     data["http"]["listen"] = "x"
     assert len(faults_of(data)) == 3
 
