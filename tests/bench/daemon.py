@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +18,28 @@ from node.transport.issuer_key import IssuerKey
 from node.transport.mqtt import MqttTransport
 from node.transport.mqtt_options import MqttOptions
 from node.transport.sender import Outgoing, Sender
-from node.transport.topics import Topics
-from tests.bench.processes import Process, python, until
-from tests.bench.venue import Document, Venue
+from node.transport.topics import AccountTarget, Topics
+from tests.bench.processes import READY_WITHIN_S, BenchError, Process, connections, python, until
+from tests.bench.relay import Relay
+from tests.bench.venue import POSITIONS, Document, Venue
 from tests.support.mosquitto import PASSWORDS, free_port
 
-ACCOUNT_ID: Final = UUID("6b0c8d1e-5f0a-4c52-9a1e-3d0f6f1d2a77")
 #: As in ``config/mosquitto.acl``.
 TENANT: Final = "acme"
 NODE: Final = "node-1"
 ISSUER: Final = "desk"
-#: The burst of a start is over when the venue has heard nothing for so long; polls of positions come every 2 s.
+#: The burst of a start is over when the venue has heard nothing for so long; with many accounts it is never quiet.
 QUIET_S: Final = 0.3
+QUIET_WITHIN_S: Final = 3.0
+
+
+def account_id(number: int) -> UUID:
+    """Of the venue's accounts, from 0 on."""
+    return UUID(int=number + 1)
+
+
+#: The first account.
+ACCOUNT_ID: Final = account_id(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,59 +48,89 @@ class Daemon:
 
     process: Process
     log: Path
+    #: Where its lock files are.
+    runtime: Path
+    #: The venue's accounts that it has.
+    accounts: range
     _http: aiohttp.ClientSession
 
-    async def until_warm(self, venue: Venue, *, positions: int, sockets: int) -> None:
-        """Return when the node is ready, sees *positions*, and has its *sockets* warm; and not in the middle of a poll.
+    async def until_warm(self, venue: Venue, *, sockets: int = 0, within_s: float = READY_WITHIN_S) -> None:
+        """Return when the node is ready, sees every position and has so many *sockets*, and no poll is under way.
 
         Raises:
             BenchError: not in time.
         """
 
         async def warm() -> bool:
-            return await self._sees(positions) and await self._sockets(venue) >= sockets
+            wanted = {account_id(number): POSITIONS for number in self.accounts}
+            return await self.sees() == wanted and self.sockets(venue) >= sockets
 
-        await until(warm, "the daemon is armed and warm", self.log)
-        heard, since = -1, time.monotonic()
-        while time.monotonic() - since < QUIET_S:
+        await until(warm, "the daemon is armed and warm", self.log, within_s=within_s)
+        heard = since = began = time.monotonic()
+        number = -1
+        while heard - since < QUIET_S and heard - began < QUIET_WITHIN_S:
             await asyncio.sleep(QUIET_S / 10)
-            if requests := await venue.requests(after=heard):
-                heard, since = requests[-1]["number"], time.monotonic()
+            heard = time.monotonic()
+            if requests := await venue.requests(after=number):
+                number, since = requests[-1]["number"], heard
 
-    async def _sees(self, positions: int) -> bool:
+    async def status(self) -> Document | None:
+        """What the operator's socket says; None: nothing yet."""
         try:
             async with self._http.get("http://operator/api/v1/node/status") as answer:
-                status = await answer.json()
+                return dict(await answer.json())
         except (aiohttp.ClientError, OSError):
-            return False
-        if not status["ready"]:
-            return False
-        slices = status["accounts"][0]["slices"]
-        return sum(len(part.get("positions", ())) for part in slices) == positions
+            return None
 
-    async def _sockets(self, venue: Venue) -> int:
-        """Clock requests to the futures host: each round of them leaves at once, over a connection each."""
-        return len(await venue.requests(path_prefix="/fapi/v1/time"))
+    async def sees(self) -> dict[UUID, int]:
+        """By account, how many positions a node that is ready knows of; nothing before it is ready."""
+        status = await self.status()
+        if status is None or not status["ready"]:
+            return {}
+        return {
+            UUID(account["id"]): sum(len(part.get("positions", ())) for part in account["slices"])
+            for account in status["accounts"]
+        }
+
+    async def ages_s(self) -> list[float]:
+        """How old the view of each slice is, of all that were ever seen."""
+        status = await self.status()
+        slices = [part for account in (status or {"accounts": ()})["accounts"] for part in account["slices"]]
+        return [part["age_s"] for part in slices if part["age_s"] is not None]
+
+    def sockets(self, venue: Venue) -> int:
+        """How many connections to the venue the process has open, by the kernel's word."""
+        return connections(self.process, venue.port)
 
 
 @asynccontextmanager
-async def running(work: Path, venue: Venue, key: IssuerKey, broker_port: int) -> AsyncIterator[Daemon]:
-    """``run`` in its own process, with everything it keeps under *work*."""
+async def running(
+    work: Path,
+    venue: Venue,
+    key: IssuerKey,
+    broker_port: int,
+    *,
+    node: str = NODE,
+    accounts: range = range(1),
+    environment: Mapping[str, str] | None = None,
+) -> AsyncIterator[Daemon]:
+    """``run`` in its own process, with everything it keeps under *work*; what is there already is taken over."""
     credentials = work / "credentials"
-    credentials.mkdir(mode=0o700, parents=True)
-    (credentials / "mqtt_password").write_text(PASSWORDS[NODE])
-    for name, value in venue.credentials.items():
-        (credentials / f"bench_{name.lower()}").write_text(value)
+    credentials.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (credentials / "mqtt_password").write_text(PASSWORDS[node])
+    for number in accounts:
+        for name, value in venue.accounts[number].items():
+            (credentials / f"bench_{number}_{name.lower()}").write_text(value)
     config = work / "node.toml"
-    config.write_text(_configuration(work, venue, key, broker_port))
-    log = work / "daemon.log"
-    connector = aiohttp.UnixConnector(path=str(work / "run" / "operator.sock"))
-    environment = {"CREDENTIALS_DIRECTORY": str(credentials)}
+    config.write_text(_configuration(work, venue, key, broker_port, node, accounts))
+    log, runtime = work / "daemon.log", work / "run"
+    connector = aiohttp.UnixConnector(path=str(runtime / "operator.sock"))
+    surroundings = {"CREDENTIALS_DIRECTORY": str(credentials), **(environment or {})}
     async with (
-        python("-m", "node", "run", "--config", str(config), log=log, environment=environment) as process,
+        python("-m", "node", "run", "--config", str(config), log=log, environment=surroundings) as process,
         aiohttp.ClientSession(connector=connector) as http,
     ):
-        yield Daemon(process=process, log=log, _http=http)
+        yield Daemon(process=process, log=log, runtime=runtime, accounts=accounts, _http=http)
 
 
 class StampingTransport(MqttTransport):
@@ -129,8 +169,17 @@ class Sent:
     """One command from the sender's side; times are monotonic nanoseconds."""
 
     handed_over_ns: int
+    #: When it reached the node's socket, if somebody looked.
+    received_ns: int | None
     told_ns: int
-    ending: Document
+    #: One of each node.
+    endings: tuple[Document, ...]
+
+    @property
+    def ending(self) -> Document:
+        """Of the only node."""
+        (only,) = self.endings
+        return only
 
 
 class Desk:
@@ -140,13 +189,45 @@ class Desk:
         self._transport = transport
         self._sender = sender
 
-    async def command(self, action: Action, *, dry_run: bool = False) -> Sent:
-        """Send one command and wait for its ending."""
-        outgoing = Outgoing(account=ACCOUNT_ID, action=action, command_id=uuid4(), dry_run=dry_run, reason="bench")
+    async def command(
+        self,
+        action: Action,
+        *,
+        account: AccountTarget = ACCOUNT_ID,
+        dry_run: bool = False,
+        epoch: int | None = None,
+        nodes: int = 1,
+        between: Relay | None = None,
+    ) -> Sent:
+        """Send one command and wait for the ending of it at every node; *between* stamps its receipt.
+
+        Raises:
+            BenchError: it was rejected.
+        """
+        outgoing = Outgoing(
+            account=account,
+            action=action,
+            command_id=uuid4(),
+            dry_run=dry_run,
+            reason="bench",
+            epoch=epoch,
+            nodes=nodes,
+        )
+        if between is not None:
+            between.expect(outgoing.command_id)
+        endings: dict[str, tuple[int, Document]] = {}
         async with aclosing(self._sender.send(outgoing)) as events:
-            *_, (told_ns, ending) = [(time.monotonic_ns(), event) async for event in events]
+            async for event in events:
+                endings[event["node_id"]] = time.monotonic_ns(), event
         handed_over_ns = self._transport.handed_over_ns.pop(outgoing.command_id.bytes)
-        return Sent(handed_over_ns=handed_over_ns, told_ns=told_ns, ending=ending)
+        if refused := [event for _, event in endings.values() if event["state"] == "rejected"]:
+            raise BenchError(f"{action} was rejected: {refused[0]['errors']}")
+        return Sent(
+            handed_over_ns=handed_over_ns,
+            received_ns=between.reached_ns(outgoing.command_id) if between is not None else None,
+            told_ns=max(told_ns for told_ns, _ in endings.values()),
+            endings=tuple(event for _, event in endings.values()),
+        )
 
 
 @asynccontextmanager
@@ -179,18 +260,17 @@ async def desk(broker_port: int, key: IssuerKey) -> AsyncIterator[Desk]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _configuration(work: Path, venue: Venue, key: IssuerKey, broker_port: int) -> str:
-    references = ", ".join(f'{name} = {{ credential = "bench_{name.lower()}" }}' for name in venue.credentials)
-    return f"""
+def _configuration(work: Path, venue: Venue, key: IssuerKey, broker_port: int, node: str, accounts: range) -> str:
+    head = f"""
 [node]
-id = "{NODE}"
+id = "{node}"
 tenant = "{TENANT}"
 state_dir = "{work}/state"
 runtime_dir = "{work}/run"
 
 [mqtt]
 url = "mqtt://127.0.0.1:{broker_port}"
-username = "{NODE}"
+username = "{node}"
 password = {{ credential = "mqtt_password" }}
 
 [metrics]
@@ -202,12 +282,20 @@ id = "acme"
 [[issuers]]
 id = "{ISSUER}"
 public_key = "{key.public_key}"
-actions = ["CLOSE_ALL"]
+actions = ["CLOSE_ALL", "LOCK", "UNLOCK"]
 accounts = ["*"]
+"""
+    return head + "".join(_account(number, venue) for number in accounts)
 
+
+def _account(number: int, venue: Venue) -> str:
+    references = ", ".join(
+        f'{name} = {{ credential = "bench_{number}_{name.lower()}" }}' for name in venue.accounts[number]
+    )
+    return f"""
 [[accounts]]
-id = "{ACCOUNT_ID}"
-name = "bench"
+id = "{account_id(number)}"
+name = "bench-{number}"
 owner = "acme"
 exchange = "binance"
 permission = "close"

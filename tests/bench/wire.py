@@ -116,9 +116,9 @@ async def measure(count: int, say: Callable[[str], None]) -> list[Drill]:
         await venue.open_book()
         desks: dict[str, daemon.Desk] = {}
         newest = 0
-        for number, (name, port) in enumerate({"mosquitto": mosquitto.port, "embedded": embedded.port}.items(), 1):
+        for name, port in {"mosquitto": mosquitto.port, "embedded": embedded.port}.items():
             node = await stack.enter_async_context(daemon.running(work / name, venue, key, port))
-            await node.until_warm(venue, positions=POSITIONS, sockets=number * POSITIONS)
+            await node.until_warm(venue, sockets=POSITIONS)
             desks[name] = await stack.enter_async_context(daemon.desk(port, key))
             for _ in range(WARM_UP):
                 newest = (await drill(name, desks[name], venue, newest)).request
