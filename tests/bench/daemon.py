@@ -112,9 +112,14 @@ async def running(
     *,
     node: str = NODE,
     accounts: range = range(1),
+    runtime: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Daemon]:
-    """``run`` in its own process, with everything it keeps under *work*; what is there already is taken over."""
+    """``run`` in its own process, with everything it keeps under *work*; what is there already is taken over.
+
+    *runtime*: where its lock files and its socket go instead.
+    """
+    runtime = runtime or work / "run"
     credentials = work / "credentials"
     credentials.mkdir(mode=0o700, parents=True, exist_ok=True)
     (credentials / "mqtt_password").write_text(PASSWORDS[node])
@@ -122,8 +127,8 @@ async def running(
         for name, value in venue.accounts[number].items():
             (credentials / f"bench_{number}_{name.lower()}").write_text(value)
     config = work / "node.toml"
-    config.write_text(_configuration(work, venue, key, broker_port, node, accounts))
-    log, runtime = work / "daemon.log", work / "run"
+    config.write_text(_configuration(work, runtime, venue, key, broker_port, node, accounts))
+    log = work / "daemon.log"
     connector = aiohttp.UnixConnector(path=str(runtime / "operator.sock"))
     surroundings = {"CREDENTIALS_DIRECTORY": str(credentials), **(environment or {})}
     async with (
@@ -260,13 +265,15 @@ async def desk(broker_port: int, key: IssuerKey) -> AsyncIterator[Desk]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _configuration(work: Path, venue: Venue, key: IssuerKey, broker_port: int, node: str, accounts: range) -> str:
+def _configuration(
+    work: Path, runtime: Path, venue: Venue, key: IssuerKey, broker_port: int, node: str, accounts: range
+) -> str:
     head = f"""
 [node]
 id = "{node}"
 tenant = "{TENANT}"
 state_dir = "{work}/state"
-runtime_dir = "{work}/run"
+runtime_dir = "{runtime}"
 
 [mqtt]
 url = "mqtt://127.0.0.1:{broker_port}"

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from tests.bench.figures import at_least_one, machine
 from tests.bench.processes import BenchError, quiet
-from tests.bench.speed import one_account
+from tests.bench.speed import from_the_wire, many_accounts, one_account
 from tests.bench.speed.lines import Line, readable
 from tests.bench.speed.stage import stage
 
@@ -59,6 +59,14 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
             lines += one_account.lines(found, rows)
             details["closings"] = [asdict(each) for each in found]
             details["peers"] = one_account.peers(found)
+        if 4 in rows:
+            found = await many_accounts.measure(place)
+            lines += many_accounts.lines(found)
+            details["many_accounts"] = [asdict(each) for each in found]
+        if rows & {6, 7}:
+            wire = await from_the_wire.measure(place)
+            lines += from_the_wire.lines(wire, rows)
+            details["from_the_wire"] = asdict(wire)
     return {"lines": lines, "details": details}
 
 

@@ -88,11 +88,14 @@ def assess(
     sent_ns = [each["sent_ns"] or each["answered_ns"] + half_ns for each in closes]
     reads = [each["sent_ns"] for each in mine if each["method"] == "GET" and each["arrived_ns"] > last_ns]
     verified = [at_ns for at_ns in reads if at_ns is not None and at_ns <= told_ns]
+    acknowledged_ms = ms(max(sent_ns) - trigger_ns)
+    if acknowledged_ms < round_trip_ms:
+        raise BenchError(f"({variant}) acknowledged in {acknowledged_ms} ms: no round trip was injected")
     return Closing(
         variant=variant,
         round_trip_ms=round_trip_ms,
         first_byte_ms=ms(min(each["received_ns"] for each in closes) - trigger_ns),
-        acknowledged_ms=ms(max(sent_ns) - trigger_ns),
+        acknowledged_ms=acknowledged_ms,
         close_phase_ms=ms(last_ns - min(each["arrived_ns"] for each in closes)),
         verified_ms=ms(max(verified) - trigger_ns) if verified else None,
         told_ms=ms(told_ns - trigger_ns),
@@ -142,7 +145,7 @@ async def by_node(
         async with daemon.running(Path(own), venue, key, between.port, accounts=accounts) as node:
             await node.until_warm(venue, sockets=SOCKETS)
             if variant == STALE:
-                await blindfold(node, venue)
+                await blindfold(node, venue, round_trip_ms)
             used_s = processor_s(venue.process)
             target: AccountTarget = daemon.ACCOUNT_ID if len(accounts) == 1 else "*"
             sent = await desk.command(Action.CLOSE_ALL, account=target, between=between)
@@ -161,7 +164,7 @@ async def by_node(
     )
 
 
-async def blindfold(node: daemon.Daemon, venue: Venue) -> None:
+async def blindfold(node: daemon.Daemon, venue: Venue, round_trip_ms: float) -> None:
     """Take the warm view away: the venue ends all streams and refuses every read as overloaded until the view is too
     old to begin with, and then answers again. Connections stay open: clock requests are answered all along.
 
@@ -175,4 +178,4 @@ async def blindfold(node: daemon.Daemon, venue: Venue) -> None:
         return min(await node.ages_s(), default=0.0) > STALE_AFTER_S
 
     await until(too_old, "the node's view is too old", node.log)
-    await venue.faults(clear=True)
+    await venue.faults(clear=True, latency_ms=round_trip_ms)
