@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
@@ -31,6 +32,8 @@ ISSUER: Final = "desk"
 #: The burst of a start is over when the venue has heard nothing for so long; with many accounts it is never quiet.
 QUIET_S: Final = 0.3
 QUIET_WITHIN_S: Final = 3.0
+#: Between two questions whether a node is ready.
+LOOK_EVERY_S: Final = 0.005
 
 
 def account_id(number: int) -> UUID:
@@ -54,15 +57,18 @@ class Daemon:
     accounts: range
     _http: aiohttp.ClientSession
 
-    async def until_warm(self, venue: Venue, *, sockets: int = 0, within_s: float = READY_WITHIN_S) -> None:
-        """Return when the node is ready, sees every position and has so many *sockets*, and no poll is under way.
+    async def until_warm(
+        self, venue: Venue, *, positions: int = POSITIONS, sockets: int = 0, within_s: float = READY_WITHIN_S
+    ) -> None:
+        """Return when the node is ready, sees so many *positions* in each account and has so many *sockets*,
+        and no poll is under way.
 
         Raises:
             BenchError: not in time.
         """
 
         async def warm() -> bool:
-            wanted = {account_id(number): POSITIONS for number in self.accounts}
+            wanted = {account_id(number): positions for number in self.accounts}
             return await self.sees() == wanted and self.sockets(venue) >= sockets
 
         await until(warm, "the daemon is armed and warm", self.log, within_s=within_s)
@@ -73,6 +79,23 @@ class Daemon:
             heard = time.monotonic()
             if requests := await venue.requests(after=number):
                 number, since = requests[-1]["number"], heard
+
+    async def ready_ns(self) -> int:
+        """When it first called itself ready, in monotonic nanoseconds, to within some milliseconds.
+
+        Raises:
+            BenchError: not in time.
+        """
+        deadline = time.monotonic() + READY_WITHIN_S
+        while time.monotonic() < deadline:
+            try:
+                async with self._http.get("http://operator/readyz") as answer:
+                    if answer.status == HTTPStatus.OK:
+                        return time.monotonic_ns()
+            except (aiohttp.ClientError, OSError):
+                pass
+            await asyncio.sleep(LOOK_EVERY_S)
+        raise BenchError(f"the daemon was not ready within {READY_WITHIN_S:g} s")
 
     async def status(self) -> Document | None:
         """What the operator's socket says; None: nothing yet."""

@@ -33,6 +33,8 @@ class Venue:
     #: Per account, the client's key.
     accounts: tuple[dict[str, str], ...]
     process: Process
+    #: Of each account, when the book is opened.
+    positions: int
     _control: str
     _http: aiohttp.ClientSession
 
@@ -42,13 +44,13 @@ class Venue:
         return self.accounts[0]
 
     async def open_book(self) -> None:
-        """Start again: no faults, no limits used up, an empty journal, twenty positions in every account.
+        """Start again: no faults, no limits used up, an empty journal, every position in every account.
 
         Raises:
             BenchError: the accounts do not hold exactly these.
         """
         await self._post("reset", {})
-        wanted = {"positions": POSITIONS * len(self.accounts), "orders": 0, "algo_orders": 0}
+        wanted = {"positions": self.positions * len(self.accounts), "orders": 0, "algo_orders": 0}
         if (held := await self.holdings()) != wanted:
             raise BenchError(f"the accounts should hold {wanted}, and hold {held}")
 
@@ -93,6 +95,7 @@ async def simulator(work: Path, *options: str, accounts: int = 1, empty: bool = 
             ca=Path(ready["ca"]),
             accounts=tuple(account["credentials"] for account in ready["accounts"]),
             process=process,
+            positions=0 if empty else POSITIONS,
             _control=f"http://127.0.0.1:{ready['control']}",
             _http=await stack.enter_async_context(aiohttp.ClientSession()),
         )

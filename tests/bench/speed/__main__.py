@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from tests.bench.figures import at_least_one, machine
 from tests.bench.processes import BenchError, quiet
-from tests.bench.speed import from_the_wire, many_accounts, one_account
+from tests.bench.speed import footprint, from_the_wire, many_accounts, one_account, start
 from tests.bench.speed.lines import Line, readable
 from tests.bench.speed.stage import stage
 
@@ -67,6 +67,14 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
             wire = await from_the_wire.measure(place)
             lines += from_the_wire.lines(wire, rows)
             details["from_the_wire"] = asdict(wire)
+        if 8 in rows:
+            starts = await start.measure(place)
+            lines += start.lines(starts)
+            details["start"] = asdict(starts)
+        if rows & {9, 10}:
+            idle = await footprint.measure(place, rows)
+            lines += footprint.lines(idle, rows)
+            details["footprint"] = asdict(idle)
     return {"lines": lines, "details": details}
 
 
