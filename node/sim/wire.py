@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -36,8 +37,11 @@ class WireHandler:
         """Answer one request, or not."""
         received_ns = time.monotonic_ns()
         body = await request.read()
-        parsed = self.front_end.parse(
-            request.method, request.host.partition(":")[0], request.raw_path, request.headers, body
+        parsed = replace(
+            self.front_end.parse(
+                request.method, request.host.partition(":")[0], request.raw_path, request.headers, body
+            ),
+            address=request.remote or "",
         )
         round_trip_s = self._faults.round_trip_s(parsed.traits)
         if round_trip_s:

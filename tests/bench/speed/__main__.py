@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from tests.bench.figures import at_least_one, machine
 from tests.bench.processes import BenchError, quiet
-from tests.bench.speed import footprint, from_the_wire, many_accounts, one_account, start
+from tests.bench.speed import footprint, from_the_wire, many_accounts, one_account, shards, start
 from tests.bench.speed.lines import Line, readable
 from tests.bench.speed.stage import stage
 
@@ -63,6 +63,10 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
             found = await many_accounts.measure(place)
             lines += many_accounts.lines(found)
             details["many_accounts"] = [asdict(each) for each in found]
+        if 5 in rows and options.large:
+            sharded = await shards.measure(place)
+            lines += shards.lines(sharded)
+            details["shards"] = [asdict(each) | {"processes": key[0]} for key, all_ in sharded.items() for each in all_]
         if rows & {6, 7}:
             wire = await from_the_wire.measure(place)
             lines += from_the_wire.lines(wire, rows)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,9 +15,10 @@ from node.domain.command import Action
 from node.engine.view import WARM_MAX_NS
 from node.transport.issuer_key import IssuerKey
 from node.transport.topics import AccountTarget
-from tests.bench import daemon
+from tests.bench import configuration, daemon
+from tests.bench.desk import Desk
 from tests.bench.figures import ms
-from tests.bench.processes import BenchError, line_of, processor_s, python, until
+from tests.bench.processes import BenchError, Process, line_of, processor_s, python, until
 from tests.bench.relay import Relay
 from tests.bench.venue import POSITIONS, Document, Venue
 
@@ -32,6 +35,8 @@ STALE: Final = "stale"
 READS: Final = ("positions", "orders", "triggers", "balances")
 #: An older view begins no round (``node.engine.view``).
 STALE_AFTER_S: Final = WARM_MAX_NS / 1e9
+#: Patience, no statement.
+ARMED_WITHIN_S: Final = 300.0
 #: A node has as many connections for the orders of one account, at least.
 SOCKETS: Final = POSITIONS
 
@@ -56,8 +61,10 @@ class Closing:
     published_ms: float | None = None
     #: The node's own word, from its receipt.
     latency_ms: dict[str, float | None] | None = None
-    #: Processor time of the venue's process, from the word to the ending.
+    #: Processor time of the venue's process, from the word to the ending, which is after the proof.
     venue_processor_ms: float = 0.0
+    #: The same of the node's or the peer's busiest process.
+    processor_ms: float = 0.0
     requests: int = 0
 
     @property
@@ -103,65 +110,110 @@ def assess(
     )
 
 
-async def by_peer(variant: str, round_trip_ms: float, venue: Venue, work: Path) -> Closing:
-    """One run of a peer, in a process of its own.
+async def by_peer(variant: str, round_trip_ms: float, venue: Venue, work: Path, *, processes: int = 1) -> Closing:
+    """One run of a peer, in processes of its own that share the accounts.
 
     Raises:
         BenchError: it left something open.
     """
     log = work / "peer.log"
-    settings = {"port": venue.port, "ca": str(venue.ca), "accounts": venue.accounts}
-    async with python("-m", *PEERS[variant], log=log, stdin=True) as process:
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(settings).encode() + b"\n")
-        await line_of(process, log)
-        used_s = processor_s(venue.process)
-        process.stdin.write(b"go\n")
-        ended = json.loads(await line_of(process, log))
-        used_s = processor_s(venue.process) - used_s
-    if ended["left"]:
-        raise BenchError(f"({variant}) {ended['left']} positions are left, by its own word")
+    async with AsyncExitStack() as stack:
+        running = []
+        for number in range(processes):
+            process = await stack.enter_async_context(python("-m", *PEERS[variant], log=log, stdin=True))
+            accounts = venue.accounts[number::processes]
+            _tell(process, json.dumps({"port": venue.port, "ca": str(venue.ca), "accounts": accounts}))
+            running.append(process)
+        for process in running:
+            await line_of(process, log)
+        used = Used(venue.process, running)
+        for process in running:
+            _tell(process, "go")
+        endings = [json.loads(await line_of(process, log)) for process in running]
+        used.stop()
+    if left := sum(ended["left"] for ended in endings):
+        raise BenchError(f"({variant}) {left} positions are left, by its own word")
+    trigger_ns, told_ns = (
+        pick(ended[name] for ended in endings) for pick, name in ((min, "trigger_ns"), (max, "told_ns"))
+    )
     orders = POSITIONS * len(venue.accounts)
-    found = assess(variant, round_trip_ms, await venue.requests(), ended["trigger_ns"], ended["told_ns"], orders=orders)
-    return replace(found, venue_processor_ms=used_s * 1e3)
+    found = assess(variant, round_trip_ms, await venue.requests(), trigger_ns, told_ns, orders=orders)
+    return replace(found, venue_processor_ms=used.venue_ms, processor_ms=used.busiest_ms)
 
 
 async def by_node(
     round_trip_ms: float,
     venue: Venue,
     work: Path,
-    desk: daemon.Desk,
+    desk: Desk,
     between: Relay,
     key: IssuerKey,
     variant: str = NODE,
+    *,
+    processes: int = 1,
+    own_addresses: bool = False,
+    refrain_s: float = 0,
 ) -> Closing:
     """One run of a daemon, freshly started, that has never closed anything; ``stale``: it sees nothing any more.
+    Several *processes* share the accounts. *refrain_s*: how long it is left alone before the command.
 
     Raises:
         BenchError: it did not end in proof.
     """
-    accounts = range(len(venue.accounts))
-    with TemporaryDirectory(prefix="node-", dir=work) as own:
-        async with daemon.running(Path(own), venue, key, between.port, accounts=accounts) as node:
-            await node.until_warm(venue, sockets=SOCKETS)
-            if variant == STALE:
-                await blindfold(node, venue, round_trip_ms)
-            used_s = processor_s(venue.process)
-            target: AccountTarget = daemon.ACCOUNT_ID if len(accounts) == 1 else "*"
-            sent = await desk.command(Action.CLOSE_ALL, account=target, between=between)
-            used_s = processor_s(venue.process) - used_s
-            requests = await venue.requests()
-    ending = sent.ending
-    if ending["state"] != "done" or ending["verdict"] != "flat":
-        raise BenchError(f"the node ended as {ending['state']}, {ending['verdict']}: {ending['errors']}")
+    count = len(venue.accounts)
+    async with AsyncExitStack() as stack:
+        own = Path(stack.enter_context(TemporaryDirectory(prefix="node-", dir=work)))
+        nodes = []
+        for number, name in enumerate(configuration.NODES[:processes]):
+            accounts = range(count * number // processes, count * (number + 1) // processes)
+            starting = daemon.running(
+                own / name, venue, key, between.port, node=name, accounts=accounts, own_addresses=own_addresses
+            )
+            nodes.append(await stack.enter_async_context(starting))
+        for node in nodes:
+            await node.until_warm(venue, sockets=SOCKETS, within_s=ARMED_WITHIN_S)
+        await asyncio.sleep(refrain_s)
+        if variant == STALE:
+            await blindfold(nodes[0], venue, round_trip_ms)
+        used = Used(venue.process, [node.process for node in nodes])
+        target: AccountTarget = configuration.ACCOUNT_ID if count == 1 else "*"
+        sent = await desk.command(Action.CLOSE_ALL, account=target, nodes=processes, between=between)
+        used.stop()
+        requests = await venue.requests()
+    for ending in sent.endings:
+        if ending["state"] != "done" or ending["verdict"] != "flat":
+            raise BenchError(f"the node ended as {ending['state']}, {ending['verdict']}: {ending['errors']}")
     assert sent.received_ns is not None
-    found = assess(variant, round_trip_ms, requests, sent.received_ns, sent.told_ns, orders=POSITIONS * len(accounts))
+    found = assess(variant, round_trip_ms, requests, sent.received_ns, sent.told_ns, orders=POSITIONS * count)
     return replace(
         found,
-        latency_ms=ending["latency_ms"],
+        latency_ms=sent.endings[0]["latency_ms"],
         published_ms=ms(sent.handed_over_ns - sent.received_ns),
-        venue_processor_ms=used_s * 1e3,
+        venue_processor_ms=used.venue_ms,
+        processor_ms=used.busiest_ms,
     )
+
+
+class Used:
+    """Processor time from now on until ``stop``, of the venue and of the busiest of some processes."""
+
+    def __init__(self, venue: Process, others: Sequence[Process]) -> None:
+        self._processes = (venue, *others)
+        self._before_s = [processor_s(process) for process in self._processes]
+        self.venue_ms = self.busiest_ms = 0.0
+
+    def stop(self) -> None:
+        """Take it."""
+        used_ms = [
+            (processor_s(process) - before_s) * 1e3
+            for process, before_s in zip(self._processes, self._before_s, strict=True)
+        ]
+        self.venue_ms, self.busiest_ms = used_ms[0], max(used_ms[1:])
+
+
+def _tell(process: Process, line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(f"{line}\n".encode())
 
 
 async def blindfold(node: daemon.Daemon, venue: Venue, round_trip_ms: float) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from node.client import EngineLock
 from node.domain.command import Action
-from tests.bench import daemon
+from tests.bench import configuration, daemon
 from tests.bench.echo import Echo
 from tests.bench.figures import ms, percentile
 from tests.bench.processes import BenchError
@@ -103,7 +103,7 @@ async def measure(stage: Stage) -> Found:
         echo = await stack.enter_async_context(Echo(stage.broker.port))
         disk = Disk(work)
         stack.callback(disk.close)
-        lock_file = runtime / "locks" / f"{daemon.ACCOUNT_ID}.json"
+        lock_file = runtime / "locks" / f"{configuration.ACCOUNT_ID}.json"
         watch = stack.enter_context(LockWatch(lock_file))
         for turn in range(-1, stage.runs):
             taken = found if turn >= 0 else Found()
@@ -144,7 +144,7 @@ async def _lock(stage: Stage, watch: LockWatch, taken: Found) -> None:
 
 def _look(lock_file: Path, taken: Found) -> None:
     """What an engine asks before an order: through the client, and by reading and understanding the file each time."""
-    lock = EngineLock(lock_file.parents[1], str(daemon.ACCOUNT_ID))
+    lock = EngineLock(lock_file.parents[1], str(configuration.ACCOUNT_ID))
     if lock.locked:
         raise BenchError(f"the engine's side sees a lock: {lock.state().reason}")
     check: Callable[[], Any] = getattr(lock, "check", lambda: lock.locked)

@@ -8,14 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
 
 from node.transport.issuer_key import IssuerKey
-from tests.bench import daemon
+from tests.bench import configuration
+from tests.bench.desk import Desk, desk
 from tests.bench.relay import Relay, relay
 from tests.support.mosquitto import Mosquitto
-
-NODES: Final = ("node-1", "node-2")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +24,7 @@ class Stage:
     broker: Mosquitto
     between: Relay
     key: IssuerKey
-    desk: daemon.Desk
+    desk: Desk
     #: Interleaved runs of what takes seconds; of what takes milliseconds, ten times as many.
     runs: int
     quick: bool
@@ -43,10 +41,12 @@ async def stage(*, runs: int, quick: bool, large: bool) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
         work = Path(stack.enter_context(TemporaryDirectory(prefix="bench-speed-")))
         (work / "broker").mkdir()
-        broker = Mosquitto(work / "broker", nodes=NODES)
+        broker = Mosquitto(work / "broker", nodes=configuration.NODES)
         broker.start()
         stack.callback(broker.stop)
-        key = IssuerKey.generate(daemon.ISSUER)
+        key = IssuerKey.generate(configuration.ISSUER)
         between = await stack.enter_async_context(relay(broker.port))
-        desk = await stack.enter_async_context(daemon.desk(broker.port, key))
-        yield Stage(work=work, broker=broker, between=between, key=key, desk=desk, runs=runs, quick=quick, large=large)
+        sender = await stack.enter_async_context(desk(broker.port, key))
+        yield Stage(
+            work=work, broker=broker, between=between, key=key, desk=sender, runs=runs, quick=quick, large=large
+        )
