@@ -21,10 +21,9 @@ import aiohttp
 from yarl import URL
 
 from tests.bench.simulator import POSITIONS
-from tests.bench.venue import redirected_session
+from tests.bench.venue import open_connections, redirected_session
 
 _ORDER: Final = URL("https://fapi.binance.com/fapi/v1/order")
-_CLOCK: Final = URL("https://fapi.binance.com/fapi/v1/time")
 #: The longest that the venue allows: what is signed now is good for a minute.
 _WINDOW_MS: Final = 60_000
 
@@ -57,17 +56,12 @@ async def main() -> None:
     settings = json.loads(sys.stdin.readline())
     orders = [order for credentials in settings["accounts"] for order in signed_orders(credentials)]
     async with redirected_session(settings["port"], Path(settings["ca"]), connections=0) as session:
-        await asyncio.gather(*(_open(session) for _ in orders))
+        await open_connections(session, len(orders))
         _say({"ready": True})
         await asyncio.to_thread(sys.stdin.readline)
         trigger_ns = time.monotonic_ns()
         statuses = await asyncio.gather(*(_send(session, order) for order in orders))
         _say({"trigger_ns": trigger_ns, "told_ns": time.monotonic_ns(), "left": sum(s != 200 for s in statuses)})
-
-
-async def _open(session: aiohttp.ClientSession) -> None:
-    async with session.get(_CLOCK) as answer:
-        await answer.read()
 
 
 async def _send(session: aiohttp.ClientSession, order: Order) -> int:

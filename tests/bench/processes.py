@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-READY_WITHIN_S: Final = 30.0
+READY_WITHIN_S: Final = 60.0
 STOP_WITHIN_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.02
 _ROOT: Final = Path(__file__).parents[2]

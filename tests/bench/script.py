@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.bench.venue import POSITIONS, exchange, redirected_session
+from tests.bench.venue import POSITIONS, exchange, open_connections, redirected_session
 
 
 async def main(mode: str) -> None:
@@ -31,10 +31,9 @@ async def main(mode: str) -> None:
             await clients[0].load_markets()
             for client in clients[1:]:
                 client.set_markets_from_exchange(clients[0])
-            for client in clients:
-                await client.fetch_positions()
+            await asyncio.gather(*(client.fetch_positions() for client in clients))
             if warm:
-                await asyncio.gather(*(clients[0].fetch_time() for _ in range(POSITIONS * len(clients))))
+                await open_connections(session, POSITIONS * len(clients))
             _say({"ready": True})
             await asyncio.to_thread(sys.stdin.readline)
             trigger_ns = time.monotonic_ns()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 import aiohttp
 import ccxt.async_support
+from yarl import URL
 
 from tests.bench import simulator as book
 from tests.bench.processes import BenchError, Process, line_of, python
@@ -20,6 +22,9 @@ from tests.support.sim_clients import LoopbackResolver
 #: Of each account.
 POSITIONS: Final = len(book.POSITIONS)
 CLIENT_KEY: Final = f"{book.account_name(0)}/client"
+
+#: Asked for nothing but an open connection.
+CLOCK: Final = URL("https://fapi.binance.com/fapi/v1/time")
 
 Document = dict[str, Any]
 
@@ -106,6 +111,13 @@ def redirected_session(port: int, ca: Path, *, connections: int = 100) -> aiohtt
     context = ssl.create_default_context(cafile=str(ca))
     connector = aiohttp.TCPConnector(resolver=LoopbackResolver(port), ssl=context, limit=connections)
     return aiohttp.ClientSession(connector=connector)
+
+
+async def open_connections(session: aiohttp.ClientSession, count: int) -> None:
+    """Have so many warm connections to the futures host: none is given back before the last one is open."""
+    answers = await asyncio.gather(*(session.get(CLOCK) for _ in range(count)))
+    for answer in answers:
+        await answer.read()
 
 
 @contextmanager

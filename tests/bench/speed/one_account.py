@@ -72,7 +72,7 @@ def _variants(stage: Stage, rows: frozenset[int], turn: int, round_trip_ms: floa
 
 def lines(found: Sequence[Closing], rows: frozenset[int]) -> list[Line]:
     """What was promised, held against what was measured."""
-    said: list[Line] = []
+    said: list[Line] = _published(found) if 1 in rows else []
     for round_trip_ms in ROUND_TRIPS_MS:
         if 1 in rows:
             said += _row_1(found, round_trip_ms)
@@ -112,6 +112,12 @@ def _row_1(found: Sequence[Closing], round_trip_ms: float) -> list[Line]:
             limit=FIRST_BYTE_MS if main else None,
         ),
     ]
+
+
+def _published(found: Sequence[Closing]) -> list[Line]:
+    """Row 6 measures drills of a node that is warm; this is its first close, and has the relay in its way."""
+    firsts = [each.first_byte_ms - (each.published_ms or 0.0) for each in _of(found, NODE, 0.0)]
+    return [Line(row=1, what="published -> first order byte at the venue, 0 ms", unit="ms", values=firsts)]
 
 
 def _proof(found: Sequence[Closing], row: int, variant: str, round_trip_ms: float) -> list[Line]:

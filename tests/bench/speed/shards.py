@@ -1,7 +1,9 @@
 """Row 5: a hundred accounts of twenty positions each, by one process and by two, beside scripts in as many.
 
-A figure of the processor: every account has a source address of its own (127.0.0.0/8), so that no request budget is
-in the way, and no venue would take the orders all at once. It is behind ``--large``.
+A figure of the processor: no venue would take the orders of one address all at once. The accounts share an address,
+whose request budgets the venue counts without refusing anything; with one each, sockets and polls of a hundred
+accounts alone would keep a core busy. The command comes right after the last account is armed, while views are warm.
+It is behind ``--large``.
 """
 
 from __future__ import annotations
@@ -49,7 +51,6 @@ async def measure(stage: Stage) -> Found:
                         stage.between,
                         stage.key,
                         processes=processes,
-                        own_addresses=True,
                     )
                 else:
                     closing = await by_peer(variant, ROUND_TRIP_MS, venue, stage.work, processes=processes)
