@@ -4,9 +4,6 @@ One daemon after the other, idle and armed, with more and more accounts at the s
 processor time it takes. Every account has a source address of its own (127.0.0.0/8), because request budgets are
 counted by address: so each is polled as often as one alone would be, over sockets of its own. With --shared they have
 one address, and so one request budget and one pool of sockets. All use one key; nothing is placed or cancelled.
-
-The simulator counts all clients as one address and says so in its answers, so that several accounts here ask less often
-than they would at the real venue: the processor's share is that of the requests which were made.
 """
 
 from __future__ import annotations
