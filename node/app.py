@@ -25,6 +25,7 @@ from node.clock import Clock, SystemClock, boot_id
 from node.domain.result import instant_text
 from node.engine.actor import AccountActor
 from node.engine.bus import Bus
+from node.engine.departures import Departures
 from node.engine.desk import Desk, unlock_obstacle
 from node.engine.dispatcher import Dispatcher
 from node.engine.inbox import Inbox
@@ -223,6 +224,7 @@ async def running(
         on_guard = accounts.guard_observer(topics, outbox, telemetry)
         actors: list[AccountActor] = []
         venues: dict[UUID, ExaminedVenue] = {}
+        departures = Departures()
         for account in settings.accounts:
             venue = factory.build(accounts.revealed_options(account, settings, secrets), pools, clock=clock)
             venues[account.id] = venue
@@ -236,6 +238,7 @@ async def running(
                     clock=clock,
                     ledger=ledger,
                     journal=journal,
+                    departures=departures,
                     telemetry=telemetry,
                     on_guard=on_guard,
                 )
