@@ -25,8 +25,10 @@ from node.cli import main
 from node.client import EngineLock
 from node.clock import SystemClock
 from node.domain.command import Action, CommandState
+from node.journal.inspection import Inspection
+from node.journal.migrations import packaged_migrations
 from node.journal.store import SqliteJournal
-from tests.support.disks import SmallDisk, failing, mend, silent, small_disk
+from tests.support.disks import SmallDisk, failing, failing_disk, mend, silent, small_disk
 from tests.support.journal import NODE_ID, admission, make_command, reached
 from tests.support.mosquitto import free_port
 from tests.support.processes import ACCOUNT, ROOT, Document, site
@@ -383,3 +385,41 @@ def test_the_other_doors_open_where_the_operators_socket_cannot_be_made(tmp_path
                 assert time.monotonic() < until_s
                 time.sleep(0.05)
             until_taken_up(made)
+
+
+@pytest.mark.parametrize(
+    ("calls", "error", "code"),
+    [
+        ("fdatasync,fsync", "EIO", "JOURNAL_DISK_FAILS"),
+        ("pwrite64", "EIO", "JOURNAL_DISK_FAILS"),
+        ("pwrite64", "ENOSPC", "JOURNAL_DISK_FULL"),
+    ],
+)
+def test_a_disk_that_fails_under_a_running_node_stops_no_lock_and_loses_none(
+    tmp_path: Path, calls: str, error: str, code: str
+) -> None:
+    """A commit of unknown outcome, the next commands without a record, and the disk back: each once, in order."""
+    with service(tmp_path, WITH_ACCOUNT) as made:
+        made.until("READY")
+        before = result(made, command(made, "LOCK")["command_id"], unjournaled=False)["lock"]["epoch"]
+        with failing_disk(made.process.pid, calls, error):
+            ids = [command(made, "LOCK", reason=f"number {number}")["command_id"] for number in range(3)]
+            for command_id in ids:
+                result(made, command_id, unjournaled=True)
+            assert code in status_of(made)["journal"]["code"]
+            refused = made.operator.call(
+                "POST",
+                "/api/v1/b2b/risk/unlock",
+                {"account_id": ACCOUNT, "epoch": before + 3, "force": True, "reason": "x"},
+            )
+            assert (refused.status, refused.document["error"]["code"]) == (503, "NOT_READY")
+        for command_id in ids:
+            result(made, command_id, unjournaled=False)
+        lock = status_of(made)["accounts"][0]["lock"]
+        assert (lock["locked"], lock["epoch"]) == (True, before + 3)
+    with closing(sqlite3.connect(journal_file(tmp_path))) as reader:
+        stored = [row[0] for row in reader.execute("SELECT id FROM command ORDER BY first_seq")]
+        assert stored[1:] == ids
+        assert reader.execute("SELECT epoch FROM engine_lock").fetchall() == [(before + 3,)]
+    with closing(Inspection(journal_file(tmp_path), newest=packaged_migrations()[-1].version)) as inspection:
+        assert inspection.faults() == []

@@ -69,9 +69,25 @@ def silent() -> tuple[str, ...]:
 @contextmanager
 def hanging_disk(pid: int) -> Iterator[None]:
     """No write of a running process reaches the disk, nor returns, until the end."""
-    injection = f"inject={_SYNCS}:delay_enter={_FOR_EVER_US}"
-    command = [executable("strace"), *_QUIET, "-e", f"trace={_SYNCS}", "-e", injection]
+    with _injected(pid, _SYNCS, f"delay_enter={_FOR_EVER_US}"):
+        yield
+
+
+@contextmanager
+def failing_disk(pid: int, calls: str, error: str) -> Iterator[None]:
+    """These system calls of a running process fail, until the end."""
+    with _injected(pid, calls, f"error={error}"):
+        yield
+
+
+@contextmanager
+def _injected(pid: int, calls: str, what: str) -> Iterator[None]:
+    command = [executable("strace"), *_QUIET, "-e", f"trace={calls}", "-e", f"inject={calls}:{what}"]
     tracer = subprocess.Popen([*command, "-p", str(pid)])
+    until_s = time.monotonic() + PATIENCE_S
+    while not _tracer(pid):
+        assert time.monotonic() < until_s, "it does not take hold"
+        time.sleep(0.01)
     try:
         yield
     finally:
