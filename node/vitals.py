@@ -75,7 +75,7 @@ class Vitals:
             await self._journal.probe()
         except JournalUnavailable as error:
             log.warning("journal_probe_failed", error=str(error))
-            # A disk that refuses has answered: the journal reopens itself, and a new process could not begin.
+            # A disk that refuses has answered: the journal reopens itself, and a new process would know less.
             return self._journal.silent_s < JOURNAL_ANSWER_WITHIN_S
         return True
 

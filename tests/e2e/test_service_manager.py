@@ -75,7 +75,7 @@ def test_the_watchdog_starves_where_the_disk_never_answers(served: Service) -> N
 
 
 def test_the_watchdog_is_fed_where_the_disk_refuses(served: Service) -> None:
-    """The node knows, works on without a record and reopens the file itself: a new process could not even begin."""
+    """The node knows, works on without a record and reopens the file itself: a new process would know less."""
     with sqlite3.connect(served.folder / "state" / "journal.sqlite3", isolation_level=None) as stranger:
         stranger.execute("BEGIN IMMEDIATE")
         place = served.until("STATUS", value="NOT READY (journal: cannot be written: JOURNAL_BUSY")
