@@ -340,7 +340,8 @@ class TestRestore:
             await journal.backup(tmp_path / "backup")
             wal = path.with_name(path.name + "-wal").read_bytes()
         path.with_name(path.name + "-wal").write_bytes(wal)
-        renamed, rename = [], Path.rename
+        renamed: list[Path] = []
+        rename = Path.rename
 
         def counted(self: Path, target: Path) -> Path:
             if len(renamed) == step:
