@@ -114,12 +114,13 @@ class MarketShelf:
     async def _load(self, kind: MarketKind, load: Loader) -> None:
         rules = await load(kind)
         self._put(kind, rules)
-        # Nobody waits for it: an account must be armed on a disk that does not answer, too.
+        # Nobody waits long for it: an account must be armed on a disk that does not answer, too.
         writing = asyncio.create_task(
             asyncio.to_thread(self._write, kind, rules), name=f"markets-cache:{self.name}:{kind.value}"
         )
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
+        await asyncio.wait({writing}, timeout=DISK_ANSWERS_WITHIN_S)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A failed refresh leaves the book as it was; the first load's failure is its caller's to report."""

@@ -160,3 +160,11 @@ async def test_much_history_goes_piece_by_piece_and_its_room_is_used_again(kept:
         await kept.journal.probe()
         sizes.append(kept.path.stat().st_size)
     assert sizes[2] <= sizes[0] * 1.1
+
+
+async def test_what_names_a_dropped_event_is_found_by_an_index(kept: Kept) -> None:
+    """SQLite asks for it once an event: without the index a new command would wait for the whole table, each time."""
+    with closing(sqlite3.connect(kept.path)) as reader:
+        query = "EXPLAIN QUERY PLAN SELECT 1 FROM command WHERE newest_seq = 1"
+        [step] = [row[3] for row in reader.execute(query)]
+    assert "INDEX command_by_newest_seq" in step

@@ -245,6 +245,10 @@ async def restored(source: Path | None, target: Path, epochs: dict[UUID, int] | 
     )
 
 
+class Killed(BaseException):
+    """In the middle of something."""
+
+
 class TestRestore:
     async def test_an_older_backup_comes_back_locked_with_epochs_and_numbers_above_all_before(
         self, path: Path, tmp_path: Path
@@ -325,6 +329,37 @@ class TestRestore:
         assert not mark.exists()
         async with at(path) as journal:
             assert (await journal.locks())[ACCOUNT].latched
+
+    @pytest.mark.parametrize("step", range(4))
+    async def test_killed_at_any_step_no_node_takes_what_is_there_for_its_journal(
+        self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    ) -> None:
+        """The old file, its log, the new file change their names one after another: before, between, and after them."""
+        async with at(path) as journal:
+            await lived(journal)
+            await journal.backup(tmp_path / "backup")
+            wal = path.with_name(path.name + "-wal").read_bytes()
+        path.with_name(path.name + "-wal").write_bytes(wal)
+        renamed: list[Path] = []
+        rename = Path.rename
+
+        def counted(self: Path, target: Path) -> Path:
+            if len(renamed) == step:
+                raise Killed
+            renamed.append(target)
+            return rename(self, target)
+
+        monkeypatch.setattr(Path, "rename", counted)
+        if step < 3:
+            with pytest.raises(Killed):
+                await restored(tmp_path / "backup", path)
+            with pytest.raises(JournalDamaged, match="interrupted"):
+                async with at(path):
+                    pass
+        monkeypatch.undo()
+        await restored(tmp_path / "backup", path)
+        async with at(path) as journal:
+            assert all(lock.latched for lock in (await journal.locks()).values())
 
     async def test_a_backup_that_cannot_be_used_changes_nothing(self, path: Path, tmp_path: Path) -> None:
         """Damaged, or no journal at all."""

@@ -39,5 +39,7 @@ CREATE TRIGGER reject_not_deleted BEFORE DELETE ON reject
 WHEN OLD.at >= coalesce((SELECT forgotten_before FROM meta), '')
 BEGIN SELECT RAISE(ABORT, 'rejects are kept'); END;
 
+-- Whoever drops an event must find the command that names it.
+CREATE INDEX command_by_newest_seq ON command (newest_seq);
 CREATE INDEX command_by_end ON command (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX reject_by_time ON reject (at);
