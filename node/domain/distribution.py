@@ -78,8 +78,8 @@ class Distribution:
 
 
 def scale(distributions: Iterable[Distribution], bins: int) -> list[float]:
-    """Edges of *bins* bins that hold all of the distributions: equally wide on a logarithmic axis from one whole power of
-    ten (0.1 ms at least) to another. The same axis lets them be compared.
+    """Edges of *bins* bins that hold all of the distributions, equally wide on a logarithmic axis from one whole power
+    of ten (0.1 ms at least) to another. The same axis lets them be compared.
     """
     present = list(distributions)
     low = min((each.samples_ms[0] for each in present), default=1.0)

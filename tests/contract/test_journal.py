@@ -528,7 +528,7 @@ async def test_proofs_are_the_newest_real_closes_that_were_proven(journal: Journ
 
 
 async def test_how_long_executions_took_is_remembered(journal: Journal) -> None:
-    """Of each account and action, oldest first, the newest so many; neither drills nor locks nor what was never proven."""
+    """By account and action, oldest first, the newest so many; neither drills nor locks nor what was not proven."""
 
     def took(proof_ms: float | None) -> Callable[[AccountLock | None], Document]:
         return lambda _lock: {"latency_ms": {"proof": proof_ms, "total": 1.0}}
