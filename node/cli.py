@@ -191,6 +191,7 @@ def _add_measuring(commands: _Commands[_Parser]) -> None:
     from node.commands import measuring
 
     measuring.add_latency(lambda name, summary: _add(commands, name, summary, measuring.latency))
+    measuring.add_bench(lambda name, summary: _add(commands, name, summary, measuring.bench))
 
 
 def _add_keys(commands: _Commands[_Parser]) -> None:

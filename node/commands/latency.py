@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,24 +11,21 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from node.commands.chart import Paper, milliseconds
+from node.commands import figures
+from node.commands.chart import Paper
+from node.commands.figures import Table
 from node.commands.output import Document, ExitStatus, Output, Trouble
 from node.domain.command import Action, CommandState
-from node.domain.distribution import PERCENTILES, Distribution, samples_needed, scale
+from node.domain.distribution import Distribution
 from node.domain.latency import STAGES
 from node.domain.result import instant_text
 from node.journal.latencies import Taken, Wanted, read_latencies
 
-METHOD: Final = "nearest rank: a percentile is a duration that was measured, never one in between"
-#: Bins of a histogram in the document.
-BINS: Final = 40
-
+_LEGEND: Final = (
+    "Milliseconds. transport, verify, journal and lock are durations; the others count from receipt. transport is as "
+    "good as the two clocks agree. Percentiles by nearest rank, of commands that ended as done."
+)
 _UNITS_S: Final = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_HEADS: Final = (*(f"p{percent}" for percent in PERCENTILES), "max")
-_STAGE_WIDTH, _COUNT_WIDTH, _FIGURE_WIDTH = max(map(len, STAGES)), 5, 9
-_TABLE_WIDTH: Final = 2 + _STAGE_WIDTH + 1 + _COUNT_WIDTH + len(_HEADS) * _FIGURE_WIDTH
-_CHART_WIDTH_MIN: Final = 12
-_CHART_WIDTH_MAX: Final = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +91,10 @@ class Group:
 
     @property
     def title(self) -> str:
-        """Which account and what."""
-        return f"{self.name or self.account_id}  {self.action}{' drill' if self.drill else ''}"
+        """Which account and what, and how many."""
+        otherwise = ", ".join(f"{count} {state}" for state, count in sorted(self.others.items()))
+        told = f"({self.commands} done{', not counted: ' if otherwise else ''}{otherwise})"
+        return f"{self.name or self.account_id}  {self.action}{' drill' if self.drill else ''}  {told}"
 
     def document(self) -> Document:
         """For machines."""
@@ -107,7 +105,7 @@ class Group:
             "drill": self.drill,
             "commands": self.commands,
             "others": self.others,
-            "stages": {stage: _figures(distribution) for stage, distribution in self.stages.items()},
+            "stages": {stage: figures.document(distribution) for stage, distribution in self.stages.items()},
         }
 
 
@@ -129,7 +127,7 @@ def latency(
         "commands": len(taken),
         #: There may be older ones.
         "limited": len(taken) == limit,
-        "method": METHOD,
+        "method": figures.METHOD,
         "groups": [group.document() for group in found],
     }
     notes = [f"only the newest {limit} commands were looked at (--limit)"] if len(taken) == limit else []
@@ -169,106 +167,13 @@ def _durations(taken: Iterable[Taken], stage: str) -> Iterator[float]:
     return (each.stages_ms[stage] for each in taken if stage in each.stages_ms)
 
 
-def _figures(distribution: Distribution) -> Document:
-    edges_ms = scale([distribution], BINS)
-    return {
-        "count": distribution.count,
-        **{f"p{percent}_ms": distribution.percentile_ms(percent) for percent in PERCENTILES},
-        "max_ms": distribution.max_ms,
-        #: Too few samples: these are the largest one, whatever that was.
-        "unsupported": [f"p{percent}" for percent in PERCENTILES if not distribution.supports(percent)],
-        "histogram": {
-            "edges_ms": [round(edge_ms, 4) for edge_ms in edges_ms],
-            "counts": distribution.histogram(edges_ms),
-        },
-    }
-
-
 def text(found: Sequence[Group], paper: Paper, notes: Sequence[str] = ()) -> str:
     """For people."""
     if not found:
         return "\n".join(["no command that was asked for is in this journal", *notes])
-    everything = [distribution for group in found for distribution in group.stages.values()]
-    axis = _Axis.of(everything, paper)
-    blocks = ["\n".join(_block(group, axis, paper)) for group in found]
-    legend = [*_legend(everything, axis), *notes]
-    wrapped = [line for each in legend for line in textwrap.wrap(each, paper.columns, subsequent_indent="  ")]
-    return "\n\n".join([*blocks, "\n".join(map(paper.dim, wrapped))])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Axis:
-    """The one axis of all charts, so that they can be compared."""
-
-    edges_ms: Sequence[float]
-    #: Whether the chart fits beside the figures.
-    beside: bool
-
-    @classmethod
-    def of(cls, everything: Iterable[Distribution], paper: Paper) -> _Axis:
-        room = paper.columns - _TABLE_WIDTH - 1
-        beside = room >= _CHART_WIDTH_MIN
-        width = room if beside else paper.columns - 4
-        return cls(edges_ms=scale(everything, min(width, _CHART_WIDTH_MAX)), beside=beside)
-
-    @property
-    def width(self) -> int:
-        return len(self.edges_ms) - 1
-
-    @property
-    def ends(self) -> tuple[str, str]:
-        low_ms, high_ms = self.edges_ms[0], self.edges_ms[-1]
-        return f"{low_ms:.3g} ms", f"{high_ms:.0f} ms" if high_ms < 1000 else f"{high_ms / 1000:.0f} s"
-
-
-def _block(group: Group, axis: _Axis, paper: Paper) -> Iterator[str]:
-    ended_otherwise = ", ".join(f"{count} {state}" for state, count in sorted(group.others.items()))
-    told = f"  ({group.commands} done{', not counted: ' if ended_otherwise else ''}{ended_otherwise})"
-    first, *rest = textwrap.wrap(group.title + told, paper.columns, subsequent_indent="  ") or [""]
-    yield paper.bold(first)
-    yield from map(paper.bold, rest)
-    if not group.stages:
-        return
-    if axis.beside:
-        low, high = axis.ends
-        columns = "".join(f"{head:>{_FIGURE_WIDTH - 1}} " for head in _HEADS)
-        between = " " * max(1, axis.width - len(low) - len(high))
-        yield paper.dim(f"  {'ms':<{_STAGE_WIDTH}} {'n':>{_COUNT_WIDTH}}{columns} {low}{between}{high}")
-        for stage, distribution in group.stages.items():
-            figures = "".join(_figure(word, paper) for word in _words(distribution))
-            chart = paper.sparkline(distribution.histogram(axis.edges_ms))
-            yield f"  {stage:<{_STAGE_WIDTH}} {distribution.count:>{_COUNT_WIDTH}}{figures} {chart}".rstrip()
-        return
-    for stage, distribution in group.stages.items():
-        figures = "  ".join(f"{head} {word}" for head, word in zip(_HEADS, _words(distribution), strict=True))
-        line = f"{stage}  n {distribution.count}  {figures}"
-        yield from textwrap.wrap(line, paper.columns, initial_indent="  ", subsequent_indent="    ")
-        yield f"  |{paper.sparkline(distribution.histogram(axis.edges_ms))}|"
-
-
-def _words(distribution: Distribution) -> Iterator[str]:
-    for percent in PERCENTILES:
-        mark = "" if distribution.supports(percent) else "*"
-        yield f"{milliseconds(distribution.percentile_ms(percent))}{mark}"
-    yield milliseconds(distribution.max_ms)
-
-
-def _figure(word: str, paper: Paper) -> str:
-    # The star stands outside the column, so that the digits stay below each other.
-    return paper.warning(f"{word:>{_FIGURE_WIDTH}}") if word.endswith("*") else f"{word:>{_FIGURE_WIDTH - 1}} "
-
-
-def _legend(everything: Sequence[Distribution], axis: _Axis) -> Iterator[str]:
-    yield (
-        "Milliseconds. transport, verify, journal and lock are durations; the others count from receipt. transport is "
-        "as good as the two clocks agree. Percentiles by nearest rank, of commands that ended as done."
-    )
-    lacking = [percent for percent in PERCENTILES if not all(each.supports(percent) for each in everything)]
-    if lacking:
-        needed = ", ".join(f"p{percent} wants {samples_needed(percent)}" for percent in lacking)
-        yield f"* too few samples ({needed}): this is the largest one, whatever it was."
-    low, high = axis.ends
-    yield f"Charts: how many took how long, on one logarithmic axis from {low} to {high}, each by its own highest."
+    table = Table.of([group.stages for group in found], paper)
+    blocks = ["\n".join([*table.title(group.title), *table.rows(group.stages)]) for group in found]
+    return "\n\n".join([*blocks, "\n".join(table.legend(_LEGEND, *notes))])
 
 
 def since_of(text_: str, now: datetime) -> datetime:

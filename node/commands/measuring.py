@@ -18,6 +18,13 @@ P = TypeVar("P", bound=argparse.ArgumentParser)
 _COMMANDS_MAX: Final = 1_000_000
 _COMMANDS: Final = 10_000
 
+_RUNS_MAX: Final = 1000
+_RUNS: Final = 10
+_WAIT_MAX_S: Final = 3600
+_WAIT_S: Final = 300
+_ROUND_TRIP_MS: Final = 50
+_ROUND_TRIP_MAX_MS: Final = 5000
+
 _LATENCY: Final = """\
 Shows how long commands took on each account, from receipt to proof and stage
 by stage, as the journal has it: count, p50, p90, p99, the longest, and how
@@ -52,6 +59,45 @@ examples:
 
 --config FILE and --json may be given anywhere. Exit status: 0 (also where
 there is nothing to show), 1 where the journal cannot be read.
+"""
+
+
+_BENCH: Final = """\
+Drills each account again and again, and shows how long it took: what a kill
+would meet on this line, with these keys, now. A drill reads everything as a
+proof does, plans the close, and asks the exchange to cancel an order that does
+not exist. Nothing is placed or cancelled: run without a daemon, the accounts
+are even given no right to.
+
+  first_byte       from receipt until the first request that may trade left
+  round_trip       from then until it was answered
+  read             from receipt until every part of the account was read
+  predicted_close  what a real command would take to its proof: one round trip
+                   and one proof, reckoned from these and not measured
+
+Where a daemon answers at the configuration's socket, it is asked to drill: on
+its own warm connections, within its own request budgets, each run a command in
+its journal, dropped the moment a real command comes. first_byte then includes
+the disk. The bench does not go to the exchange beside a running daemon: it
+would spend the requests that a kill needs, and some exchanges take one nonce
+a key at a time. Where none answers, the drills run in this process; if a
+daemon starts meanwhile, the bench ends. It never holds the state directory:
+a daemon can always start.
+
+Request budgets: before each run the bench waits until half of each budget
+bears it, and says how long it waited; that time is in no figure.
+"""
+_BENCH_EPILOG: Final = """\
+examples:
+  sovereign-node bench --simulator
+  sovereign-node bench --config /etc/sovereign-node/node.toml --runs 20
+  sovereign-node bench --account binance-main --action FLATTEN --json
+
+--config FILE and --json may be given anywhere. Exit status: 0 every drill
+passed, 5 a drill failed or an account could not be armed, 3 ended early (a
+real command came, a daemon started or went away, a wait was too long), 1 the
+command line's own trouble, 130 interrupted. What was measured until then is
+printed all the same, except with 1.
 """
 
 
@@ -101,6 +147,60 @@ def latency(options: Options, output: Output) -> ExitStatus:
     return latency(source, options.account, actions, since, options.limit, output)
 
 
+def add_bench(add: Callable[[str, str], P]) -> None:
+    """Register ``bench``."""
+    parser = add("bench", "drill accounts again and again, and show how long it took")
+    _describe(parser, _BENCH, _BENCH_EPILOG)
+    parser.add_argument(
+        "--runs", type=_whole_number(_RUNS_MAX), default=_RUNS, metavar="N", help="drills of each account (%(default)s)"
+    )
+    parser.add_argument(
+        "--account", action="append", default=[], metavar="ACCOUNT", help="id or name; may be given several times"
+    )
+    parser.add_argument(
+        "--action",
+        choices=[action.value for action in Action if action.closes],
+        default=Action.CLOSE_ALL.value,
+        metavar="ACTION",
+        help="%(choices)s (%(default)s)",
+    )
+    parser.add_argument(
+        "--max-wait",
+        type=_whole_number(_WAIT_MAX_S),
+        default=_WAIT_S,
+        metavar="S",
+        help="end where the request budgets would bear the next run only later than that (%(default)s)",
+    )
+    parser.add_argument(
+        "--simulator",
+        action="store_true",
+        help="at simulated exchanges on this machine; without --config one account of our own",
+    )
+    parser.add_argument(
+        "--round-trip-ms", type=_round_trip, metavar="MS", help=f"with --simulator: injected there ({_ROUND_TRIP_MS})"
+    )
+
+
+def bench(options: Options, output: Output) -> ExitStatus:
+    """Carry ``bench`` out."""
+    from node.app import allow_open_files
+    from node.commands.bench import Wish, bench, bench_simulated
+    from node.observe.logging import configure_logging
+
+    if options.round_trip_ms is not None and not options.simulator:
+        raise Trouble("USAGE", "--round-trip-ms goes with --simulator")
+    configure_logging()
+    allow_open_files()
+    wish = Wish(
+        action=Action(options.action), runs=options.runs, accounts=options.account, max_wait_s=float(options.max_wait)
+    )
+    if options.simulator:
+        round_trip_ms = _ROUND_TRIP_MS if options.round_trip_ms is None else options.round_trip_ms
+        config = None if options.config is None else Path(options.config)
+        return bench_simulated(config, wish, round_trip_ms, output)
+    return bench(config_path(options.config), wish, output)
+
+
 def _describe(parser: argparse.ArgumentParser, description: str, epilog: str) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = description, epilog
@@ -113,3 +213,9 @@ def _whole_number(largest: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _round_trip(text: str) -> int:
+    if not text.isdecimal() or int(text) > _ROUND_TRIP_MAX_MS:
+        raise argparse.ArgumentTypeError(f"not a number from 0 to {_ROUND_TRIP_MAX_MS}")
+    return int(text)

@@ -230,6 +230,8 @@ class Desk:
             "live_commands": [str(command.command_id) for command in actor.live],
             "not_covered": list(venue.not_covered),
             "round_trip_ms": venue.round_trip_ms(),
+            #: How long somebody who is in no hurry should wait with a drill: its reads spend the request budget.
+            "drill_respite_s": max((venue.respite_s(name) for name in venue.slices), default=0.0),
             "clock_offset_ms": venue.clock_offset_ms(),
             "last_drill_at": drilled_at and instant_text(drilled_at),
             "last_drill": _drill(self._newest_drills.get(terms.account_id)),
