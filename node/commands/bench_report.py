@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -133,12 +134,14 @@ class Report:
         """For people."""
         found = [tally.distributions() for tally in self.tallies]
         table = Table.of(found, paper)
-        blocks = [f"{self.told}. Drills of {self.action}: nothing was placed or cancelled."]
+        told = f"{self.told}. Drills of {self.action}: nothing was placed or cancelled."
+        blocks = [textwrap.fill(told, paper.columns)]
         for tally, distributions in zip(self.tallies, found, strict=True):
             blocks.append("\n".join([*table.title(_title(tally)), *table.rows(distributions), *_notes(tally, paper)]))
         blocks.append("\n".join(table.legend(*(f"{name}: {meaning}." for name, meaning in MEANINGS.items()))))
         if self.interrupted or self.stopped:
-            blocks.append(paper.warning(f"STOPPED EARLY: {self.stopped or 'interrupted'}"))
+            why = textwrap.wrap(f"STOPPED EARLY: {self.stopped or 'interrupted'}", paper.columns)
+            blocks.append("\n".join(map(paper.warning, why)))
         return "\n\n".join(blocks)
 
 
@@ -152,13 +155,16 @@ def _title(tally: Tally) -> str:
     return f"{tally.name}  {tally.exchange}  ({told})"
 
 
-def _notes(tally: Tally, paper: Paper) -> list[str]:
-    lines = []
+def _notes(tally: Tally, paper: Paper) -> Iterator[str]:
+    lines, errors = list[str](), [f"{each['count']} x {each['code']}: {each['message']}" for each in tally.errors()]
     if tally.passed and (planned := tally.passed[-1].get("planned")):
         counts = ", ".join(f"{count} {what}" for what, count in planned.items())
-        lines.append(f"  a real command would begin with {counts}")
+        lines.append(f"a real command would begin with {counts}")
     if tally.waits:
         runs = "1 run" if tally.waits == 1 else f"{tally.waits} runs"
-        lines.append(f"  {runs} waited for the request budgets, {tally.waited_s:.1f} s in all: in no figure")
-    lines += [paper.warning(f"  {each['count']} x {each['code']}: {each['message']}") for each in tally.errors()]
-    return lines
+        lines.append(f"{runs} waited for the request budgets, {tally.waited_s:.1f} s in all: in no figure")
+    for line in lines:
+        yield from textwrap.wrap(line, paper.columns, initial_indent="  ", subsequent_indent="    ")
+    for error in errors:
+        wrapped = textwrap.wrap(error, paper.columns, initial_indent="  ", subsequent_indent="    ")
+        yield from map(paper.warning, wrapped)

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from io import BytesIO, StringIO, TextIOWrapper
 from uuid import UUID
 
 import pytest
 
+from node.clock import SystemClock
 from node.commands.bench import Bench, Wish
-from node.commands.bench_accounts import StandBack
+from node.commands.bench_accounts import OwnAccount, StandBack
 from node.commands.bench_report import MEANINGS, Report, Tally
 from node.commands.chart import Paper
-from node.commands.output import Document, ExitStatus, Output
+from node.commands.output import Document, ExitStatus, Output, Trouble
 from node.commands.progress import ProgressBar
 from node.domain.command import Action
+from node.domain.flatten import FlattenTerms
+from node.domain.permission import Permission
+from node.engine.account import AccountTerms, ExecutionTerms
+from node.engine.rehearsal import Rehearsal
+from node.engine.view import AccountView
+from tests.support.fake_venue import FakeVenue, position
 
+BTC = "BTC/USDT:USDT"
 FIRST, SECOND = UUID(int=1), UUID(int=2)
 
 
@@ -177,6 +186,57 @@ class TestEnd:
         assert report.document()["accounts"][0]["figures"]["round_trip"]["count"] == 1
 
 
+class TestOwnAccount:
+    @staticmethod
+    def _rehearsal(venue: FakeVenue) -> Rehearsal:
+        terms = AccountTerms(
+            account_id=FIRST,
+            name="main",
+            owner="me",
+            exchange="fake",
+            permission=Permission.CLOSE,
+            execution=ExecutionTerms(deadline_s=0.1),
+            flatten=FlattenTerms(base_currency="USDT"),
+        )
+        clock = SystemClock()
+        view = AccountView(venue, clock, nullcontext)
+        return Rehearsal(terms=terms, venue=venue, view=view, clock=clock, node_id="n")
+
+    async def test_stands_back_when_a_daemon_has_come(self) -> None:
+        """Also when it is there and does not answer."""
+
+        def hangs() -> bool:
+            raise Trouble("CONNECTION_LOST", "it does not answer")
+
+        for taken in (lambda: True, hangs):
+            account = OwnAccount(rehearsal=self._rehearsal(FakeVenue()), taken=taken)
+            with pytest.raises(StandBack, match="a daemon has started"):
+                await account.respite_s()
+        assert await OwnAccount(rehearsal=self._rehearsal(FakeVenue()), taken=lambda: False).respite_s() == 0
+
+    async def test_is_drilled_as_a_daemon_would(self) -> None:
+        """The same document, and the account as it was."""
+        venue = FakeVenue(positions=[position(BTC, "1.50")])
+        rehearsal = self._rehearsal(venue)
+        await rehearsal.arm()
+        document = await OwnAccount(rehearsal=rehearsal, taken=lambda: False).drill(Action.CLOSE_ALL)
+        assert (document["state"], document["verdict"], document["dry_run"]) == ("done", "drill_passed", True)
+        assert document["planned"]["closes"] == 1
+        assert document["latency_ms"]["proof"] is not None
+        assert "lock" not in document
+        assert len(venue.positions) == 1
+
+    async def test_a_drill_that_hangs_ends_at_the_deadline(self) -> None:
+        """As a failure with its reason."""
+        venue = FakeVenue(positions=[position(BTC, "1.50")])
+        rehearsal = self._rehearsal(venue)
+        await rehearsal.arm()
+        venue.reading.clear()
+        document = await rehearsal.drill(Action.CLOSE_ALL)
+        assert (document["state"], document["verdict"]) == ("failed", "drill_failed")
+        assert [error["code"] for error in document["errors"]] == ["TIMEOUT"]
+
+
 class TestFigures:
     async def test_are_made_from_the_stages_of_each_drill(self) -> None:
         """A round trip is from the first byte to its answer."""
@@ -203,11 +263,14 @@ class TestFigures:
 
     @pytest.mark.parametrize("columns", [20, 50, 80, 140])
     async def test_fit_into_any_terminal(self, columns: int) -> None:
-        """Every line of tables and legend."""
+        """Every line, whatever happened."""
         site = Site()
+        site.accounts[0].drills = [ending, lambda: ending(passed=False)]
+        site.accounts[1].respites = [1.0, 0.0, 9000.0]
         report = site.report(await site.bench())
-        tables = report.text(Paper(columns=columns)).split("\n\n")[1:]
-        assert max(len(line) for block in tables for line in block.splitlines() if "begin with" not in line) <= columns
+        shown = report.text(Paper(columns=columns))
+        assert "STOPPED EARLY" in " ".join(shown.split())
+        assert max(map(len, shown.splitlines())) <= columns
 
 
 class TestProgress:
