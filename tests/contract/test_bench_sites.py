@@ -177,6 +177,17 @@ class TestThroughTheDaemon:
         assert account["figures"]["first_byte"]["count"] == 2
         assert account["planned"] == {"closes": 1, "cancels": 1, "sales": 0}
 
+    async def test_the_daemons_budgets_are_waited_for(self, site: Site) -> None:
+        """Exit status 3 where that would be too long; nothing was drilled."""
+        site.configure("account-0")
+        venue = FakeVenue(positions=[position(BTC, "1.50")])
+        async with daemon(site, venue) as node:
+            venue.respite = 120.0
+            status, document = await site.call("--runs", "1", "--max-wait", "60")
+            assert await node.journal.history(ACCOUNT, before_seq=None, limit=10) == []
+        assert status == 3
+        assert "request budgets" in document["stopped"]
+
     async def test_a_real_command_ends_the_bench(self, site: Site) -> None:
         """Exit status 3: it stands back, and does not come again."""
         site.configure("account-0")

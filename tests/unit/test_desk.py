@@ -118,6 +118,13 @@ class TestAccounts:
             assert shown["unread"] == list(venue.slices)
             assert shown["reasons"] == ["VENUE_UNAVAILABLE: no route"]
 
+    async def test_say_how_long_a_drill_should_wait(self) -> None:
+        """For whoever drills again and again: the budgets are the daemon's."""
+        venue = book()
+        async with engine(venue) as node:
+            venue.respite = 2.5
+            assert node.desk.accounts()[0]["drill_respite_s"] == 2.5
+
 
 class TestStatus:
     async def test_is_ready_unless_somebody_says_otherwise(self) -> None:
