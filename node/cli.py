@@ -104,6 +104,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add_send(commands)
     _add_status(commands)
     _add_operator_commands(commands)
+    _add_measuring(commands)
     _add_keys(commands)
     _add_journal(commands)
     _add_issuer(commands)
@@ -187,6 +188,13 @@ def _add_operator_commands(commands: _Commands[_Parser]) -> None:
         parser.add_argument("--reason", help="recorded with the command")
         parser.add_argument("--timeout", type=_seconds, default=_WAIT_S, metavar="S", help="stop waiting (%(default)g)")
         _add_socket(parser)
+
+
+def _add_measuring(commands: _Commands[_Parser]) -> None:
+    from node.commands import measuring
+
+    measuring.add_latency(lambda name, summary: _add(commands, name, summary, measuring.latency))
+    measuring.add_bench(lambda name, summary: _add(commands, name, summary, measuring.bench))
 
 
 def _add_keys(commands: _Commands[_Parser]) -> None:

@@ -46,6 +46,16 @@ class Output:
         self._stdout = sys.stdout if stdout is None else stdout
         self._stderr = sys.stderr if stderr is None else stderr
 
+    @property
+    def stdout(self) -> TextIO:
+        """Where answers go: how wide it is, and what it takes."""
+        return self._stdout
+
+    @property
+    def stderr(self) -> TextIO:
+        """Where everything else goes."""
+        return self._stderr
+
     def result(self, document: Document, text: str) -> None:
         """The answer: the document for machines, the text for people."""
         print(json.dumps(document) if self.as_json else printable(text), file=self._stdout, flush=True)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from node.domain.command import Command, CommandState, Door, RejectCode, ReplyTo, Request
+from node.domain.command import Action, Command, CommandState, Door, RejectCode, ReplyTo, Request
 from node.domain.flatten import Quote
 from node.domain.guard_mode import GuardMode
 from node.domain.key_facts import KeyFacts
@@ -261,8 +261,8 @@ class Journal(Protocol):
     async def guards(self) -> dict[UUID, Document]:
         """What the guards have kept."""
 
-    async def last_drills(self) -> dict[UUID, Document]:
-        """Per account the ending of the newest drill that passed."""
+    async def last_drills(self) -> dict[tuple[UUID, Action], Document]:
+        """Per account and action the ending of the newest drill of a close that passed."""
 
     async def newest_drills(self) -> dict[UUID, Document]:
         """Per account the ending of the newest drill of a close, passed or not."""
@@ -273,8 +273,8 @@ class Journal(Protocol):
     async def proofs(self, account_id: UUID, *, limit: int) -> list[Document]:
         """The endings of an account's newest real closes that were proven, oldest first."""
 
-    async def proof_times_ms(self, limit: int) -> dict[UUID, list[float]]:
-        """Per account how long its newest executions took to their proof, oldest first, at most so many."""
+    async def proof_times_ms(self, limit: int) -> dict[tuple[UUID, Action], list[float]]:
+        """Per account and action how long the newest executions took to their proof, oldest first, at most so many."""
 
     def advance_seq(self, at_least: int) -> None:
         """Numbers up to this one were given to events that the journal does not have."""
@@ -488,5 +488,5 @@ class CommandDesk(Protocol):
             NotAvailable: a gateway's: there is no such message.
         """
 
-    def estimated_execution_ms(self, account_id: UUID) -> float:
-        """How long the next CLOSE_ALL is expected to take, from history; else the last drill; else the deadline."""
+    def estimated_execution_ms(self, account_id: UUID, action: Action) -> float:
+        """How long the next such close is expected to take, from history; else the last drill; else the deadline."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from node.clock import Clock
-from node.domain.command import Command, CommandState
+from node.domain.command import Action, Command, CommandState
 from node.domain.lock import AccountLock
 from node.domain.result import Document
 from node.engine.ports import Admission, AdmissionOutcome, Event, HistoryEntry, OutboxMessage, RejectNote, StoredCommand
@@ -212,11 +212,11 @@ class MemoryJournal:
         self._called("guards")
         return {account_id: _copy(document) for account_id, document in self._guards.items()}
 
-    async def last_drills(self) -> dict[UUID, Document]:
-        """Per account the ending of the newest drill that passed."""
+    async def last_drills(self) -> dict[tuple[UUID, Action], Document]:
+        """Per account and action the ending of the newest drill of a close that passed."""
         self._called("last_drills")
         return {
-            entry.command.account_id: _copy(entry.documents[-1])
+            (entry.command.account_id, entry.command.action): _copy(entry.documents[-1])
             for entry in self._by_newest_event()
             if entry.command.account_id and is_passed_drill(entry.command, entry.state)
         }
@@ -256,15 +256,15 @@ class MemoryJournal:
         ]
         return found[-limit:]
 
-    async def proof_times_ms(self, limit: int) -> dict[UUID, list[float]]:
-        """Per account how long its newest executions took to their proof, oldest first, at most so many."""
+    async def proof_times_ms(self, limit: int) -> dict[tuple[UUID, Action], list[float]]:
+        """Per account and action how long the newest executions took to their proof, oldest first, at most so many."""
         self._called("proof_times_ms")
-        times: dict[UUID, list[float]] = {}
+        times: dict[tuple[UUID, Action], list[float]] = {}
         for entry in self._by_newest_event():
             command, proof_ms = entry.command, entry.documents[-1]["latency_ms"].get("proof")
             if is_execution(command, entry.state) and command.account_id and proof_ms is not None:
-                times.setdefault(command.account_id, []).append(proof_ms)
-        return {account_id: found[-limit:] for account_id, found in times.items()}
+                times.setdefault((command.account_id, command.action), []).append(proof_ms)
+        return {of: found[-limit:] for of, found in times.items()}
 
     def _by_newest_event(self) -> list[_Entry]:
         return sorted(self._entries.values(), key=lambda entry: int(entry.documents[-1]["seq"]))

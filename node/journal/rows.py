@@ -72,11 +72,11 @@ UPSERT_GUARD: Final = (
 SELECT_GUARDS: Final = "SELECT account, document FROM guard"
 #: SQLite: beside max() the other columns are those of the row that has it.
 SELECT_LAST_DRILLS: Final = (
-    "SELECT c.account, e.document, max(e.seq) FROM command c JOIN command_event e ON e.seq = c.newest_seq"
+    "SELECT c.account, c.action, e.document, max(e.seq) FROM command c JOIN command_event e ON e.seq = c.newest_seq"
     " WHERE c.state = 'done' AND c.action IN ('CLOSE_ALL', 'FLATTEN') AND json_extract(c.params, '$.dry_run')"
-    " AND c.account IS NOT NULL GROUP BY c.account"
+    " AND c.account IS NOT NULL GROUP BY c.account, c.action"
 )
-#: As the one above, of those that failed as well.
+#: Per account, and of those that failed as well.
 SELECT_NEWEST_DRILLS: Final = (
     "SELECT c.account, e.document, max(c.newest_seq) FROM command c JOIN command_event e ON e.seq = c.newest_seq"
     # Over the index command_closes_ended.
@@ -96,9 +96,9 @@ SELECT_PROOFS: Final = (
     " AND NOT json_extract(c.params, '$.dry_run') ORDER BY c.newest_seq DESC LIMIT ?"
 )
 SELECT_PROOF_TIMES: Final = (
-    "SELECT account, proof FROM (SELECT c.account, c.newest_seq,"
+    "SELECT account, action, proof FROM (SELECT c.account, c.action, c.newest_seq,"
     " json_extract(e.document, '$.latency_ms.proof') AS proof,"
-    " row_number() OVER (PARTITION BY c.account ORDER BY c.newest_seq DESC) AS age"
+    " row_number() OVER (PARTITION BY c.account, c.action ORDER BY c.newest_seq DESC) AS age"
     " FROM command c JOIN command_event e ON e.seq = c.newest_seq"
     " WHERE c.state = 'done' AND c.action IN ('CLOSE_ALL', 'FLATTEN') AND c.account IS NOT NULL"
     " AND NOT json_extract(c.params, '$.dry_run') AND proof IS NOT NULL) WHERE age <= ? ORDER BY newest_seq"

@@ -14,7 +14,7 @@ import aiosqlite
 import structlog
 
 from node.clock import Clock
-from node.domain.command import CommandState
+from node.domain.command import Action, CommandState
 from node.domain.lock import AccountLock
 from node.domain.result import Document
 from node.engine.ports import Admission, AdmissionOutcome, Event, HistoryEntry, OutboxMessage, RejectNote, StoredCommand
@@ -276,10 +276,10 @@ class SqliteJournal:
         found = await self._database.read(rows.SELECT_GUARDS, ())
         return {UUID(account): json.loads(document) for account, document in found}
 
-    async def last_drills(self) -> dict[UUID, Document]:
-        """Per account the ending of the newest drill that passed."""
+    async def last_drills(self) -> dict[tuple[UUID, Action], Document]:
+        """Per account and action the ending of the newest drill of a close that passed."""
         found = await self._database.read(rows.SELECT_LAST_DRILLS, ())
-        return {UUID(account): json.loads(document) for account, document, _ in found}
+        return {(UUID(account), Action(action)): json.loads(document) for account, action, document, _ in found}
 
     async def newest_drills(self) -> dict[UUID, Document]:
         """Per account the ending of the newest drill of a close, passed or not."""
@@ -300,11 +300,11 @@ class SqliteJournal:
         found = await self._database.read(rows.SELECT_PROOFS, (str(account_id), limit))
         return [json.loads(row[0]) for row in reversed(list(found))]
 
-    async def proof_times_ms(self, limit: int) -> dict[UUID, list[float]]:
-        """Per account how long its newest executions took to their proof, oldest first, at most so many."""
-        times: dict[UUID, list[float]] = {}
-        for account, proof_ms in await self._database.read(rows.SELECT_PROOF_TIMES, (limit,)):
-            times.setdefault(UUID(account), []).append(float(proof_ms))
+    async def proof_times_ms(self, limit: int) -> dict[tuple[UUID, Action], list[float]]:
+        """Per account and action how long the newest executions took to their proof, oldest first, at most so many."""
+        times: dict[tuple[UUID, Action], list[float]] = {}
+        for account, action, proof_ms in await self._database.read(rows.SELECT_PROOF_TIMES, (limit,)):
+            times.setdefault((UUID(account), Action(action)), []).append(float(proof_ms))
         return times
 
     def advance_seq(self, at_least: int) -> None:
