@@ -114,7 +114,7 @@ def _is(account: Any, name_or_id: str) -> bool:  # noqa: ANN401 - TOML, not look
 
 
 def _with_runtime_dir(settings: Settings, stack: ExitStack, output: Output) -> Settings:
-    """Where engines read the lock; elsewhere if that cannot be used: then the old word runs out, and they read locked."""
+    """Where engines read the lock. Elsewhere if that cannot be used: the old word runs out, and they read locked."""
     path = settings.node.runtime_dir
     try:
         stack.callback(_hand_back, path)

@@ -26,7 +26,7 @@ def running(tmp_path: Path) -> Iterator[Site]:
 
 
 def test_a_dead_or_hung_daemons_account_is_closed_from_its_state_directory(running: Site) -> None:
-    """A hung one is named and left alone; once somebody has ended it, the close is carried out as it would have been."""
+    """A hung one is named and left alone; once somebody has ended it, the account is closed as it would have been."""
     daemon = running.daemon
     assert daemon is not None
     before = running.lock_file()
