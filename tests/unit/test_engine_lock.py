@@ -116,10 +116,12 @@ def test_two_changes_within_one_tick_of_the_clock_are_both_seen(
     lock = EngineLock(tmp_path, ACCOUNT)
     files.write(UUID(ACCOUNT), document(epoch=7))
     status = files.path_of(UUID(ACCOUNT)).stat()
-    monkeypatch.setattr(os, "stat", lambda *_: status)
-    assert lock.check() == 7
-    files.write(UUID(ACCOUNT), document(epoch=8))
-    assert lock.check() == 8
+    with monkeypatch.context() as frozen:
+        frozen.setattr(os, "stat", lambda *_, **__: status)
+        first = lock.check()
+        files.write(UUID(ACCOUNT), document(epoch=8))
+        second = lock.check()
+    assert (first, second) == (7, 8)
 
 
 def test_what_has_not_changed_is_not_read_again(
