@@ -181,11 +181,17 @@ class Node:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, secrets: Secrets, *, config: Path | None = None, manager: ServiceManager | None = None
+    settings: Settings,
+    secrets: Secrets,
+    *,
+    config: Path | None = None,
+    manager: ServiceManager | None = None,
+    leave_events: bool = False,
 ) -> AsyncIterator[Node]:
     """Start everything in order, yield, stop everything in the opposite order.
 
-    Locks first: they are loaded and shown before anything else exists that could act.
+    Locks first: they are loaded and shown before anything else exists that could act. With *leave_events* what is to be
+    told over a broker waits in the journal for a process that has one.
     """
     clock = SystemClock()
     metrics = Metrics(__version__)
@@ -220,7 +226,7 @@ async def running(
         stack.push_async_callback(pools.close)
         scribe = Scribe(journal, ledger, bus, clock)
         late.number_events(scribe)
-        outbox = Outbox(journal, transport, broker.router(topics))
+        outbox = Outbox(journal, transport, broker.router(topics), held=leave_events)
         on_guard = accounts.guard_observer(topics, outbox, telemetry)
         actors: list[AccountActor] = []
         venues: dict[UUID, ExaminedVenue] = {}

@@ -140,6 +140,11 @@ def _add_send(commands: _Commands[_Parser]) -> None:
     parser.add_argument("--timeout", type=_seconds, default=_WAIT_S, metavar="S", help="stop waiting (%(default)g)")
     parser.add_argument("--id", type=_uuid, metavar="UUID", help="the command's identity: the same id acts once")
     parser.add_argument("--via", choices=["socket", "mqtt"], default="socket", help="the way there (%(default)s)")
+    parser.add_argument(
+        "--direct",
+        action="store_true",
+        help="break-glass: carry it out in this process, from the daemon's state directory. The daemon must be dead",
+    )
     _add_socket(parser)
     mqtt = parser.add_argument_group("with --via mqtt")
     mqtt.add_argument("--key", type=Path, metavar="FILE", help="the issuer's private key")
@@ -350,9 +355,26 @@ def _send(options: Options, output: Output) -> int:
     )
     if options.nodes > 1 and (options.account != ALL_ACCOUNTS or options.via != "mqtt"):
         raise Trouble("USAGE", "--nodes goes with * and --via mqtt")
+    if options.direct:
+        return _send_direct(options, output, order)
     if options.via == "mqtt":
         return _send_over_mqtt(options, output, order)
     return send(_client(options), order, output, wait=options.wait, timeout_s=options.timeout)
+
+
+def _send_direct(options: Options, output: Output, order: object) -> int:
+    from node.commands.direct import direct
+    from node.commands.send import Order
+    from node.observe.logging import configure_logging, log_uncaught
+
+    assert isinstance(order, Order)  # noqa: S101  (as below)
+    if options.via != "socket" or options.socket is not None:
+        raise Trouble("USAGE", "--direct is a way of its own: it goes with neither --via nor --socket")
+    if order.action == Action.UNLOCK:
+        raise Trouble("USAGE", "--direct does not unlock: that adds risk, and wants a node that runs")
+    configure_logging()
+    log_uncaught()
+    return direct(config_path(options.config), order, output, timeout_s=options.timeout)
 
 
 def _send_over_mqtt(options: Options, output: Output, order: object) -> int:

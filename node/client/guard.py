@@ -8,22 +8,18 @@ recognises as harmless counts as adding risk.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import TypeVar
 
 from node.client import message, request
 from node.client.engine_lock import EngineLock, EngineLocked
-from node.client.intent import EPOCH_PARAMETER, Intent, Order, camel_case, intent_of, orders_of, without_epoch
+from node.client.guarded_class import ATTRIBUTE, Anything, guarded_class
+from node.client.intent import Intent, Order
 
 Exchange = TypeVar("Exchange")
-#: ccxt has no types of its own.
-Anything = Any
-
-_ATTRIBUTE: Final = "_sovereign_guard"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +54,12 @@ def guard(exchange: Exchange, lock: EngineLock, *, base_currency: str | None = N
     kind = type(exchange)
     if not all(callable(getattr(kind, name, None)) for name in ("fetch", "request", "sign", "create_order")):
         raise TypeError(f"not a ccxt exchange: {kind.__name__}")
-    if hasattr(exchange, _ATTRIBUTE):
+    if hasattr(exchange, ATTRIBUTE):
         raise ValueError("this exchange is guarded already")
     inner = vars(exchange).pop("fetch", None)
     watch = Guard(exchange, lock, base_currency)
-    vars(exchange)[_ATTRIBUTE] = watch
-    exchange.__class__ = _guarded(kind)
+    vars(exchange)[ATTRIBUTE] = watch
+    exchange.__class__ = guarded_class(kind)
     if inner is not None:
         exchange.fetch = inner  # type: ignore[attr-defined]
     for client in (getattr(exchange, "clients", None) or {}).values():
@@ -100,6 +96,18 @@ class Guard:
         if intent is Intent.ORDER:
             scope = self._order(orders(), epoch)
         token = _scope.set(scope)
+        try:
+            yield
+        finally:
+            _scope.reset(token)
+
+    @contextmanager
+    def under(self, epoch: int | None) -> Iterator[None]:
+        """Requests that carry an epoch of their own, if one is given."""
+        if epoch is None:
+            yield
+            return
+        token = _scope.set(_Scope(guard=self, intent=Intent.NONE, epoch=epoch))
         try:
             yield
         finally:
@@ -145,7 +153,7 @@ class Guard:
             contracts = bool(scope.orders) and all(self.is_contract(order.symbol) for order in scope.orders)
             return contracts and not any(order.edits for order in scope.orders) and self._reduces(asked)
         if intent is Intent.CLOSE:
-            return asked.method == "DELETE" or self._reduces(asked)
+            return asked.method == "DELETE" or request.ends_with_positions(asked) or self._reduces(asked)
         return request.cancels(asked) or (self._reduces(asked) and self._new_contract_order(asked))
 
     def _reduces(self, asked: request.Request) -> bool:
@@ -188,9 +196,9 @@ class Guard:
 
     def cover(self, client: Anything) -> Anything:
         """Look at everything that a connection sends from now on."""
-        if getattr(client, _ATTRIBUTE, None) is None:
+        if getattr(client, ATTRIBUTE, None) is None:
             send = client.send
-            setattr(client, _ATTRIBUTE, self)
+            setattr(client, ATTRIBUTE, self)
 
             async def guarded_send(sent: object) -> Anything:
                 _, waiting = self._waiting.pop(id(sent), (None, None))
@@ -270,153 +278,3 @@ class Guard:
             and order.side == "sell"
             and not order.edits
         )
-
-
-class _GuardedFetch:
-    """``fetch`` of a guarded exchange: stays in the way also where somebody replaces it on the instance."""
-
-    def __init__(self, own: Callable[..., Anything]) -> None:
-        self._own = own
-        self._waits = inspect.iscoroutinefunction(own)
-
-    def __get__(self, exchange: Anything, _kind: type) -> Anything:
-        if exchange is None:
-            return self._own
-        watch: Guard = vars(exchange)[_ATTRIBUTE]
-        inner = watch.replaced_fetch or self._own.__get__(exchange)
-
-        def fetch(url: object, method: object = "GET", headers: Anything = None, body: Anything = None) -> Anything:
-            watch.http(url, method, body)
-            return inner(url, method, headers, body)
-
-        async def fetch_later(
-            url: object, method: object = "GET", headers: Anything = None, body: Anything = None
-        ) -> Anything:
-            watch.http(url, method, body)
-            return await inner(url, method, headers, body)
-
-        return fetch_later if self._waits else fetch
-
-    def __set__(self, exchange: Anything, replacement: Callable[..., Anything]) -> None:
-        vars(exchange)[_ATTRIBUTE].replaced_fetch = replacement
-
-
-_classes: dict[type, type] = {}
-
-
-def _guarded(kind: type) -> type:
-    """The same class with its methods behind the guard."""
-    if kind in _classes:
-        return _classes[kind]
-    members: dict[str, Anything] = {"fetch": _GuardedFetch(kind.fetch)}  # type: ignore[attr-defined]
-    for name in dir(kind):
-        method = inspect.getattr_static(kind, name)
-        intent = intent_of(name) if inspect.isfunction(method) else None
-        if intent is not None:
-            members[name] = members[camel_case(name)] = _wrapped(method, name, intent)
-    members["request"] = _wrapped_request(kind.request)  # type: ignore[attr-defined]
-    if hasattr(kind, "watch_multiple") and hasattr(kind, "client"):
-        members |= _sockets(kind)
-    made = type(kind.__name__, (kind,), {**members, "__module__": kind.__module__, "__doc__": kind.__doc__})
-    _classes[kind] = made
-    return made
-
-
-def _wrapped(method: Callable[..., Anything], name: str, intent: Intent) -> Callable[..., Anything]:
-    signature = inspect.signature(method)
-
-    def enter(exchange: Anything, args: tuple[Anything, ...], named: Mapping[str, Anything]) -> Anything:
-        if intent is not Intent.ORDER:
-            return vars(exchange)[_ATTRIBUTE].call(intent, tuple, None), args, named
-        args, named, epoch = without_epoch(args, named)
-        orders = lambda: orders_of(name, signature, (exchange, *args), named)  # noqa: E731
-        return vars(exchange)[_ATTRIBUTE].call(intent, orders, epoch), args, named
-
-    if inspect.iscoroutinefunction(method):
-
-        async def later(self: Anything, *args: Anything, **named: Anything) -> Anything:
-            scope, args, named = enter(self, args, named)
-            with scope:
-                return await method(self, *args, **named)
-
-        made: Callable[..., Anything] = later
-    else:
-
-        def now(self: Anything, *args: Anything, **named: Anything) -> Anything:
-            scope, args, named = enter(self, args, named)
-            with scope:
-                return method(self, *args, **named)
-
-        made = now
-    made.__name__, made.__doc__ = name, method.__doc__
-    made.__signature__ = signature  # type: ignore[attr-defined]
-    return made
-
-
-def _wrapped_request(method: Callable[..., Anything]) -> Callable[..., Anything]:
-    """``request``, which the endpoints' own methods are made of: it may be given an epoch too."""
-
-    def enter(exchange: Anything, args: tuple[Anything, ...], named: Mapping[str, Anything]) -> Anything:
-        args, named, epoch = without_epoch(args, named)
-        if epoch is None:
-            return None, args, named
-        token = _scope.set(_Scope(guard=vars(exchange)[_ATTRIBUTE], intent=Intent.NONE, epoch=epoch))
-        return token, args, named
-
-    def leave(token: Anything) -> None:
-        if token is not None:
-            _scope.reset(token)
-
-    if inspect.iscoroutinefunction(method):
-
-        async def later(self: Anything, *args: Anything, **named: Anything) -> Anything:
-            token, args, named = enter(self, args, named)
-            try:
-                return await method(self, *args, **named)
-            finally:
-                leave(token)
-
-        return later
-
-    def now(self: Anything, *args: Anything, **named: Anything) -> Anything:
-        token, args, named = enter(self, args, named)
-        try:
-            return method(self, *args, **named)
-        finally:
-            leave(token)
-
-    return now
-
-
-def _sockets(kind: Anything) -> dict[str, Callable[..., Anything]]:
-    """What ccxt.pro sends by."""
-
-    def client(self: Anything, url: object) -> Anything:
-        return vars(self)[_ATTRIBUTE].cover(kind.client(self, url))
-
-    def watch(
-        self: Anything,
-        url: Anything,
-        message_hash: Anything,
-        message: Anything = None,
-        *args: Anything,
-        **named: Anything,
-    ) -> Anything:
-        vars(self)[_ATTRIBUTE].expect(message, message_hash)
-        return kind.watch(self, url, message_hash, message, *args, **named)
-
-    def watch_multiple(
-        self: Anything,
-        url: Anything,
-        message_hashes: Anything,
-        message: Anything = None,
-        *args: Anything,
-        **named: Anything,
-    ) -> Anything:
-        vars(self)[_ATTRIBUTE].expect(message, None)
-        return kind.watch_multiple(self, url, message_hashes, message, *args, **named)
-
-    return {"client": client, "watch": watch, "watch_multiple": watch_multiple}
-
-
-__all__ = ["EPOCH_PARAMETER", "Guard", "guard"]

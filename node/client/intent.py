@@ -18,7 +18,6 @@ _READS: Final = re.compile(
 #: Builds requests or reads answers: nothing leaves.
 _BUILDS: Final = re.compile(r".*_(request|args|params|helper|hash|signature|message)$")
 _ORDERS: Final = re.compile(r"(sign_and_)?(create|edit|place|amend|modify|replace)_(.*_)?orders?(_.*)?$")
-_CANCELS: Final = re.compile(r"(sign_and_)?cancel_")
 _CLOSES: Final = re.compile(r"close_(all_)?(.*_)?positions?(_.*)?$")
 _REPAYS: Final = re.compile(r"repay_")
 _RAW: Final = frozenset({"fetch", "fetch2", "watch", "watch_multiple", "watch_multiple_helper"})
@@ -64,8 +63,9 @@ def intent_of(name: str) -> Intent | None:
     """What a method's name, in snake case, says; None: nothing that is known."""
     if name in _RAW or name.startswith("_") or _BUILDS.match(name):
         return None
+    if "cancel" in name and not re.search("replace|amend|edit|modify", name):
+        return Intent.CANCEL
     for pattern, intent in (
-        (_CANCELS, Intent.CANCEL),
         (_CLOSES, Intent.CLOSE),
         (_ORDERS, Intent.ORDER),
         (_REPAYS, Intent.REPAY),

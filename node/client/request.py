@@ -87,6 +87,7 @@ _READ_WORDS: Final = frozenset(
         "closed",
         "pending",
         "records",
+        "requests",
         "search",
     ]
 )
@@ -238,6 +239,12 @@ def closes(request: Request) -> bool:
     """Whether its own name says that it closes positions."""
     last = words(request.path.rstrip("/").rsplit("/", 1)[-1])
     return "close" in last and "order" not in last and not set(request.words) & (_ACTING - {"submit"})
+
+
+def ends_with_positions(request: Request) -> bool:
+    """Whether its address is that of positions: what closing them may be, if that is what was asked for."""
+    last = words(request.path.rstrip("/").rsplit("/", 1)[-1])
+    return bool(set(last) & {"position", "positions"}) and not set(request.words) & _ACTING
 
 
 def each_reduces(data: Data, venue: str) -> bool:

@@ -88,6 +88,11 @@ class NodeLock:
         self.set(AccountLock(account_id=ACCOUNT, epoch=7))
 
     @property
+    def engine_files(self) -> list[Path]:
+        """Where engines look."""
+        return [self._files.path_of(ACCOUNT)]
+
+    @property
     def epoch(self) -> int:
         """The lock's."""
         return self._ledger.get(ACCOUNT).epoch

@@ -40,6 +40,35 @@ VENUES = [
 ]
 
 
+HARMLESS: list[tuple[Any, ...]] = [
+    ("cancel_order", "1", PERPETUAL),
+    ("cancel_order", "1", SPOT),
+    ("cancel_orders", ["1", "2"], PERPETUAL),
+    ("cancel_all_orders",),
+    ("cancel_all_orders", PERPETUAL),
+    ("cancel_all_orders", SPOT),
+    ("cancel_all_orders_after", 10000),
+    ("close_position", PERPETUAL),
+    ("close_position", PERPETUAL, "sell"),
+    ("close_all_positions",),
+    ("repay_cross_margin", "USDT", 1),
+    ("load_markets", True),
+    ("fetch_balance",),
+    ("fetch_positions",),
+    ("fetch_open_orders", PERPETUAL),
+    ("fetch_open_orders", SPOT),
+    ("fetch_closed_orders", SPOT),
+    ("fetch_order", "1", PERPETUAL),
+    ("fetch_my_trades", SPOT),
+    ("fetch_ticker", SPOT),
+    ("fetch_leverage", PERPETUAL),
+    ("fetch_deposits",),
+    ("fetch_withdrawals",),
+    ("fetch_transfers",),
+    ("fetch_ledger",),
+]
+
+
 @pytest.fixture
 def node(tmp_path: Path) -> NodeLock:
     """A node that lives, and has not locked."""
@@ -344,6 +373,22 @@ class TestCoverage:
                     getattr(exchange, endpoint)({"symbol": "BTCP", "side": "buy"})
                 tried += 1
         assert tried > 700
+
+    def test_nothing_is_in_the_way_of_reading_cancelling_and_closing(self, node: NodeLock) -> None:
+        """Every exchange's own words for it."""
+        node.lock()
+        asked = 0
+        for name in ccxt.exchanges:
+            exchange, sent = exchange_of(name, node.engine)
+            for method, *arguments in HARMLESS:
+                try:
+                    getattr(exchange, method)(*arguments)
+                except EngineLocked as refusal:
+                    pytest.fail(f"{name}.{method}: {refusal}")
+                except Exception:  # noqa: BLE001, S110 - not supported, wrong for the market, nothing answers
+                    pass
+            asked += len(sent.requests)
+        assert asked > 1000
 
     def test_every_unified_method_that_places_or_changes_an_order_is_known(self) -> None:
         missed = {
