@@ -93,7 +93,7 @@ class NodeLocks:
         lock = AccountLock(account_id=self.account, epoch=self.epoch, latched=locked, reason="drawdown")
         ledger.adopt(lock)
         # Tests are longer than a lease; those of leases say so themselves.
-        lease = {"valid_until_boottime_ns": SystemClock().boottime_ns() + 3_600_000_000_000}
+        lease = {"valid_until_boottime_ns": SystemClock().boottime_ns() + 55_000_000_000}
         self._files.write(self.account, {**ledger.document(self.account), **lease, **(written or {})})
 
 
