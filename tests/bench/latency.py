@@ -47,9 +47,9 @@ async def _measure(rounds: int, round_trip_ms: int) -> int:
             if number == 1:
                 since = datetime.now(UTC)
             for action in (Action.CLOSE_ALL, Action.FLATTEN):
-                await _filled(stage, client)
+                await _filled(stage, client, round_trip_ms)
                 await _carried_out(stage, action, dry_run=True)
-                await _filled(stage, client)
+                await _filled(stage, client, round_trip_ms)
                 await _carried_out(stage, action)
             sys.stderr.write(f"\r{number}/{rounds}")
         sys.stderr.write("\n")
@@ -58,13 +58,14 @@ async def _measure(rounds: int, round_trip_ms: int) -> int:
         return await asyncio.to_thread(command_line, [*told, *actions])
 
 
-async def _filled(stage: Stage, client: OperatorClient) -> None:
+async def _filled(stage: Stage, client: OperatorClient, round_trip_ms: int) -> None:
     """The account as at the beginning, seen by the daemon, unlocked, and with request budgets to spare."""
     account = await _account(client)
     if account["lock"]["locked"]:
         await _carried_out(stage, Action.UNLOCK, epoch=account["lock"]["epoch"])
         async with stage.venue.http.post(f"http://127.0.0.1:{stage.venue.control}/reset") as answer:
             answer.raise_for_status()
+        await stage.venue.delay(round_trip_ms)  # it forgets its faults as well
     while True:
         account = await _account(client)
         held = [position for each in account["slices"] for position in each.get("positions") or ()]
