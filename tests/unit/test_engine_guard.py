@@ -7,7 +7,8 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import ccxt
 import ccxt.async_support
 import ccxt.pro
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from node.client import EngineLocked, guard
 from node.client.intent import Intent, intent_of
@@ -358,6 +361,33 @@ class TestSockets:
         with pytest.raises(_Left):
             await client.send({"op": "ping"})
 
+    async def test_an_order_that_a_lock_overtakes_on_its_way_is_refused_and_the_connection_lives(
+        self, node: NodeLock
+    ) -> None:
+        """ccxt closes a connection on which sending fails, and with it everything that is watched there."""
+        async with trading_socket() as (url, received):
+            exchange, _ = exchange_of("bybit", node.engine, library=ccxt.pro)
+            exchange.urls["api"]["ws"]["private"]["trade"] = url
+            assert (await exchange.create_order_ws(*ENTRY))["id"] == "1"
+            client = exchange.clients[url]
+            waited: list[Any] = []
+
+            async def throttled(_cost: object) -> None:
+                waited.append(node.lock())
+
+            client.throttle, exchange.enableRateLimit = throttled, True
+            with pytest.raises(EngineLocked, match="drawdown"):
+                await exchange.create_order_ws(*ENTRY)
+            assert waited
+            node.unlock()
+            with pytest.raises(EngineLocked, match="drawdown"):
+                await exchange.create_order_ws(*ENTRY)
+            assert [each["op"] for each in received] == ["auth", "order.create"]
+            assert (await exchange.create_order_ws(*REDUCING))["id"] == "1"
+            assert exchange.clients[url] is client
+            assert not client.closed()
+            await exchange.close()
+
 
 class TestCoverage:
     """Every exchange that ccxt has, whatever is new in it."""
@@ -439,6 +469,27 @@ class _Client:
 
     def future(self, _name: str) -> Any:
         return None
+
+
+@asynccontextmanager
+async def trading_socket() -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
+    """Bybit's WebSocket for orders, which takes everything: its address, and what has arrived."""
+    received: list[dict[str, Any]] = []
+
+    async def serve(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            asked = message.json()
+            received.append(asked)
+            answer = {"op": asked["op"], "reqId": asked.get("reqId"), "retCode": 0, "success": True}
+            await socket.send_json({**answer, "data": {"orderId": "1", "orderLinkId": ""}})
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/v5/trade", serve)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/v5/trade")).replace("http", "ws", 1), received
 
 
 def socket_exchange(venue: str, node: NodeLock) -> tuple[Any, list[Any]]:
