@@ -8,7 +8,7 @@ from typing import Protocol
 from node.domain.flatten import Quote
 from node.domain.key_facts import KeyFacts
 from node.domain.permission import Effect
-from node.domain.snapshot import Balance, MarketKind, MarketRules, OpenOrder, Position
+from node.domain.snapshot import Balance, MarketKind, MarketRules, OpenOrder, Position, SliceSnapshot
 from node.domain.steps import ConvertAsset, SpotOrder, Step
 from node.venues.call import Answer, Call, Ccxt, Judgement, Reply, Request
 from node.venues.conversion import Offer
@@ -62,6 +62,12 @@ class Profile(Protocol):
 
     def market_rules(self, exchange: Ccxt, kind: MarketKind, answer: Answer) -> tuple[MarketRules, ...]:
         """One of their answers. Raises VenueAnswerUnknown."""
+
+    def details(self, part: Slice, book: MarketBook, snapshot: SliceSnapshot) -> tuple[Call, ...]:
+        """One request for each market that a look makes matter, where the list of markets does not tell their rules."""
+
+    def detailed(self, kind: MarketKind, answer: Answer) -> MarketRules:
+        """The answer to one of them. Raises VenueAnswerUnknown."""
 
     def reads(self, part: Slice) -> SliceReads:
         """The requests that show a slice. Those of one aspect leave together."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 from node.domain.key_facts import KeyFacts
 from node.domain.permission import Effect
-from node.domain.snapshot import MarketKind, MarketRules, OpenOrder, Position, PositionSide
+from node.domain.snapshot import MarketKind, MarketRules, OpenOrder, Position, PositionSide, SliceSnapshot
 from node.domain.steps import (
     BuyToRepay,
     CancelOrders,
@@ -134,6 +134,14 @@ class PlainProfile:
         raise NotImplementedError
 
     # Lists
+
+    def details(self, part: Slice, book: MarketBook, snapshot: SliceSnapshot) -> tuple[Call, ...]:
+        """The list of markets says it all."""
+        return ()
+
+    def detailed(self, kind: MarketKind, answer: Answer) -> MarketRules:
+        """Never asked for."""
+        raise NotImplementedError
 
     def reads(self, part: Slice) -> SliceReads:
         """Every venue's own."""
