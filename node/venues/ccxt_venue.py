@@ -180,6 +180,7 @@ class CcxtVenue:
         changed = result.refusal in _MARKET_MAY_HAVE_CHANGED and result.sent_ns is not None
         if step.slice in self._parts and (changed or self._strange(step, result)):
             self._ask_for_markets(step.slice)
+            self._details.doubt()
         return result
 
     def _strange(self, step: Step, result: StepResult) -> bool:

@@ -43,20 +43,19 @@ class MarketDetails:
         self._profile = profile
         self._shelf = shelf
         self._clock_s = clock_s
-        #: By request: when it is to be made again.
-        self._again_s: dict[str, float] = {}
+        #: By request: when it was made last, and whether the answer is still good.
+        self._asked_s: dict[str, float] = {}
+        self._good: set[str] = set()
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def learn(self, part: Slice, snapshot: SliceSnapshot) -> None:
         """Ask for what *snapshot* shows to be missing. Raises for nothing that the venue does."""
         book = self._shelf.books.get(part.market_kind) or MarketBook(())
-        now_s = self._clock_s()
-        due = [
-            call for call in self._profile.details(part, book, snapshot) if self._again_s.get(_name(call), 0.0) <= now_s
-        ]
+        due = [call for call in self._profile.details(part, book, snapshot) if self._due(_name(call))]
         if not due:
             return
-        self._again_s |= {_name(call): now_s + FAILED_AGAIN_AFTER_S for call in due}
+        self._asked_s |= dict.fromkeys(map(_name, due), self._clock_s())
+        self._good.difference_update(map(_name, due))
         sells = not part.derivative
         with contextlib.nullcontext() if sells else background():
             work = self._all(part.market_kind, due)
@@ -68,12 +67,20 @@ class MarketDetails:
         elif sells:
             await asyncio.wait([task], timeout=PATIENCE_S)
 
+    def doubt(self) -> None:
+        """What is known of markets may be true no more: ask again at the next look."""
+        self._good.clear()
+
     async def close(self) -> None:
         """Stop what is under way."""
         tasks = list(self._under_way)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _due(self, name: str) -> bool:
+        wait_s = AGAIN_AFTER_S if name in self._good else FAILED_AGAIN_AFTER_S
+        return name not in self._asked_s or self._clock_s() >= self._asked_s[name] + wait_s
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
@@ -91,7 +98,7 @@ class MarketDetails:
             log.warning("market_details_unread", exchange=self._client.name, code=error.code, error=str(error))
             return
         self._shelf.amend(kind, (rules,))
-        self._again_s[_name(call)] = self._clock_s() + AGAIN_AFTER_S
+        self._good.add(_name(call))
 
     def _understood(self, read: Callable[[], MarketRules]) -> MarketRules:
         try:

@@ -273,10 +273,20 @@ async def test_what_became_of_a_sale(fields: dict[str, Any], outcome: Outcome, r
         assert (result.outcome, result.refusal) == (outcome, refusal)
 
 
-async def test_a_sale_whose_fate_is_unknown_stays_so() -> None:
-    """There is no request for one order, and a list of open ones says nothing of it."""
+async def test_a_sale_of_unknown_fate_is_over_when_no_list_shows_it() -> None:
+    """There is no request for one order. What it did is in the balance, and nothing but the balance can be sold."""
     async with b2prime_venue() as (venue, sent):
-        assert await venue.filled(sell()) is None
+        assert await venue.filled(sell()) is False
+        working = order(OTHER, "spot.btc_usdt", side="Sell", status="Working")
+        for found, expected in (
+            (working, True),
+            (working | {"side": "Buy"}, False),
+            (working | {"status": "Cancelled"}, False),
+            (order(side="Sell"), False),
+            (working | {"status": None}, None),
+        ):
+            sent.holds(orders=[found])
+            assert await venue.filled(sell()) is expected
         sent.answers["OpenOrders"] = SILENCE
         assert await venue.filled(sell()) is None
 

@@ -89,8 +89,8 @@ async def test_a_leg_of_many_positions_is_closed_one_by_one_and_the_last_in_part
         await venue.execute(close(contracts=Decimal("0.6")))
         bodies = {each.line: each.body for each in sent.sent}
         assert bodies == {
-            closing(POSITION): {"closePositionLotAmount": None},
-            closing(OTHER): {"closePositionLotAmount": "0.1"},
+            closing(OTHER): {"closePositionLotAmount": None},
+            closing(POSITION): {"closePositionLotAmount": "0.3"},
         }
 
 
@@ -100,7 +100,7 @@ async def test_orders_of_one_plan_do_not_close_the_same_position_twice() -> None
         await held(venue, sent, position(POSITION, lots="0.5"), position(OTHER, lots="0.3"))
         await venue.execute(close(contracts=Decimal("0.6")))
         await venue.execute(close(contracts=Decimal("0.2"), client_order_id="sother"))
-        assert [each.line for each in sent.sent] == [closing(POSITION), closing(OTHER), closing(OTHER)]
+        assert [each.line for each in sent.sent] == [closing(OTHER), closing(POSITION), closing(POSITION)]
         assert sent.sent[-1].body == {"closePositionLotAmount": None}
 
 

@@ -115,7 +115,7 @@ async def test_rules_that_are_not_understood_leave_the_market_as_it_is() -> None
         )
         for strange in answers:
             sent.answers[DETAILS] = strange
-            venue._details._again_s.clear()
+            venue._details._asked_s.clear()
             with background():
                 assert len((await venue.read_slice("linear")).positions) == 1
         assert venue.rules("linear")[GOLD.symbol] == GOLD

@@ -41,7 +41,8 @@ class Closing:
         return bool(self._tickets.get((step.market_id, step.side)))
 
     def calls(self, step: ClosePosition) -> tuple[Call, ...]:
-        """One request a position, the oldest first, until the step's lots are reached.
+        """One request a position, the newest first, until the step's lots are reached: where only what was opened
+        lately is to go, that is it.
 
         A position that is to go is closed whole, whatever has become of it; the last one in part where less of it is
         wanted. What a step takes is not there for the next one of the same plan.

@@ -22,16 +22,17 @@ from node.domain.permission import Effect
 from node.domain.snapshot import Balance, MarketKind, MarketRules, OpenOrder, Position, SliceSnapshot
 from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, SellSpot, SpotOrder, Step
 from node.errors import VenueAnswerUnknown, VenueDenied
-from node.venues.b2prime import endpoints, judgements, readings
+from node.venues.b2prime import endpoints, hints, judgements, readings
 from node.venues.b2prime.calendar import TradingCalendar
 from node.venues.b2prime.charges import BUDGETS, ONE
 from node.venues.b2prime.closing import Closing
 from node.venues.b2prime.effects import effect_of
 from node.venues.call import Answer, Call, Ccxt, Judgement, Reply, Request
-from node.venues.layout import Slice, SliceReads
+from node.venues.layout import Layout, Slice, SliceReads
 from node.venues.markets import MarketBook
 from node.venues.options import ACCOUNT, VenueOptions
 from node.venues.profiles.plain import PlainProfile, plain, time_ms
+from node.venues.stream import Stream
 from node.venues.strict import decimal, flag, row, rows, text
 
 #: What may be set besides the class's own. Each is off, or harmless where the inference is wrong.
@@ -276,12 +277,19 @@ class B2primeProfile(PlainProfile):
         return readings.quotes(book, symbols, asked, answer)
 
     def order_call(self, step: SpotOrder, kind: MarketKind) -> Call:
-        """There is no request for an order: open ones are all that could be shown."""
+        """There is no request for one order, nor an identifier of ours: the list of open ones has to do."""
         return _first("orders")
 
     def exists(self, step: SpotOrder, answer: Answer) -> bool | None:
-        """An order that fills at once or not at all is never among the open ones: not known."""
-        return None
+        """Whether a sale of that market is under way.
+
+        One that trades at once or not at all and is in no list has ended: what it did is in the balance, which is all
+        that the next one can spend.
+        """
+        try:
+            return readings.sells(answer, step.market_id)
+        except VenueAnswerUnknown:
+            return None
 
     def never_existed(self, reply: Reply) -> bool:
         """Nothing says so."""
@@ -289,7 +297,11 @@ class B2primeProfile(PlainProfile):
 
     # Around it
 
-    def clock_calls(self, layout: Any) -> tuple[Call, ...]:  # noqa: ANN401 - not used
+    def streams(self, layout: Layout, *, sandbox: bool) -> tuple[Stream, ...]:
+        """Open orders, positions and balances, as hints."""
+        return hints.streams(layout, self._given.get("hostname", ""), self._given.get("accountId", ""))
+
+    def clock_calls(self, layout: Layout) -> tuple[Call, ...]:
         """Get server info."""
         return (_read("privateGetFrontofficeApiV3Info"),)
 

@@ -43,6 +43,7 @@ class Ticket:
 class Leg(Position):
     """All tickets of one market and side."""
 
+    #: The newest first.
     tickets: tuple[Ticket, ...] = ()
     #: In the root asset; None: one of them does not say.
     margin: Decimal | None = None
@@ -81,7 +82,10 @@ def positions(part: Slice, book: MarketBook, answer: Answer) -> tuple[Leg, ...]:
 
 
 def _leg(part: Slice, rules: MarketRules | None, market_id: str, side: PositionSide, entries: list[Row]) -> Leg:
-    held = tuple(Ticket(position_id=text(e, "positionId"), lots=decimal(e, "positionLotAmount")) for e in entries)
+    newest_first = sorted(
+        entries, key=lambda each: (str(each.get("createdAt")), text(each, "positionId")), reverse=True
+    )
+    held = tuple(Ticket(position_id=text(e, "positionId"), lots=decimal(e, "positionLotAmount")) for e in newest_first)
     if len({each.position_id for each in held}) < len(held):
         raise VenueAnswerUnknown("a position is there twice")
     lots = sum((each.lots for each in held), Decimal(0))
@@ -125,6 +129,17 @@ def orders(part: Slice, book: MarketBook, answer: Answer) -> tuple[OpenOrder, ..
             )
         )
     return tuple(found)
+
+
+def sells(answer: Answer, market_id: str) -> bool:
+    """Whether a sale of a market is among the open orders.
+
+    Raises:
+        VenueAnswerUnknown: the answer is not understood.
+    """
+    found = rows(item(answer, "orders"), "open orders")
+    named = [(text(entry, "marketId"), text(entry, "side"), text(entry, "status")) for entry in found]
+    return any(market == market_id and side == "Sell" and status not in _CLOSED for market, side, status in named)
 
 
 def balances(part: Slice, answer: Answer) -> tuple[Balance, ...]:
