@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,7 @@ from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueLimite
 from node.venues.b2prime import judgements, readings
 from node.venues.b2prime.profile import B2primeProfile
 from node.venues.lane import background
+from node.venues.markets import MarketBook
 from tests.support.b2prime_venue import (
     API,
     BOOKS,
@@ -321,6 +323,17 @@ def test_how_long_to_stay_away_is_told_by_the_header_of_alerts() -> None:
     assert judgements.reset_in_s(judgements.reply(400, None), {"x-ratelimit-reset": "1003"}, 1000.5) is None
 
 
+async def test_a_refusal_of_less_than_an_order_may_be_says_that_it_is_too_small() -> None:
+    """By our own rules: the venue has no word for it that is documented."""
+    least = replace(EURO, quantity_min=Decimal("0.01"))
+    books = {**BOOKS, MarketKind.LINEAR: MarketBook([least])}
+    for lots, refusal in (("0.004", Refusal.TOO_SMALL), ("0.01", Refusal.OTHER)):
+        async with b2prime_venue(books=books) as (venue, sent):
+            sent.answers[CLOSE] = (400, "")
+            await seen(venue, sent, position(lots=lots))
+            assert (await venue.execute(close(contracts=Decimal(lots)))).refusal is refusal
+
+
 # Hours
 
 FRIDAY, MONDAY = datetime(2026, 11, 27, 22, 30, tzinfo=UTC), datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
@@ -385,7 +398,8 @@ def test_while_a_market_is_open_or_its_hours_are_unknown_a_refusal_is_one_of_its
 @pytest.mark.parametrize("calendar", [None, {}, {"timeZoneId": "Mars/Olympus"}, "always"], ids=str)
 def test_a_calendar_that_is_not_understood_keeps_no_market_from_being_known(calendar: Any) -> None:
     """Nor is it taken for closed."""
-    rules, hours = readings.detailed(MarketKind.LINEAR, {**DETAILS, "calendar": calendar}, FRIDAY)
-    assert (rules.trading, hours) == (True, None)
+    found = readings.detailed(MarketKind.LINEAR, {**DETAILS, "calendar": calendar}, FRIDAY)
+    rules = found.rules
+    assert (rules.trading, found.hours) == (True, None)
     assert rules.contract_size == 100_000
     assert BOOK.by_id["cfd.eur_usd"].symbol == rules.symbol

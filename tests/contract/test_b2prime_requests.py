@@ -149,6 +149,23 @@ async def test_a_sale_is_at_once_or_not_at_all_and_carries_our_identifier_as_its
         }
 
 
+async def test_a_sale_is_not_below_the_markets_price_band() -> None:
+    """A limit outside of it would be refused, and nobody would say why. It may be better than what was asked for."""
+    details = {"marketId": "spot.btc_usdt", "type": "Spot", "amountScale": 5, "priceScale": 1}
+    for deviation, price in (("0.05", "60800.0"), ("0.2", "60000.01"), ("0", "60000.01")):
+        async with b2prime_venue() as (venue, sent):
+            sent.holds(balances=[{"assetId": "btc", "available": "1", "locked": "0", "total": "1"}])
+            sent.answers |= {
+                f"GET {API}/v6/markets/spot.btc_usdt": {**details, "priceDeviation": deviation},
+                "Tob": {"markets": [{"marketId": "spot.btc_usdt", "ask": "64000", "bid": "63990"}], "snapshot": True},
+                f"POST {API}/v3/orders": SOLD,
+            }
+            await venue.read_proof("spot")
+            await venue.quotes(["BTC/USDT"])
+            await venue.execute(sell())
+            assert sent.sent[-1].body["order"]["requestedPrice"] == price
+
+
 async def test_every_look_is_a_fresh_subscription_of_the_account() -> None:
     """Orders before positions; contracts are borne out by the margin in use, and coins are in one wallet."""
     async with b2prime_venue() as (venue, sent):

@@ -316,7 +316,7 @@ async def test_positions_that_nobody_here_opened_are_closed(venue: VenueUnderTes
     """Opened by hand since the last look, in markets that the account never held: perpetual and dated."""
     async with stage(venue, book) as the:
         the.engine_order("linear:LINK/USDT", "-50")
-        the.engine_order("linear:ADA/USDT", "900")
+        the.engine_order("linear:ADA/USDT", str(900 / the.market("linear:ADA/USDT").contract_size))
         if the.lists("inverse:ETH/USD"):
             the.account.balance(the.market("inverse:ETH/USD").wallet, "ETH").free = Decimal(30)
             the.engine_order("inverse:ETH/USD", "30")

@@ -156,8 +156,8 @@ class VenueUnderTest:
     unverified: tuple[str, ...] = ()
     #: Whether conditional orders can be listed, and cancelled. Those that wait are not counted where they cannot.
     lists_triggers: bool = True
-    #: Whether a read that is refused for the number of requests says that it is.
-    tells_limits_of_reads: bool = True
+    #: Whether a look is a subscription of its own: it is refused without saying why, and silent where streams are.
+    looks_are_streams: bool = False
     #: Faults that give markets a status, by the venue's own names for them.
     statuses: Callable[[Mapping[str, object]], Mapping[str, object]] = _status
     #: What protects the positions of a market, and what makes one of those take effect.
@@ -522,13 +522,20 @@ VENUES: Final[Mapping[str, VenueUnderTest]] = {
             spot_list="balances",
             unverified=B2primeProfile.unverified,
             lists_triggers=False,
-            tells_limits_of_reads=False,
+            looks_are_streams=True,
+            rest_of_a_lot="0.0004",
             statuses=_b2prime_statuses,
             protection=_b2prime_protection,
             fire=_b2prime_fire,
             closes=_b2prime_closes,
             impossible={
                 "limited_product": "there is one budget, if any: limits are documented for alerts alone (rest-api)",
+                "reopens_at_release": (
+                    "no hold is lifted by itself: every close names stop orders that nobody lists, and keeps the lock"
+                ),
+                "rights_removed": (
+                    "a token has the operation 'trading-ui' or it has not, and then it opens nothing: key_revoked"
+                ),
                 "ban": "nothing is documented that would ban an address (rest-api/settings names 429 for alerts alone)",
                 "rights_of_one_product": "a token has the operation 'trading-ui', of all products (rest-api/settings)",
                 "market_band": "a close names no price: there is nothing to follow a refusal at market (rest-api)",

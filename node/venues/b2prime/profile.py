@@ -13,20 +13,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 from node.domain.flatten import Quote
 from node.domain.key_facts import KeyFacts
 from node.domain.permission import Effect
+from node.domain.plan import round_to
 from node.domain.snapshot import Balance, MarketKind, MarketRules, OpenOrder, Position, SliceSnapshot
-from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, SellSpot, SpotOrder, Step
+from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, Refusal, SellSpot, SpotOrder, Step
 from node.errors import VenueAnswerUnknown, VenueDenied
 from node.venues.b2prime import endpoints, hints, judgements, readings
-from node.venues.b2prime.calendar import TradingCalendar
 from node.venues.b2prime.charges import BUDGETS, ONE
 from node.venues.b2prime.closing import Closing
 from node.venues.b2prime.effects import effect_of
+from node.venues.b2prime.readings import Details
 from node.venues.call import Answer, Call, Ccxt, Judgement, Reply, Request
 from node.venues.layout import Layout, Slice, SliceReads
 from node.venues.markets import MarketBook
@@ -85,7 +88,9 @@ class B2primeProfile(PlainProfile):
         self.account = self._named or _ANY_KIND
         self._now = now
         self._closing = Closing(whole=self._option("wholeClose"))
-        self._calendars: dict[str, TradingCalendar] = {}
+        #: By market: its details, and what was asked for it last.
+        self._details: dict[str, Details] = {}
+        self._asks: dict[str, Decimal] = {}
 
     def _option(self, name: str) -> Any:  # noqa: ANN401 - as configured
         return self._given.get(name, {**endpoints.OPTIONS, **OPTIONS}[name])
@@ -152,13 +157,10 @@ class B2primeProfile(PlainProfile):
         return tuple(_read("privateGetFrontofficeApiV6MarketsMarketId", marketId=each) for each in sorted(wanted))
 
     def detailed(self, kind: MarketKind, answer: Answer) -> MarketRules:
-        """Steps and lots; its hours are remembered, to say when a market that refuses opens."""
-        rules, hours = readings.detailed(kind, answer, self._now())
-        if hours is not None:
-            self._calendars[rules.market_id] = hours
-        else:
-            self._calendars.pop(rules.market_id, None)
-        return rules
+        """Steps and lots; its hours are remembered, to say when a market that refuses opens, and its price band."""
+        details = readings.detailed(kind, answer, self._now())
+        self._details[details.rules.market_id] = details
+        return details.rules
 
     # Reads
 
@@ -220,7 +222,7 @@ class B2primeProfile(PlainProfile):
             case CancelOrders():
                 return tuple(_cancel(order_id) for order_id in step.order_ids)
             case SellSpot():
-                return (_sale(step),)
+                return (_sale(step, self._within_band(step)),)
             case _:
                 return ()
 
@@ -230,11 +232,22 @@ class B2primeProfile(PlainProfile):
 
     def refused(self, step: Step, reply: Reply) -> Judgement | None:
         """By status alone: the form of errors is not documented."""
-        return judgements.refused(step, reply, self._shut(step), self._option("unknownOrderStatus"))
+        judged = judgements.refused(step, reply, self._shut(step), self._option("unknownOrderStatus"))
+        if judged is not None and judged.refusal is Refusal.OTHER and self._too_small(step):
+            return replace(judged, refusal=Refusal.TOO_SMALL)
+        return judged
+
+    def _too_small(self, step: Step) -> bool:
+        """Whether a close is of less than an order may be: what the venue means by it is nowhere said."""
+        book = self.books.get(MarketKind.LINEAR)
+        rules = book.by_id.get(step.market_id) if book is not None and isinstance(step, ClosePosition) else None
+        least = rules.quantity_min if rules is not None else None
+        return isinstance(step, ClosePosition) and least is not None and step.contracts < least
 
     def _shut(self, step: Step) -> str | None:
         """What there is to say of a market whose calendar has it closed now; None: it has not, or there is none."""
-        hours, now = self._calendars.get(getattr(step, "market_id", "")), self._now()
+        details, now = self._details.get(getattr(step, "market_id", "")), self._now()
+        hours = details.hours if details is not None else None
         if hours is None or hours.is_open(now) is not False:
             return None
         opens = hours.next_open(now)
@@ -274,7 +287,17 @@ class B2primeProfile(PlainProfile):
     def quotes(self, book: MarketBook, symbols: Collection[str], call: Call, answer: Answer) -> dict[str, Quote]:
         """Best bids and asks."""
         asked = call.params["markets"] if isinstance(call.params, Mapping) else ()
-        return readings.quotes(book, symbols, asked, answer)
+        found = readings.quotes(book, symbols, asked, answer)
+        self._asks |= {book.by_symbol[symbol].market_id: quote.ask for symbol, quote in found.items()}
+        return found
+
+    def _within_band(self, step: SellSpot) -> Decimal:
+        """The price, or the lowest one that the market's band allows: what is below it is refused without a reason."""
+        details, ask = self._details.get(step.market_id), self._asks.get(step.market_id)
+        if details is None or details.deviation is None or ask is None:
+            return step.limit_price
+        floor = round_to(ask * (1 - details.deviation), details.rules.price_tick, up=True)
+        return max(step.limit_price, floor)
 
     def order_call(self, step: SpotOrder, kind: MarketKind) -> Call:
         """There is no request for one order, nor an identifier of ours: the list of open ones has to do."""
@@ -355,7 +378,7 @@ def _cancel(order_id: str) -> Call:
     )
 
 
-def _sale(step: SellSpot) -> Call:
+def _sale(step: SellSpot, price: Decimal) -> Call:
     """At this price or better, at once; there is no identifier of ours, so that it travels as a comment."""
     order = {
         "marketId": step.market_id,
@@ -363,7 +386,7 @@ def _sale(step: SellSpot) -> Call:
         "orderType": "Limit",
         "timeInForce": "Ioc",
         "requestedAmount": plain(step.quantity),
-        "requestedPrice": plain(step.limit_price),
+        "requestedPrice": plain(price),
         "comment": step.client_order_id,
     }
     return Call(endpoint="privatePostFrontofficeApiV3Orders", effect=Effect.CLOSE, params={"order": order}, charges=ONE)

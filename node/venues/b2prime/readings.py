@@ -217,8 +217,19 @@ def listed(kind: MarketKind, answer: Answer) -> tuple[MarketRules, ...]:
     return tuple(found)
 
 
-def detailed(kind: MarketKind, answer: Answer, now: datetime) -> tuple[MarketRules, TradingCalendar | None]:
-    """One market's details, and its calendar where it has one that is understood."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """What the venue tells of one market by itself."""
+
+    rules: MarketRules
+    #: None: it has no calendar, or none that is understood.
+    hours: TradingCalendar | None
+    #: By how much, as a part of 1, a limit may be worse than the market's price; None: as it likes.
+    deviation: Decimal | None
+
+
+def detailed(kind: MarketKind, answer: Answer, now: datetime) -> Details:
+    """One market's details."""
     entry = row(answer, "market")
     try:
         rules = _rules(entry, kind, calendar_of(entry), now)
@@ -226,7 +237,7 @@ def detailed(kind: MarketKind, answer: Answer, now: datetime) -> tuple[MarketRul
         raise VenueAnswerUnknown(f"{text(entry, 'marketId')[:40]}: {error}"[:200]) from None
     if rules.quantity_step is None:
         raise VenueAnswerUnknown(f"{rules.market_id[:40]} names no step")
-    return rules, calendar_of(entry)
+    return Details(rules=rules, hours=calendar_of(entry), deviation=positive(entry, "priceDeviation"))
 
 
 def described(rules: MarketRules) -> bool:
