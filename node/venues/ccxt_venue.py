@@ -20,6 +20,7 @@ from node.domain.key_facts import KeyFacts
 from node.domain.snapshot import MarketKind, MarketRules, SliceSnapshot
 from node.domain.steps import Outcome, Refusal, SpotOrder, Step, StepResult
 from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueUnavailable
+from node.venues import doors
 from node.venues.ccxt_client import CcxtClient
 from node.venues.details import MarketDetails
 from node.venues.lane import background
@@ -147,6 +148,19 @@ class CcxtVenue:
             raise
         await self._details.learn(self._parts[slice_name], snapshot)
         return snapshot
+
+    @property
+    def doors(self) -> str | None:
+        """What ``shut_doors`` shuts, and what that stops; None: nothing, or configuration does not ask for it."""
+        return self._profile.doors
+
+    async def shut_doors(self) -> int:
+        """Shut what lets orders in past the account's engine; how many were open.
+
+        Raises:
+            VenueError: some may still be open.
+        """
+        return await doors.shut(self._client, self._profile)
 
     def changes(self) -> AsyncIterator[str]:
         """Names of slices in which the venue says that something has happened, for ever; reconnects by itself.

@@ -188,6 +188,19 @@ class Profile(Protocol):
     def never_existed(self, reply: Reply) -> bool:
         """Whether its refusal says that there is no such order."""
 
+    @property
+    def doors(self) -> str | None:
+        """What lets orders in past an account's engine and is to be shut under a lock, and what that stops."""
+
+    def door_calls(self) -> tuple[Call, ...]:
+        """The requests that list them."""
+
+    def open_doors(self, answer: Answer) -> tuple[Call, ...]:
+        """An answer to one of them: the requests that shut what is open. Raises VenueAnswerUnknown."""
+
+    def door_shut(self, answer: Answer) -> None:
+        """An answer to one of those. Raises VenueAnswerUnknown: it does not say that it is shut."""
+
     def streams(self, layout: Layout, *, sandbox: bool) -> tuple[Stream, ...]:
         """The streams that tell of changes; none where the venue has none."""
 

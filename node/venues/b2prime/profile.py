@@ -3,7 +3,7 @@
 What the node asks of ``node.venues.b2prime.exchange`` and makes of the answers. There is no request for open orders or
 positions: each look is the first message of a fresh subscription, and silence is unknown. There are no reduce-only
 orders: positions are closed by their identifiers, whatever kind the account is. What is inferred about the venue is an
-option with a safe default (``endpoints.OPTIONS`` for the class, ``OPTIONS`` here for the profile).
+option with a safe default (``endpoints.OPTIONS`` for the class, ``configuration.OWN`` for the profile).
 
 Sources: https://api-docs.b2prime.com (settings, trading, websocket-api); for the same platform under another brand,
 https://api-docs.b2trader.b2broker.com.
@@ -11,7 +11,6 @@ https://api-docs.b2trader.b2broker.com.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,7 +24,7 @@ from node.domain.plan import round_to
 from node.domain.snapshot import Balance, MarketKind, MarketRules, OpenOrder, Position, SliceSnapshot
 from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, Refusal, SellSpot, SpotOrder, Step
 from node.errors import VenueAnswerUnknown, VenueDenied
-from node.venues.b2prime import endpoints, hints, judgements, readings
+from node.venues.b2prime import configuration, hints, judgements, readings, webhook_keys
 from node.venues.b2prime.charges import BUDGETS, ONE
 from node.venues.b2prime.closing import Closing
 from node.venues.b2prime.effects import effect_of
@@ -38,22 +37,9 @@ from node.venues.profiles.plain import PlainProfile, plain, time_ms
 from node.venues.stream import Stream
 from node.venues.strict import decimal, flag, row, rows, text
 
-#: What may be set besides the class's own. Each is off, or harmless where the inference is wrong.
-OPTIONS: Final[Mapping[str, Any]] = {
-    "hostname": None,
-    # Unknown: what a close does to an account that copies another. Such an account is degraded unless this allows it.
-    "copyTradingAccount": False,
-    # Unknown: with which status the venue refuses to cancel what is not there, 404 or 400. It proves a permission only
-    # where it is this one.
-    "unknownOrderStatus": 404,
-    # LOCK revokes every active webhook key as well: for good, and of the whole user.
-    "revokeWebhookKeys": False,
-}
 #: Either kind of account is closed the same way.
 _ANY_KIND: Final = "hedging or netting"
 _HEDGING: Final = "hedging"
-_HEX: Final = re.compile(r"[0-9a-f]{24}")
-_HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:\d+)?")
 #: serverTime is whole seconds: the middle of it is as near as can be.
 _HALF_SECOND_MS: Final = 500.0
 
@@ -93,29 +79,13 @@ class B2primeProfile(PlainProfile):
         self._asks: dict[str, Decimal] = {}
 
     def _option(self, name: str) -> Any:  # noqa: ANN401 - as configured
-        return self._given.get(name, {**endpoints.OPTIONS, **OPTIONS}[name])
+        return self._given.get(name, configuration.ALL[name])
 
     # Before anything is connected
 
     def objections(self, options: VenueOptions) -> list[str]:
         """Besides the usual: the broker's host and the account must be named, and no option that nobody reads."""
-        faults = super().objections(options)
-        given = options.options
-        host, account = given.get("hostname"), given.get("accountId")
-        if not isinstance(host, str) or not _HOST.fullmatch(host):
-            faults.append("options.hostname: the broker's host, without https:// and path")
-        if not isinstance(account, str) or not _HEX.fullmatch(account):
-            faults.append("options.accountId: 24 digits 0-9a-f, as Get accounts lists them")
-        known = {**endpoints.OPTIONS, **OPTIONS, ACCOUNT: None, "recvWindow": 0}
-        faults += [f"options.{name}: b2prime knows no such option" for name in sorted(given.keys() - known.keys())]
-        for name, default in known.items():
-            if isinstance(default, bool) and not isinstance(given.get(name, default), bool):
-                faults.append(f"options.{name}: true or false")
-        if given.get("wholeClose", "null") not in ("null", "empty", "none"):
-            faults.append('options.wholeClose: "null", "empty" or "none"')
-        if given.get("unknownOrderStatus", 404) not in (400, 404):
-            faults.append("options.unknownOrderStatus: 404 or 400")
-        return faults
+        return super().objections(options) + configuration.faults(options.options)
 
     def build(self, options: VenueOptions, session: object) -> Ccxt:
         """Our own class; a stream's first message may take as long as any answer."""
@@ -123,7 +93,7 @@ class B2primeProfile(PlainProfile):
         from node.venues.b2prime.exchange import b2prime
 
         timeout_ms = int(options.request_timeout_s * 1000)
-        ours = {*OPTIONS, ACCOUNT} - {"hostname"}
+        ours = {*configuration.OWN, ACCOUNT}
         given = {name: value for name, value in options.options.items() if name not in ours}
         return bounded(b2prime)(
             {
@@ -319,6 +289,23 @@ class B2primeProfile(PlainProfile):
         return False
 
     # Around it
+
+    @property
+    def doors(self) -> str | None:
+        """Webhook keys, where configuration says so: TradingView sends alerts with them straight to the broker."""
+        return webhook_keys.WHAT if self._option("revokeWebhookKeys") else None
+
+    def door_calls(self) -> tuple[Call, ...]:
+        """List webhook keys."""
+        return (webhook_keys.LISTING,)
+
+    def open_doors(self, answer: Answer) -> tuple[Call, ...]:
+        """One revocation a key."""
+        return webhook_keys.revocations(answer)
+
+    def door_shut(self, answer: Answer) -> None:
+        """Revoked, by the venue's own word."""
+        webhook_keys.revoked(answer)
 
     def streams(self, layout: Layout, *, sandbox: bool) -> tuple[Stream, ...]:
         """Open orders, positions and balances, as hints."""

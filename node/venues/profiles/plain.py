@@ -226,6 +226,23 @@ class PlainProfile:
 
     # Around it
 
+    @property
+    def doors(self) -> str | None:
+        """None that the node could shut."""
+        return None
+
+    def door_calls(self) -> tuple[Call, ...]:
+        """Never asked for."""
+        return ()
+
+    def open_doors(self, answer: Answer) -> tuple[Call, ...]:
+        """Never asked for."""
+        raise NotImplementedError
+
+    def door_shut(self, answer: Answer) -> None:
+        """Never asked for."""
+        raise NotImplementedError
+
     def streams(self, layout: Layout, *, sandbox: bool) -> tuple[Stream, ...]:
         """None that are listened to."""
         return ()
