@@ -17,6 +17,7 @@ from node.venues.b2prime import judgements, readings
 from node.venues.b2prime.profile import B2primeProfile
 from node.venues.lane import background
 from node.venues.markets import MarketBook
+from tests.support.b2prime import ACCOUNT
 from tests.support.b2prime_venue import (
     API,
     BOOKS,
@@ -56,6 +57,19 @@ async def test_positions_of_one_market_and_side_are_one_leg() -> None:
         assert (long.symbol, long.side, long.contracts) == (EURO.symbol, PositionSide.LONG, Decimal("0.75"))
         assert (long.base_exposure, long.mark_price) == (Decimal(75_000), Decimal("1.09"))
         assert (short.side, short.contracts, short.base_exposure) == (PositionSide.SHORT, Decimal(1), Decimal(-100_000))
+
+
+async def test_a_netting_account_keeps_no_sides_apart() -> None:
+    """By the venue's own word; what closes a position is its identifier all the same."""
+    for kind, hedged in (("Netting", False), ("Hedging", True)):
+        async with b2prime_venue() as (venue, sent):
+            sent.answers |= {
+                f"GET {API}/v3/info": {"serverTime": "1764617438", "serverTimeZone": "+00:00"},
+                f"GET {API}/v3/accounts": [{"accountId": ACCOUNT, "accountType": kind}],
+            }
+            await venue.arm()
+            [held] = await seen(venue, sent, position())
+            assert held.hedged is hedged
 
 
 async def test_a_position_in_a_market_that_nobody_knows_is_there_under_the_venues_name() -> None:

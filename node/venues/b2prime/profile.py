@@ -73,6 +73,8 @@ class B2primeProfile(PlainProfile):
         self._named = self._given.get(ACCOUNT)
         self.account = self._named or _ANY_KIND
         self._now = now
+        #: As the venue says; before that it makes no difference, for a position is closed by its identifier anyway.
+        self._hedging = self._named != "netting"
         self._closing = Closing(whole=self._option("wholeClose"))
         #: By market: its details, and what was asked for it last.
         self._details: dict[str, Details] = {}
@@ -144,7 +146,7 @@ class B2primeProfile(PlainProfile):
 
     def positions(self, part: Slice, book: MarketBook, answer: Answer) -> tuple[Position, ...]:
         """By market and side; by which identifiers they are closed is remembered."""
-        legs = readings.positions(part, book, answer)
+        legs = readings.positions(part, book, answer, hedging=self._hedging)
         self._closing.saw(legs)
         return legs
 
@@ -342,7 +344,8 @@ class B2primeProfile(PlainProfile):
                 "the account copies another, and what a close does to it is not documented: options.copyTradingAccount"
                 " = true says that it is wanted all the same"
             )
-        return KeyFacts(account=kind if self._named else _ANY_KIND, hedged=kind == _HEDGING)
+        self._hedging = kind == _HEDGING
+        return KeyFacts(account=kind if self._named else _ANY_KIND, hedged=self._hedging)
 
 
 def _markets_out_of(assets: set[str], book: MarketBook) -> set[str]:

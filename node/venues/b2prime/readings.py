@@ -8,7 +8,7 @@ balances, margin) and .../market-data (top of the book).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -68,7 +68,7 @@ def of_spot(entry: Row) -> bool:
     return named.lower() == "spot"
 
 
-def positions(part: Slice, book: MarketBook, answer: Answer) -> tuple[Leg, ...]:
+def positions(part: Slice, book: MarketBook, answer: Answer, *, hedging: bool = True) -> tuple[Leg, ...]:
     """``OpenPositions``: tickets of one market and side together; what has no lots is left out."""
     tickets: dict[tuple[str, PositionSide], list[Row]] = {}
     for entry in rows(row(item(answer, "positions"), "positions").get("item"), "positions"):
@@ -78,7 +78,8 @@ def positions(part: Slice, book: MarketBook, answer: Answer) -> tuple[Leg, ...]:
             raise VenueAnswerUnknown(f"a position of {str(entry['side'])[:10]} {lots}")
         if lots:
             tickets.setdefault((text(entry, "marketId"), side), []).append(entry)
-    return tuple(_leg(part, book.by_id.get(market), market, side, each) for (market, side), each in tickets.items())
+    legs = (_leg(part, book.by_id.get(market), market, side, each) for (market, side), each in tickets.items())
+    return tuple(legs if hedging else (replace(leg, hedged=False) for leg in legs))
 
 
 def _leg(part: Slice, rules: MarketRules | None, market_id: str, side: PositionSide, entries: list[Row]) -> Leg:
@@ -98,7 +99,7 @@ def _leg(part: Slice, rules: MarketRules | None, market_id: str, side: PositionS
         market_id=market_id,
         side=side,
         contracts=lots,
-        hedged=True,  # closed by its identifier in either kind of account: never by an opposite order
+        hedged=True,
         mark_price=positive(entries[0], "currentMarketPrice"),
         base_exposure=sign * lots * rules.contract_size if rules is not None and described(rules) else None,
         tickets=held,
