@@ -31,6 +31,7 @@ from node.domain.result import Document, decimal_text, instant_text
 from node.domain.snapshot import OpenOrder, Position, PositionKey, SliceSnapshot
 from node.domain.steps import CancelOrders, ClosePosition, OrderIds, Step, StepResult
 from node.engine.account import AccountTerms
+from node.engine.doors import Doors
 from node.engine.lookout import Lookout
 from node.engine.ports import Venue
 from node.engine.restraint import Restraint
@@ -84,6 +85,8 @@ class Guard:
         self._memory: dict[str, Mapping[PositionKey, LegMemory]] = {}
         self._results: dict[str, list[StepResult]] = {}
         self._restraint = Restraint(clock)
+        #: Shut beside the guard, and as long as the lock holds.
+        self.doors = Doors(terms, venue, clock, links.lock)
         self._lookouts = {name: Lookout(name, venue, view, clock) for name in venue.slices}
         #: Its own reads tell it nothing new.
         self._noting = False
@@ -170,6 +173,7 @@ class Guard:
 
     def wake(self) -> None:
         """Look now."""
+        self.doors.wake()
         for lookout in self._lookouts.values():
             lookout.wake.set()
 
@@ -233,11 +237,12 @@ class Guard:
             "interventions_last_minute": self._restraint.in_last_minute(),
             "spaced": self.spaced,
             "alerts": self.alerts(),
+            **({"doors": doors} if (doors := self.doors.document()) is not None else {}),
         }
 
     def alerts(self) -> list[str]:
         """What a person should know of it now, each a code and words."""
-        alerts = []
+        alerts = self.doors.alerts()
         if self._links.lock().locked and self._terms.execution.guard.overridden(self._override) != self.modes:
             alerts.append(f"GUARD_POWERLESS: the account's permission is {self._terms.permission}")
         if not self.active:
@@ -259,6 +264,7 @@ class Guard:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep(), name=f"guard-record:{name}")
             tasks.create_task(self._follow(), name=f"guard-streams:{name}")
+            tasks.create_task(self.doors.run(), name=f"guard-doors:{name}")
             for slice_name in self._lookouts:
                 tasks.create_task(self._watch(slice_name), name=f"guard:{name}:{slice_name}")
 

@@ -341,6 +341,17 @@ class Venue(Protocol):
             VenueError: also where the wallet shows margin in use for positions or orders that were not listed.
         """
 
+    @property
+    def doors(self) -> str | None:
+        """What ``shut_doors`` shuts, and what that stops; None: nothing, or configuration does not ask for it."""
+
+    async def shut_doors(self) -> int:
+        """Shut what lets orders in past the account's engine; how many were open. They stay shut for good.
+
+        Raises:
+            VenueError: some may still be open.
+        """
+
     def changes(self) -> AsyncIterator[str]:
         """Names of slices in which the venue says that something has happened, for ever; reconnects by itself.
 

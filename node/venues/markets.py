@@ -57,6 +57,8 @@ class MarketShelf:
     #: Rises with every change of ``books``.
     version: int = 0
     _loaded_at: dict[MarketKind, float] = field(default_factory=dict)
+    #: What was told of single markets, by their own names: lists of such venues do not say it.
+    _amended: dict[MarketKind, dict[str, MarketRules]] = field(default_factory=dict)
     _loading: dict[MarketKind, asyncio.Task[None]] = field(default_factory=dict)
     _writing: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -84,6 +86,14 @@ class MarketShelf:
             if time.monotonic() - at > (REFRESH_SOON_S if kind in soon else REFRESH_AFTER_S):
                 self._loaded_at[kind] = time.monotonic()  # a failure is not repeated at every call
                 self._start(kind, load)
+
+    def amend(self, kind: MarketKind, rules: Iterable[MarketRules]) -> None:
+        """Put what the venue has told of single markets in the place of what its list says, now and henceforth."""
+        told = {rule.market_id: rule for rule in rules}
+        self._amended.setdefault(kind, {}).update(told)
+        if kind in self.books:
+            self.books[kind] = MarketBook({**self.books[kind].by_id, **told}.values())
+            self.version += 1
 
     async def close(self) -> None:
         """Stop what is under way."""
@@ -129,7 +139,8 @@ class MarketShelf:
             log.warning("markets_not_loaded", task=task.get_name(), code=code, error=str(error))
 
     def _put(self, kind: MarketKind, rules: tuple[MarketRules, ...]) -> None:
-        self.books[kind] = MarketBook(rules)
+        amended = self._amended.get(kind, {})
+        self.books[kind] = MarketBook(amended.get(rule.market_id, rule) for rule in rules)
         self._loaded_at[kind] = time.monotonic()
         self.version += 1
 

@@ -62,6 +62,8 @@ def judge(profile: Profile, step: Step, attempt: Attempt) -> Judgement:
         return Judgement(outcome=Outcome.REFUSED, refusal=Refusal.PERMISSION, message=str(error))
     if isinstance(error, VenueLimited):  # the lane held it back
         return Judgement(outcome=Outcome.REFUSED, refusal=Refusal.RATE_LIMITED, message=str(error))
+    if isinstance(error, VenueDenied) and attempt.not_sent:  # what would have admitted it was refused
+        return Judgement(outcome=Outcome.REFUSED, refusal=Refusal.DENIED, message=f"not sent: {error}")
     if error is not None and attempt.not_sent:
         return Judgement(outcome=Outcome.REFUSED, refusal=Refusal.OTHER, message=f"not sent: {describe(error)}")
     if error is None:

@@ -224,6 +224,13 @@ class CoreVenue:
     def converts(self, slice_name: str) -> bool:
         return self.converting and slice_name == Product.SPOT
 
+    @property
+    def doors(self) -> str | None:
+        return None
+
+    async def shut_doors(self) -> int:
+        return 0
+
     async def changes(self) -> AsyncIterator[str]:
         for _ in ():
             yield ""

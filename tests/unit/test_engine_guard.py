@@ -373,7 +373,8 @@ class TestSockets:
             waited: list[Any] = []
 
             async def throttled(_cost: object) -> None:
-                waited.append(node.lock())
+                node.lock()
+                waited.append(_cost)
 
             client.throttle, exchange.enableRateLimit = throttled, True
             with pytest.raises(EngineLocked, match="drawdown"):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 from node.domain.key_facts import KeyFacts
 from node.domain.permission import Effect
-from node.domain.snapshot import MarketKind, MarketRules, OpenOrder, Position, PositionSide
+from node.domain.snapshot import MarketKind, MarketRules, OpenOrder, Position, PositionSide, SliceSnapshot
 from node.domain.steps import (
     BuyToRepay,
     CancelOrders,
@@ -139,6 +139,14 @@ class PlainProfile:
 
     # Lists
 
+    def details(self, part: Slice, book: MarketBook, snapshot: SliceSnapshot) -> tuple[Call, ...]:
+        """The list of markets says it all."""
+        return ()
+
+    def detailed(self, kind: MarketKind, answer: Answer) -> MarketRules:
+        """Never asked for."""
+        raise NotImplementedError
+
     def reads(self, part: Slice) -> SliceReads:
         """Every venue's own."""
         raise NotImplementedError
@@ -241,6 +249,23 @@ class PlainProfile:
         return None
 
     # Around it
+
+    @property
+    def doors(self) -> str | None:
+        """None that the node could shut."""
+        return None
+
+    def door_calls(self) -> tuple[Call, ...]:
+        """Never asked for."""
+        return ()
+
+    def open_doors(self, answer: Answer) -> tuple[Call, ...]:
+        """Never asked for."""
+        raise NotImplementedError
+
+    def door_shut(self, answer: Answer) -> None:
+        """Never asked for."""
+        raise NotImplementedError
 
     def streams(self, layout: Layout, *, sandbox: bool) -> tuple[Stream, ...]:
         """None that are listened to."""
