@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zlib
 from collections.abc import Iterator
 from functools import cache
 from itertools import product
@@ -15,6 +16,8 @@ from tests.failure import stage
 from tests.failure.books import BOOKS
 from tests.failure.venues import LINEAR, VENUES, VenueUnderTest
 
+#: Where nobody names a venue, this one shows every case of every test. ``--venue`` shows all there is at that venue.
+FULLY: Final = "binance"
 #: The failure that only a book with two legs a market can show.
 HEDGE_SIDES: Final = "hedge_sides"
 _trust = cache(pool.trust)
@@ -51,6 +54,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     cases = [case for venue in venues for case in product([venue], *(_choices(venue, name) for name in wanted[1:]))]
     ids = ["-".join(str(getattr(each, "name", each)) for each in case) for case in cases]
     metafunc.parametrize(",".join(wanted), [case if len(wanted) > 1 else case[0] for case in cases], ids=ids)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where nobody names a venue, all but one show every other case of each test: another half at each venue."""
+    if config.getoption("--venue", default=None):
+        return
+    cases: dict[tuple[str, str], list[pytest.Item]] = {}
+    for item in items:
+        venue = (
+            item.callspec.params.get("venue")
+            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+            else None
+        )
+        if isinstance(venue, VenueUnderTest) and venue.name != FULLY:
+            cases.setdefault((item.nodeid.partition("[")[0], venue.name), []).append(item)
+    left_out = {case for (test, venue), group in cases.items() for case in _other_half(group, f"{test} {venue}")}
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _other_half(group: list[pytest.Item], name: str) -> list[pytest.Item]:
+    return group[zlib.crc32(name.encode()) % 2 :: 2] if len(group) > 1 else []
 
 
 def _choices(venue: VenueUnderTest, name: str) -> tuple[Any, ...]:
