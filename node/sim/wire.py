@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 from aiohttp import web
@@ -92,7 +93,7 @@ class WireHandler:
 
     async def _carry_out(self, request: WireRequest, action: Action) -> WireAnswer:
         if action.deed is Deed.DELAY_MS:
-            await asyncio.sleep(action.delay_ms / 1000)
+            await self._hold(action.delay_ms / 1000)
         if action.deed in EXECUTES:
             effects = Effects(
                 fill_fraction=action.fraction if action.deed is Deed.PARTIAL_FILL else None,
@@ -111,6 +112,12 @@ class WireHandler:
         if action.deed is Deed.REFUSE:
             return self._refuse(request, action)
         return WireAnswer(status=0, body=b"")
+
+    async def _hold(self, for_s: float) -> None:
+        """Keep a request waiting; whoever lets go of what waits ends it early."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(for_s):
+                await self.released.wait()
 
     def _refuse(self, request: WireRequest, action: Action) -> WireAnswer:
         if action.reason is not None:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
+from functools import cache
 from typing import Any
 
 import pytest
 
 from node.sim.server import serve
 from node.sim.simulator import Simulator
+from node.venues import pool
 from tests.support.sim_clients import binance_client, bybit_client
+
+
+def _no_public_trust() -> ssl.SSLContext:
+    """Certificates and names are checked as ever."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+@pytest.fixture(autouse=True)
+def _trust_in_simulators_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No simulator's certificate is a public authority's: to read all of those costs more than most of these tests."""
+    monkeypatch.setattr(pool, "_public_trust", cache(_no_public_trust))
 
 
 @pytest.fixture
