@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 from uuid import UUID, uuid4
 
+from node.commands.journal_arguments import add_arguments as add_journal_arguments
 from node.commands.operator_client import (
     CONFIG_VARIABLE,
     DEFAULT_CONFIG,
@@ -96,13 +97,16 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add(commands, "run", "carry out commands until SIGTERM", _run)
     _add_demo(commands)
     _add(commands, "gateway", "serve the risk API for nodes behind a broker until SIGTERM", _gateway)
+    _add_signals(commands)
     _add(commands, "check", "say everything that is wrong with a configuration", _check)
     doctor = _add(commands, "doctor", "ask each venue whether its account could be closed right now", _doctor)
     doctor.add_argument("accounts", nargs="*", metavar="ACCOUNT", help="ids or names; none means all")
     _add_send(commands)
     _add_status(commands)
     _add_operator_commands(commands)
+    _add_measuring(commands)
     _add_keys(commands)
+    _add_journal(commands)
     _add_issuer(commands)
     _add_sim(commands, words)
     return parser
@@ -136,6 +140,11 @@ def _add_send(commands: _Commands[_Parser]) -> None:
     parser.add_argument("--timeout", type=_seconds, default=_WAIT_S, metavar="S", help="stop waiting (%(default)g)")
     parser.add_argument("--id", type=_uuid, metavar="UUID", help="the command's identity: the same id acts once")
     parser.add_argument("--via", choices=["socket", "mqtt"], default="socket", help="the way there (%(default)s)")
+    parser.add_argument(
+        "--direct",
+        action="store_true",
+        help="break-glass: carry it out in this process, from the daemon's state directory. The daemon must be dead",
+    )
     _add_socket(parser)
     mqtt = parser.add_argument_group("with --via mqtt")
     mqtt.add_argument("--key", type=Path, metavar="FILE", help="the issuer's private key")
@@ -186,6 +195,13 @@ def _add_operator_commands(commands: _Commands[_Parser]) -> None:
         _add_socket(parser)
 
 
+def _add_measuring(commands: _Commands[_Parser]) -> None:
+    from node.commands import measuring
+
+    measuring.add_latency(lambda name, summary: _add(commands, name, summary, measuring.latency))
+    measuring.add_bench(lambda name, summary: _add(commands, name, summary, measuring.bench))
+
+
 def _add_keys(commands: _Commands[_Parser]) -> None:
     from node.commands.keys import add_arguments
 
@@ -198,6 +214,32 @@ def _add_keys(commands: _Commands[_Parser]) -> None:
         return parser
 
     add_arguments(add, _symbols)
+
+
+def _add_signals(commands: _Commands[_Parser]) -> None:
+    from node.commands.signal_keys import add_arguments
+
+    signals = _add(commands, "signals", "take trading alerts behind the lock until SIGTERM", _signals)
+    kinds = signals.add_subparsers(metavar="COMMAND")
+    keys = _add(kinds, "keys", "manage the keys that alerts carry", _signal_keys)
+    operations = keys.add_subparsers(metavar="COMMAND", required=True, dest="operation")
+
+    def add(name: str, summary: str) -> _Parser:
+        parser = _add(operations, name, summary, _signal_keys)
+        _add_socket(parser)
+        return parser
+
+    add_arguments(add)
+
+
+def _add_journal(commands: _Commands[_Parser]) -> None:
+    journal = _add(commands, "journal", "look after the record: verify, backup, export, restore", _journal)
+    operations = journal.add_subparsers(metavar="COMMAND", required=True, dest="operation")
+
+    def add(name: str, summary: str) -> _Parser:
+        return _add(operations, name, summary, _journal)
+
+    add_journal_arguments(add)
 
 
 def _add_issuer(commands: _Commands[_Parser]) -> None:
@@ -251,6 +293,23 @@ def _gateway(options: Options, _output: Output) -> int:
     return run(settings, GatewaySecrets.resolve(settings))
 
 
+def _signals(options: Options, _output: Output) -> int:
+    from node.observe.logging import configure_logging, log_uncaught
+    from node.signals.app import SignalSecrets, run
+    from node.signals.settings import load_signals
+
+    settings = load_signals(config_path(options.config))
+    configure_logging()
+    log_uncaught()
+    return run(settings, SignalSecrets.resolve(settings))
+
+
+def _signal_keys(options: Options, output: Output) -> int:
+    from node.commands.signal_keys import run
+
+    return run(_client(options), options, output)
+
+
 def _demo(options: Options, output: Output) -> int:
     from node.demo.command import run
 
@@ -296,9 +355,26 @@ def _send(options: Options, output: Output) -> int:
     )
     if options.nodes > 1 and (options.account != ALL_ACCOUNTS or options.via != "mqtt"):
         raise Trouble("USAGE", "--nodes goes with * and --via mqtt")
+    if options.direct:
+        return _send_direct(options, output, order)
     if options.via == "mqtt":
         return _send_over_mqtt(options, output, order)
     return send(_client(options), order, output, wait=options.wait, timeout_s=options.timeout)
+
+
+def _send_direct(options: Options, output: Output, order: object) -> int:
+    from node.commands.direct import direct
+    from node.commands.send import Order
+    from node.observe.logging import configure_logging, log_uncaught
+
+    assert isinstance(order, Order)  # noqa: S101  (as below)
+    if options.via != "socket" or options.socket is not None:
+        raise Trouble("USAGE", "--direct is a way of its own: it goes with neither --via nor --socket")
+    if order.action == Action.UNLOCK:
+        raise Trouble("USAGE", "--direct does not unlock: that adds risk, and wants a node that runs")
+    configure_logging()
+    log_uncaught()
+    return direct(config_path(options.config), order, output, timeout_s=options.timeout)
 
 
 def _send_over_mqtt(options: Options, output: Output, order: object) -> int:
@@ -369,6 +445,13 @@ def _keys(options: Options, output: Output) -> int:
     from node.commands.keys import run
 
     return run(_client(options), options, output)
+
+
+def _journal(options: Options, output: Output) -> int:
+    from node.commands.journal import run
+    from node.settings import load
+
+    return run(load(config_path(options.config)), options, output)
 
 
 def _status(options: Options, output: Output) -> int:

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from node.api.errors import ApiError, error_body
+from node.api.origins import require_no_foreign_page
 from node.settings_fields import is_loopback
 
 BODY_BYTES_MAX: Final = 16 * 1024
@@ -113,12 +114,14 @@ class NoStore:
 async def require_local_peer(request: Request) -> None:
     """Dependency: engines on this machine need no key, everybody else does.
 
-    A reverse proxy on this machine counts as this machine: it must not forward these routes.
+    A reverse proxy on this machine counts as this machine: it must not forward these routes. So would a page in a
+    browser on this machine, of a site whose name was turned to us: programs pass, foreign pages do not.
 
     Raises:
-        ApiError: 401 UNAUTHORIZED.
+        ApiError: 401 UNAUTHORIZED, 403 FORBIDDEN.
     """
     peer = request.client
     # Over a Unix socket there is no address.
     if peer is not None and peer.host and not is_loopback(peer.host):
         raise ApiError("UNAUTHORIZED", HTTPStatus.UNAUTHORIZED, "locks are served to this machine only")
+    require_no_foreign_page(request)

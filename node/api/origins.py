@@ -56,10 +56,11 @@ class Origins:
 
 
 def require_no_foreign_page(request: Request) -> None:
-    """At the operator's socket, whose rights are its file's: programs pass, pages of other sites do not.
+    """Where whoever is on this machine may ask: programs pass, pages of other sites do not.
 
-    A browser reaches the socket only through a tunnel (``ssh -L 8787:/run/…/operator.sock``), under a name of its own
-    machine; whatever other page is open in that browser can send requests into the tunnel, too.
+    A browser reaches the operator's socket only through a tunnel (``ssh -L 8787:/run/…/operator.sock``), and the lock
+    routes only on the machine itself, under a name of its own; whatever other page is open in that browser can send
+    requests there, too.
 
     Raises:
         ApiError: 403 FORBIDDEN.
@@ -67,7 +68,7 @@ def require_no_foreign_page(request: Request) -> None:
     host, origin = _host(request), request.headers.get("origin")
     # A name that a foreign site could turn to the tunnel has a dot; programs call the socket what they like.
     if "." in host and not _is_of_this_machine(host):
-        raise _forbidden("the operator's socket is not served under that name")
+        raise _forbidden("not served under that name: this is for programs on this machine")
     if request.headers.get("sec-fetch-site") not in (None, "same-origin", "none"):
         raise _forbidden("sent by the page of another site")
     if origin is not None and (origin.lower() != f"http://{host}" or not _is_of_this_machine(host)):

@@ -1,5 +1,9 @@
-"""What a trading engine imports: ``from node.client import EngineLock``. Standard library only."""
+"""What a trading engine imports: ``from node.client import EngineLock, guard``. Standard library only.
 
-from node.client.engine_lock import EngineLock, LockState
+An exchange library is not imported here: the guard works on the exchange that it is given.
+"""
 
-__all__ = ["EngineLock", "LockState"]
+from node.client.engine_lock import EngineLock, EngineLocked, LockState
+from node.client.guard import guard
+
+__all__ = ["EngineLock", "EngineLocked", "LockState", "guard"]

@@ -148,9 +148,14 @@ def _valid_proofs(aim: Aim, states: Sequence[SliceState]) -> dict[str, SliceSnap
     since_ns = max((aim.proofs_from_ns, *(state.last_step_ended_ns for state in states)))
     proofs = {state.slice: _causal(state.proof) for state in states}
     return {
-        name: proof if proof and proof.started_ns >= since_ns and proof.ended_ns >= aim.proofs_until_ns else None
+        name: proof if proof and _answers(aim, proof) and proof.started_ns >= since_ns else None
         for name, proof in proofs.items()
     }
+
+
+def _answers(aim: Aim, proof: SliceSnapshot) -> bool:
+    chained = proof.chained_from_ns is None or proof.chained_from_ns >= aim.proofs_from_ns
+    return chained and proof.ended_ns >= aim.proofs_until_ns
 
 
 def _causal(proof: SliceSnapshot | None) -> SliceSnapshot | None:

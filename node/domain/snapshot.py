@@ -169,6 +169,8 @@ class SliceSnapshot:
     read_at: datetime
     #: Triggers were read first, then orders, then positions: nothing can have slipped past the reader.
     causal: bool = False
+    #: Monotonic, where that chain began before this read: a whole read begun then has shown no trigger.
+    chained_from_ns: int | None = None
     #: Nothing was read that bears the list of positions out, or it shows more than they do: what is not listed may be
     #: there all the same, and keeps its protection.
     positions_doubtful: bool = False

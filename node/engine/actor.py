@@ -11,10 +11,12 @@ import structlog
 from node.domain.command import Action, Command, CommandState
 from node.domain.latency import Stopwatch
 from node.domain.lock import AccountLock
+from node.domain.permission import Effect
 from node.domain.result import ErrorReport, Findings, Verdict
 from node.engine.drill import Drill
 from node.engine.guard import Guard, GuardLinks
 from node.engine.pursuit import AccountContext, Pursuit
+from node.engine.rehearsal import Rehearsal
 from node.engine.tracker import LiveCommand
 from node.errors import VenueError
 
@@ -58,6 +60,7 @@ class AccountActor:
         self._arming_tried = asyncio.Event()
         self._warm = False
         self._tasks: asyncio.TaskGroup | None = None
+        self._rehearsal: asyncio.Task[None] | None = None
 
     @property
     def live(self) -> tuple[Command, ...]:
@@ -155,6 +158,7 @@ class AccountActor:
         await self.context.view.warm_up()
         self._warm = True
         log.info("account_ready", account=self.context.terms.name)
+        self._rehearse()
         await self.context.view.poll()
 
     async def _arm(self) -> bool:
@@ -174,6 +178,13 @@ class AccountActor:
             self._pursuit.markets_loaded()
         log.info("account_armed", account=name, slices=self.context.venue.slices)
         return True
+
+    def _rehearse(self) -> None:
+        context = self.context
+        if self._tasks is None or self._rehearsal is not None or not context.terms.permission.allows(Effect.CLOSE):
+            return
+        rehearsal = Rehearsal(context.terms, context.venue, context.view, context.clock)
+        self._rehearsal = self._tasks.create_task(rehearsal.run(), name=f"rehearsal:{context.terms.name}")
 
     # Closing
 

@@ -37,7 +37,11 @@ def encode(document: Document) -> bytes:
 class Outbox:
     """Publishes what the journal says is unpublished."""
 
-    def __init__(self, journal: Journal, transport: MessageTransport | None, route: Router) -> None:
+    def __init__(
+        self, journal: Journal, transport: MessageTransport | None, route: Router, *, held: bool = False
+    ) -> None:
+        """*held*: everything waits in the journal for a later process."""
+        self._held = held
         self._journal = journal
         self._transport = transport
         self._route = route
@@ -87,6 +91,8 @@ class Outbox:
         Raises:
             TransportUnavailable, JournalUnavailable: some of it still waits.
         """
+        if self._held:
+            raise TransportUnavailable
         while self._direct:
             await self._send([self._direct[0]])
             self._direct.popleft()

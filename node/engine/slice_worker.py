@@ -16,7 +16,7 @@ from node.domain.flatten import Holding
 from node.domain.plan import Chain, LegMemory, Plan, guards_residue, is_residue, learn, plan_slice
 from node.domain.round import clear, size, target, without_cancelled
 from node.domain.snapshot import OpenOrder, PositionKey, SliceSnapshot
-from node.domain.steps import OrderIds, Step, StepResult
+from node.domain.steps import ClosePosition, OrderIds, Step, StepResult
 from node.engine.account import AccountTerms
 from node.engine.known_orders import KnownOrders
 from node.engine.ports import Venue
@@ -27,6 +27,8 @@ from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueLimite
 
 #: How long a round waits for an answer before it looks again; the request itself goes on until its own time-out.
 PATIENCE_S: Final = 2.0
+#: The whole read that a proof goes back to is no older than this.
+CHAIN_MAX_AGE_NS: Final = 5_000_000_000
 #: While nothing moves, everything is read every so many rounds; positions alone in between.
 FULL_LOOK_EVERY: Final = 5
 
@@ -66,11 +68,15 @@ class SliceWorker:
         self._holdings: tuple[Holding, ...] = ()
         self._last_step_ended_ns = 0
         self._in_flight: set[asyncio.Task[None]] = set()
+        #: How many closes leave at the same moment as the one that is about to.
+        self._closes_leaving = 1
         #: What has ended and is not learnt from yet; also from stragglers of earlier rounds.
         self._ended: list[StepResult] = []
         #: Whether the orders are known as of the last whole read; otherwise only positions can be acted upon.
         self._whole = True
         self._orders = KnownOrders()
+        #: When the newest whole read began, if it has shown no trigger, nor left out one that was known.
+        self._no_triggers_ns: int | None = None
         #: The orders that the last round has left; None before it.
         self._known_orders: tuple[OpenOrder, ...] | None = None
         self._before_positions: dict[PositionKey, Decimal] = {}
@@ -195,6 +201,7 @@ class SliceWorker:
         touched = {target(step) for step in plan.steps}
 
         async def add_what_is_new() -> SliceSnapshot:
+            await self._pursuit.orders_first(self.name)
             fresh = await self._read_all()
             self._first_sight(goal, fresh)
             full = await self._plan(goal, fresh)
@@ -238,7 +245,7 @@ class SliceWorker:
         )
         # Where nothing moves, the proof waits for the positions: it would be read in vain.
         hopeful = nothing_known and self._setbacks.idle_rounds == 0
-        proof = _beside(self._quiet_proof(), f"proof:{self.name}") if hopeful else None
+        proof = _beside(self._quiet_proof(chained=True), f"proof:{self.name}") if hopeful else None
         try:
             if results or not nothing_known:
                 seen = await self._read_positions(known)
@@ -335,6 +342,9 @@ class SliceWorker:
     async def _launch(self, plan: Plan) -> set[asyncio.Task[None]]:
         """Put every chain on its way, in the plan's order."""
         launched: set[asyncio.Task[None]] = set()
+        closes = sum(isinstance(step, ClosePosition) for chain in plan.chains for step in chain[0])
+        # The first leaves by itself, while what it would share its request with is still being put together.
+        self._closes_leaving = 1
         if plan.chains:
             self._proof = None
             self._pursuit.busy(self.name)
@@ -345,6 +355,7 @@ class SliceWorker:
             task.add_done_callback(self._in_flight.discard)
             # One turn of the loop each: else the first order's bytes wait until the last one is signed.
             await asyncio.sleep(0)
+            self._closes_leaving = closes
         self._pursuit.launched(self.name)
         return launched
 
@@ -360,7 +371,7 @@ class SliceWorker:
             await asyncio.gather(*(self._step(step) for step in stage))
 
     async def _step(self, step: Step) -> StepResult:
-        result = await self._venue.execute(step)
+        result = await self._venue.execute(step, among=self._closes_leaving)
         self._last_step_ended_ns = max(self._last_step_ended_ns, self._clock.monotonic_ns())
         self._orders.ended(result)
         self._ended.append(result)
@@ -383,17 +394,30 @@ class SliceWorker:
             orders = self._known_orders if self._known_orders is not None else last and last.snapshot.orders
             return replace(seen, orders=orders or (), balances=None)
         self._whole = True
-        return self._orders.completed(snapshot)
+        completed = self._orders.completed(snapshot)
+        triggers = any(order.trigger for order in completed.orders or ())
+        self._no_triggers_ns = None if triggers else snapshot.started_ns
+        return completed
 
-    async def _read_proof(self) -> SliceSnapshot:
-        proof = self._noted(await self._venue.read_proof(self.name))
+    async def _read_proof(self, *, chained: bool = False) -> SliceSnapshot:
+        since_ns = self._no_triggers_since() if chained else None
+        proof = self._noted(await self._venue.read_proof(self.name, no_triggers_since_ns=since_ns))
         self._whole = True
         return proof
 
-    async def _quiet_proof(self) -> SliceSnapshot:
-        """A proof that no other slice's steps are likely to overtake."""
+    async def _quiet_proof(self, *, chained: bool = False) -> SliceSnapshot:
+        """A proof that no other slice's steps are likely to overtake; *chained* to the round's whole read if it may."""
         await self._pursuit.quiet(self.name)
-        return await self._read_proof()
+        return await self._read_proof(chained=chained)
+
+    def _no_triggers_since(self) -> int | None:
+        """What a proof may go back to; if requests are to spare, since a read of all at once that shows something is
+        one more.
+        """
+        since_ns = self._no_triggers_ns
+        if since_ns is None or self._clock.monotonic_ns() - since_ns > CHAIN_MAX_AGE_NS:
+            return None
+        return since_ns if self._venue.respite_s(self.name) == 0 else None
 
     async def _read_positions(self, known: SliceSnapshot) -> SliceSnapshot:
         """Positions as they are now, with the orders that are still known."""

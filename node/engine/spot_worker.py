@@ -169,7 +169,7 @@ class SpotWorker(SliceWorker):
     async def _look_again(self, goal: SliceGoal, before: SliceSnapshot, results: list[StepResult]) -> None:
         self._setbacks.refused(results)
         await self._await_certainty()
-        proof = await self._quiet_proof()
+        proof = await self._quiet_proof(chained=True)
         moved = any(result.outcome is Outcome.DONE for result in results)
         if moved and self._less_is_left(before, proof):
             self._setbacks.idle_rounds = 0

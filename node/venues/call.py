@@ -51,12 +51,13 @@ class Request:
     def document(self) -> Any:  # noqa: ANN401 - JSON
         """The body's JSON; None if it is none, or has a name twice: who knows which one the venue takes."""
         try:
-            return json.loads(self.body, object_pairs_hook=_each_once)
+            return json.loads(self.body, object_pairs_hook=each_once)
         except (ValueError, RecursionError):
             return None
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A hook for ``json``: a name that is there twice is an error."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name is there twice")

@@ -7,6 +7,7 @@ record what really came back; its clock is corrected by the venue's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import statistics
 import time
@@ -20,7 +21,7 @@ from node.errors import VenueAnswerUnknown, VenueUnavailable
 from node.venues import wire
 from node.venues.answer_log import AnswerLog, Scrubber
 from node.venues.call import Answer, Call, Ccxt, Reply
-from node.venues.gate import Gate
+from node.venues.gate import Gate, NotSent
 from node.venues.lane import WHOLE_READS_SHARE, Charge, Lane
 from node.venues.options import VenueOptions
 from node.venues.outcomes import Attempt, read_failure
@@ -125,6 +126,13 @@ class CcxtClient:
         attempt = Attempt(wire=record, answer=answer, error=error)
         self._account(call, attempt)
         return attempt
+
+    async def rehearse(self, call: Call) -> None:
+        """One request up to the socket, and no further: nothing is sent, nothing is charged."""
+        record = Wire(effect=call.effect, rehearsal=True)
+        # Its own end, or whatever a real one would tell.
+        with wire.recording(record), contextlib.suppress(*self.faults):
+            await getattr(self.ccxt, call.endpoint)(_fresh(call.params))
 
     def not_understood(self, call: Call, attempt: Attempt, reason: str) -> None:
         """Keep an answer of unexpected shape for whoever has to find out what the venue has changed."""
@@ -240,6 +248,8 @@ class CcxtClient:
         """In place of ccxt's own: nothing leaves that the account's permission level does not include."""
         record = wire.current()
         self._gate.check(url, method, body, record)
+        if record is not None and record.rehearsal:
+            raise NotSent("a rehearsal ends here")
         if record is not None:
             record.left = True
         return await self.send(url, method, headers, body)
@@ -258,7 +268,7 @@ class CcxtClient:
     async def _throttle(self, _cost: float | None = None) -> None:
         """In place of ccxt's own queue."""
         record = wire.current()
-        if record is not None:
+        if record is not None and not record.rehearsal:
             await self._lane.admit(record.charges, key=self._key)
 
     def _answered(self, status: int, *rest: Any) -> str:  # noqa: ANN401 - ccxt's hook

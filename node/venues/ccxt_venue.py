@@ -8,6 +8,7 @@ repeats a GET or DELETE, never a POST, where a kept connection turns out to be d
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -21,6 +22,7 @@ from node.domain.snapshot import MarketKind, MarketRules, SliceSnapshot
 from node.domain.steps import Outcome, Refusal, SpotOrder, Step, StepResult
 from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueUnavailable
 from node.venues import doors
+from node.venues.call import Call
 from node.venues.ccxt_client import CcxtClient
 from node.venues.details import MarketDetails
 from node.venues.lane import background
@@ -135,14 +137,15 @@ class CcxtVenue:
         await self._details.learn(self._parts[slice_name], snapshot)
         return self._doubted(snapshot) if snapshot.positions_doubtful else snapshot
 
-    async def read_proof(self, slice_name: str) -> SliceSnapshot:
-        """Everything, in causal order: triggers, then orders, then positions and balances.
+    async def read_proof(self, slice_name: str, *, no_triggers_since_ns: int | None = None) -> SliceSnapshot:
+        """Everything, in causal order: triggers, then orders, then positions and balances; or all at once.
 
         Raises:
             VenueError: also where the wallet shows margin in use for what no list has shown.
         """
         try:
-            snapshot = await self._reader.proof(self._parts[slice_name])
+            part = self._parts[slice_name]
+            snapshot = await self._reader.proof(part, no_triggers_since_ns=no_triggers_since_ns)
         except VenueAnswerUnknown:
             self._ask_for_markets(slice_name)
             raise
@@ -188,14 +191,18 @@ class CcxtVenue:
         """Best prices of spot markets, fresh."""
         return await self._reader.quotes(symbols)
 
-    async def execute(self, step: Step) -> StepResult:
+    async def execute(self, step: Step, *, among: int = 1) -> StepResult:
         """Carry out one step, if this account's permission level allows it."""
-        result = await self._runner.execute(step)
+        result = await self._runner.execute(step, among=among)
         changed = result.refusal in _MARKET_MAY_HAVE_CHANGED and result.sent_ns is not None
         if step.slice in self._parts and (changed or self._strange(step, result)):
             self._ask_for_markets(step.slice)
             self._details.doubt()
         return result
+
+    async def rehearse(self, step: Step) -> None:
+        """Everything that it takes, up to the socket."""
+        await self._runner.rehearse(step)
 
     def _strange(self, step: Step, result: StepResult) -> bool:
         """Whether a step could not be sent, in a market that is not on our list."""
@@ -232,18 +239,28 @@ class CcxtVenue:
             return replace(result, outcome=Outcome.DONE, refusal=None)
         return result
 
-    async def keep_warm(self, sockets: int) -> None:
-        """Ask every host for its time over that many connections at once; the quickest answer sets our clock.
+    async def keep_warm(self, sockets: int, by_slice: Mapping[str, int] | None = None) -> None:
+        """Ask every host for its time over so many connections at once; the quickest answer sets our clock.
 
         Raises:
             VenueError: a host could not be reached.
         """
         with background():
             calls = self._profile.clock_calls(self._layout)
-            warming = (self._client.warm(call, max(1, sockets)) for call in calls)
+            warming = (self._client.warm(call, max(1, min(sockets, self._wanted(call, by_slice)))) for call in calls)
             ended = await asyncio.gather(*warming, return_exceptions=True)
             self._shelf.refresh(self._load_markets)
         _raise_first(ended)
+
+    def _wanted(self, clock_call: Call, by_slice: Mapping[str, int] | None) -> int:
+        """Connections to one host, by the slices that live there."""
+        if by_slice is None:
+            return sys.maxsize
+        here = [name for name, part in self._parts.items() if self._clock_of(part).endpoint == clock_call.endpoint]
+        return sum(by_slice.get(name, 0) for name in here)
+
+    def _clock_of(self, part: Slice) -> Call:
+        return self._profile.clock_call_like(self._reader.calls(part)[0])
 
     def round_trip_ms(self) -> float | None:
         """Median of the last requests."""
@@ -272,6 +289,7 @@ class CcxtVenue:
             async with asyncio.timeout(self._options.close_timeout_s):
                 await self._streams.close()
                 await self._details.close()
+                await self._runner.stop()
                 await self._client.close()
         except TimeoutError:
             log.warning("venue_close_timed_out", exchange=self._options.exchange)

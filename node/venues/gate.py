@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 import structlog
 
 from node.domain.permission import Effect, Permission
-from node.errors import VenueDenied
+from node.errors import VenueDenied, VenueError
 from node.venues.call import Request
 from node.venues.wire import Wire
 
@@ -21,6 +21,10 @@ log = structlog.get_logger(__name__)
 
 class NotPermitted(VenueDenied):
     """This node's permission level for the account does not include the request: it was not sent."""
+
+
+class NotSent(VenueError):
+    """A rehearsed request, at its end."""
 
 
 #: What a request can do at most, by the profile's table; None: it is not in it.

@@ -77,14 +77,14 @@ def judge(profile: Profile, step: Step, attempt: Attempt) -> Judgement:
     if judgement is not None:
         return judgement
     message = f"{reply.code} {reply.message}" if reply.code else describe(error)
-    refusal = _by_exception(error, reply)
+    refusal = refusal_of(error, reply)
     if refusal is None:
         return Judgement(outcome=Outcome.AMBIGUOUS, message=message, strange=wire.answered_ns is not None)
     return Judgement(outcome=Outcome.REFUSED, refusal=refusal, message=message)
 
 
-def _by_exception(error: Exception, reply: Reply) -> Refusal | None:
-    """ccxt's word counts only where it rests on the venue's own error document in a 4xx (or 200) answer."""
+def refusal_of(error: Exception, reply: Reply) -> Refusal | None:
+    """What ccxt's exception says for certain: only where the venue's own error document bears it out."""
     if reply.code is None or reply.status is None or reply.status >= 500:
         return None
     for kind, refusal in definite_refusals().items():

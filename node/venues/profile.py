@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from node.domain.flatten import Quote
 from node.domain.key_facts import KeyFacts
 from node.domain.permission import Effect
 from node.domain.snapshot import Balance, MarketKind, MarketRules, OpenOrder, Position, SliceSnapshot
-from node.domain.steps import ConvertAsset, SpotOrder, Step
+from node.domain.steps import ClosePosition, ConvertAsset, SpotOrder, Step
 from node.venues.call import Answer, Call, Ccxt, Judgement, Reply, Request
 from node.venues.conversion import Offer
 from node.venues.lane import Budget
@@ -111,6 +111,16 @@ class Profile(Protocol):
             VenueAnswerUnknown: the wallet shows margin in use, or coins held, for what no list has shown.
         """
 
+    def tells_all(self, part: Slice) -> bool:
+        """Whether one answer to ``reads(...).balances`` shows, of one instant, what positions and orders take up."""
+
+    def takes_nothing(self, part: Slice, answer: Answer) -> bool:
+        """Whether such an answer shows that there is no position, and no order that could open one.
+
+        Raises:
+            VenueAnswerUnknown: the answer is not understood.
+        """
+
     def kept_apart(self, part: Slice, answer: Answer) -> tuple[str, ...]:
         """Names of what an answer to ``reads(...).balances`` says is kept apart: it is in no list of ours.
 
@@ -123,6 +133,19 @@ class Profile(Protocol):
 
     def calls(self, step: Step, kind: MarketKind) -> tuple[Call, ...]:
         """The requests that carry out a step; more than one only where each is complete in itself."""
+
+    def closes_together(self, part: Slice) -> int:
+        """How many closes of a slice one request may place; less than two: each has its own."""
+
+    def close_call(self, steps: Sequence[ClosePosition], kind: MarketKind) -> Call:
+        """The request that places several."""
+
+    def closed(self, steps: Sequence[ClosePosition], answer: Answer) -> Sequence[Judgement]:
+        """What its answer says of each, in order.
+
+        Raises:
+            VenueAnswerUnknown: it cannot be told which part of it belongs to which step.
+        """
 
     def converts(self, kind: MarketKind) -> bool:
         """Whether the venue has a convert service for the wallet."""

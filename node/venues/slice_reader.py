@@ -63,14 +63,27 @@ class SliceReader:
             part, started_ns, positions, orders=(triggers, orders), balances=balances, doubtful=doubtful
         )
 
-    async def proof(self, part: Slice) -> SliceSnapshot:
+    async def proof(self, part: Slice, *, no_triggers_since_ns: int | None = None) -> SliceSnapshot:
         """All aspects in causal order, the lists held against the wallet.
+
+        With *no_triggers_since_ns* all at once, if that shows nothing at all. Why it is enough: what was there then and
+        is no trigger is an order that rests, or a position, or has ended. What those take up the wallet shows in one
+        answer, of one instant: nothing can slip from one list into another that was read before.
 
         Raises:
             VenueError: also where the wallet shows something in use that no list has shown.
         """
         started_ns, book = self._clock.monotonic_ns(), self.book(part.market_kind)
-        triggers = await self._read(part, book, "triggers")
+        if no_triggers_since_ns is not None and self._profile.tells_all(part):
+            triggers, orders, positions, balances = await together(
+                *(self._read(part, book, what) for what in ("triggers", "orders", "positions", "balances"))
+            )
+            if not (triggers.found or orders.found or positions.found) and self._takes_nothing(part, balances):
+                return self._snapshot(
+                    part, started_ns, positions, orders=(), balances=balances, causal=True, chained=no_triggers_since_ns
+                )
+        else:
+            triggers = await self._read(part, book, "triggers")
         orders = await self._read(part, book, "orders")
         positions, balances = await together(self._read(part, book, "positions"), self._read(part, book, "balances"))
         listed = triggers.found + orders.found
@@ -88,6 +101,13 @@ class SliceReader:
         except VenueAnswerUnknown:
             return False
         return True
+
+    def _takes_nothing(self, part: Slice, balances: _Aspect) -> bool:
+        """Whether the wallet shows that nothing is held and nothing rests."""
+        return bool(balances.answers) and all(
+            self._understood(call, attempt, partial(self._profile.takes_nothing, part, attempt.answer))
+            for call, attempt in balances.answers
+        )
 
     def _kept_apart(self, part: Slice, balances: _Aspect) -> tuple[str, ...]:
         found: dict[str, None] = {}
@@ -200,6 +220,7 @@ class SliceReader:
         orders: Iterable[_Aspect] | None = None,
         balances: _Aspect | None = None,
         causal: bool = False,
+        chained: int | None = None,
         doubtful: bool = False,
     ) -> SliceSnapshot:
         return SliceSnapshot(
@@ -212,6 +233,7 @@ class SliceReader:
             ended_ns=self._clock.monotonic_ns(),
             read_at=self._clock.now(),
             causal=causal,
+            chained_from_ns=chained,
             positions_doubtful=doubtful,
         )
 

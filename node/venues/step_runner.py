@@ -10,7 +10,8 @@ from typing import Final, TypeVar
 
 from node.clock import Clock
 from node.concurrency import together
-from node.domain.steps import ConvertAsset, Outcome, Refusal, SpotOrder, Step, StepResult
+from node.domain.steps import ClosePosition, ConvertAsset, Outcome, Refusal, SpotOrder, Step, StepResult
+from node.venues.batches import Batches
 from node.venues.call import Call, Judgement
 from node.venues.ccxt_client import CcxtClient
 from node.venues.conversion import Offer
@@ -32,9 +33,10 @@ class StepRunner:
         self._profile = profile
         self._parts = parts
         self._clock = clock
+        self._batches = Batches(self._close_together, clock)
 
-    async def execute(self, step: Step) -> StepResult:
-        """Carry out one step."""
+    async def execute(self, step: Step, *, among: int = 1) -> StepResult:
+        """Carry out one step; a close may share a request with others of the *among* that leave now."""
         part = self._parts.get(step.slice)
         if part is None:
             return self._not_sent(step, f"{step.slice!r} is not a slice of this account")
@@ -42,6 +44,9 @@ class StepRunner:
             return self._not_sent(step, obstacle)
         if isinstance(step, ConvertAsset):
             return await self._convert(step)
+        at_most = self._profile.closes_together(part) if isinstance(step, ClosePosition) else 1
+        if at_most > 1 and isinstance(step, ClosePosition) and not self._batches.alone(part, among):
+            return await self._batches.close(step, part, at_most=at_most)
         return await self.carry_out(step, self._profile.calls(step, part.kind))
 
     async def carry_out(self, step: Step, calls: Sequence[Call]) -> StepResult:
@@ -50,6 +55,45 @@ class StepRunner:
         judgements = [self._judge(step, call, attempt) for call, attempt in zip(calls, attempts, strict=True)]
         result = await self._result(step, calls[0], judgements, attempts)
         return replace(result, gone=gone(calls, judgements))
+
+    async def rehearse(self, step: Step) -> None:
+        """A step's requests, signed and passed by the gate, and then let go."""
+        part = self._parts.get(step.slice)
+        if part is None or self._profile.obstacle(step, part):
+            return
+        at_most = self._profile.closes_together(part)
+        calls = list(self._profile.calls(step, part.kind))
+        if isinstance(step, ClosePosition) and at_most > 1:
+            calls.append(self._profile.close_call([step] * at_most, part.kind))
+        for call in calls:
+            await self._client.rehearse(call)
+
+    async def stop(self) -> None:
+        """Wait for no answer any more."""
+        await self._batches.stop()
+
+    async def _close_together(self, part: Slice, steps: Sequence[ClosePosition]) -> Sequence[StepResult]:
+        """Make several closes with one request. Each is judged by its own part of the answer, if there is one."""
+        if len(steps) == 1:
+            return [await self.carry_out(steps[0], self._profile.calls(steps[0], part.kind))]
+        call = self._profile.close_call(steps, part.kind)
+        attempt = await self._client.attempt(call)
+        judgements = self._judged_together(steps, call, attempt)
+        return [
+            await self._result(step, call, [judgement], [attempt])
+            for step, judgement in zip(steps, judgements, strict=True)
+        ]
+
+    def _judged_together(self, steps: Sequence[ClosePosition], call: Call, attempt: Attempt) -> Sequence[Judgement]:
+        if attempt.error is not None:
+            return [self._judge(step, call, attempt) for step in steps]
+        try:
+            judgements = self._profile.closed(steps, attempt.answer)
+        except self._client.faults as error:
+            judgements = [_strange(error)] * len(steps)
+        if strange := next((judgement for judgement in judgements if judgement.strange), None):
+            self._client.not_understood(call, attempt, strange.message or "")
+        return judgements
 
     async def filled(self, step: SpotOrder) -> bool | None:
         """Ask by client order id whether an ambiguous order reached the venue; None while that is not known."""

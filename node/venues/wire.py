@@ -24,6 +24,8 @@ class Wire:
     charges: tuple[Charge, ...] = ()
     #: What the request was declared to do at most; None: nobody has declared it.
     effect: Effect | None = None
+    #: It goes as far as the socket, and no further.
+    rehearsal: bool = False
     #: Something that may act has passed the gate: one call is one request.
     acted: bool = False
     #: The request has passed the gate: what is asked from now on is asked too late for it.

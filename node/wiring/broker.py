@@ -20,7 +20,7 @@ from node.errors import ConfigError
 from node.observe.metrics import Metrics
 from node.secrets import Secrets
 from node.settings import Settings
-from node.transport.envelope import EnvelopeVerifier
+from node.transport.envelope import EnvelopeVerifier, rehearse
 from node.transport.gatekeeper import Gatekeeper
 from node.transport.mqtt import MqttTransport
 from node.transport.mqtt_options import MqttOptions, Will, client_tls
@@ -101,6 +101,7 @@ def gatekeeper(settings: Settings, topics: Topics, authority: Authority) -> Gate
 
 def verifier(settings: Settings) -> EnvelopeVerifier:
     """Knows the issuers' public keys."""
+    rehearse(settings.node.tenant)
     keys = {issuer.id: Ed25519PublicKey.from_public_bytes(issuer.public_key) for issuer in settings.issuers}
     return EnvelopeVerifier(tenant=settings.node.tenant, public_keys=keys)
 

@@ -361,6 +361,22 @@ async def test_locks_need_no_key_on_this_machine_only(desk: CountingDesk, peer: 
     assert answer.status == status
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "evil.example:8787"},
+        {"host": "localhost:8787", "origin": "https://evil.example"},
+        {"host": "localhost:8787", "sec_fetch_site": "cross-site"},
+    ],
+)
+async def test_locks_are_not_for_pages_of_other_sites(desk: CountingDesk, headers: dict[str, str]) -> None:
+    """A browser on this machine carries them here: by a name turned to us, or across sites."""
+    client = AsgiClient(create_app(desk, operator=False))
+    answer = await client.get(f"/api/v1/locks/{ACCOUNT}", **headers)
+    assert (answer.status, answer.code) == (403, "FORBIDDEN")
+    assert (await client.get(f"/api/v1/locks/{ACCOUNT}", host="localhost:8787")).status == 200
+
+
 async def test_no_answer_may_be_cached(operator: AsgiClient) -> None:
     """Least of all a lock or a refusal."""
     for path in ("/livez", f"/api/v1/locks/{ACCOUNT}", "/nothing"):

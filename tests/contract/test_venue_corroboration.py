@@ -306,3 +306,79 @@ async def test_what_is_in_use_in_every_scenario_is_explained(scenario: str) -> N
     async with bench(scenario) as the:
         for name in the.venue.slices:
             assert (await the.venue.read_proof(name)).causal
+
+
+ONCE = [TRIGGERS, ORDERS, POSITIONS, ACCOUNT]
+#: What a read of all at once goes on with where it has shown something, or proves too little.
+IN_ORDER = [*ONCE, ORDERS, POSITIONS, ACCOUNT]
+SPOT_ORDERS, SPOT_ACCOUNT = "/api/v3/openOrders", "/api/v3/account"
+
+
+async def chained(name: str = "linear", since_ns: int | None = 5, /, **lists: Any) -> tuple[SliceSnapshot, list[str]]:
+    """A proof that goes back to a read without triggers, and what was asked for it."""
+    async with recorded_venue(slices=(name,)) as (venue, fetch):
+        fetch.empty(**lists)
+        snapshot = await venue.read_proof(name, no_triggers_since_ns=since_ns)
+        return snapshot, [each.path for each in fetch.sent]
+
+
+class TestAllAtOnce:
+    async def test_nothing_held_and_nothing_resting_is_proven_by_one_round_trip(self) -> None:
+        """The wallet bears it out, of one instant."""
+        snapshot, asked = await chained()
+        assert (snapshot.causal, snapshot.chained_from_ns, asked) == (True, 5, ONCE)
+        snapshot, asked = await chained("spot")
+        assert (snapshot.causal, snapshot.chained_from_ns, asked) == (True, 5, [SPOT_ORDERS, SPOT_ACCOUNT])
+
+    async def test_without_an_earlier_read_triggers_come_first(self) -> None:
+        """One might fire while the wallet is read."""
+        snapshot, asked = await chained("linear", None)
+        assert (snapshot.chained_from_ns, asked) == (None, ONCE)
+
+    @pytest.mark.parametrize(
+        "shown",
+        [
+            {TRIGGERS: answer([trigger()])},
+            {ORDERS: answer([order()])},
+            {POSITIONS: answer([position()])},
+            {ACCOUNT: account(wallet(), positions=[position(positionAmt="0.000")]), ORDERS: answer([order()])},
+        ],
+        ids=["a trigger", "an order", "a position", "an order beside an empty leg"],
+    )
+    async def test_what_is_listed_is_read_again_in_order(self, shown: dict[str, Answer]) -> None:
+        """After a list that was read before another, what left it may be in neither."""
+        snapshot, asked = await chained(**shown)
+        assert (snapshot.causal, snapshot.chained_from_ns, asked) == (True, None, IN_ORDER)
+
+    @pytest.mark.parametrize(
+        "shown",
+        [
+            account(wallet(orders="0.04")),
+            account(wallet(positions="62.5")),
+            account(wallet(), wallet("USDC", orders="0.04")),
+            account(wallet(), totalOpenOrderInitialMargin="0.04"),
+            account(wallet(), positions=[position()]),
+        ],
+        ids=["margin of orders", "margin of positions", "in another coin", "in the total alone", "a position"],
+    )
+    async def test_what_only_the_wallet_shows_is_no_proof(self, shown: Answer) -> None:
+        """The order that was filled between two answers: it rested when the wallet was read."""
+        async with recorded_venue(slices=("linear",)) as (venue, fetch):
+            fetch.empty(**{ACCOUNT: shown})
+            with pytest.raises(VenueAnswerUnknown):
+                await venue.read_proof("linear", no_triggers_since_ns=5)
+            assert [each.path for each in fetch.sent] == IN_ORDER
+
+    async def test_locked_coins_are_read_again_in_order(self) -> None:
+        """An order may have locked them that was filled since; or something else has."""
+        locked = answer({"balances": [{"asset": "BTC", "free": "1", "locked": "0.5"}]})
+        snapshot, asked = await chained("spot", **{SPOT_ACCOUNT: locked})
+        assert (snapshot.chained_from_ns, asked) == (None, [SPOT_ORDERS, SPOT_ACCOUNT] * 2)
+
+    async def test_a_wallet_without_the_figures_is_not_understood(self) -> None:
+        """Absent is not zero."""
+        bare = {"asset": "USDT", "walletBalance": "1000", "availableBalance": "900"}
+        async with recorded_venue(slices=("linear",)) as (venue, fetch):
+            fetch.empty(**{ACCOUNT: answer({"assets": [bare], "positions": []})})
+            with pytest.raises(VenueAnswerUnknown):
+                await venue.read_proof("linear", no_triggers_since_ns=5)

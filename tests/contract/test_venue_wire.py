@@ -18,7 +18,7 @@ from node.errors import VenueDenied, VenueError, VenueLimited, VenueUnavailable
 from node.venues import markets
 from node.venues.ccxt_venue import CcxtVenue
 from node.venues.options import VenueOptions
-from node.venues.pool import Pools
+from node.venues.pool import TLS_READ_BYTES, Pools
 from node.venues.profiles.binance.profile import BinanceProfile
 from tests.support.venue_sim import Bench, bench, closes, order_ids, plan
 
@@ -106,6 +106,18 @@ async def test_every_connection_sends_at_once() -> None:
         ]
         assert options
         assert all(options)
+
+
+async def test_a_waiting_connection_holds_a_small_buffer() -> None:
+    """There are dozens of them an account."""
+    async with bench() as the:
+        connector = the.pool.session.connector
+        assert connector is not None
+        protocols = [protocol for kept in connector._conns.values() for protocol, _ in kept]
+        transports: list[Any] = [protocol.transport for protocol in protocols if protocol.transport]
+        buffers = [len(transport._ssl_protocol._ssl_buffer) for transport in transports]
+        assert buffers
+        assert set(buffers) == {TLS_READ_BYTES}
 
 
 @pytest.mark.parametrize(

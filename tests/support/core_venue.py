@@ -256,9 +256,13 @@ class CoreVenue:
         with self._under_way():
             return await self._read_slice(slice_name)
 
-    async def read_proof(self, slice_name: str) -> SliceSnapshot:
+    async def read_proof(self, slice_name: str, *, no_triggers_since_ns: int | None = None) -> SliceSnapshot:
         """Triggers, then orders, then positions and balances: whatever fires in between shows in what it became."""
         with self._under_way():
+            if no_triggers_since_ns is not None:
+                at_once = await self._read_at_once(slice_name)
+                if at_once is not None:
+                    return replace(at_once, chained_from_ns=no_triggers_since_ns)
             return await self._read_proof(slice_name)
 
     @contextlib.contextmanager
@@ -284,6 +288,27 @@ class CoreVenue:
         balances = self._balances(slice_name)
         snapshot = self._snapshot(slice_name, started_ns, orders=orders, balances=balances)
         return await self._end(replace(snapshot, positions=positions))
+
+    async def _read_at_once(self, slice_name: str) -> SliceSnapshot | None:
+        """Every list at a moment of its own, in the worst order; None where anything is shown."""
+        started_ns = await self._begin()
+        taken, balances = self._takes_something(slice_name), self._balances(slice_name)
+        self.moment()
+        positions = self._positions(slice_name)
+        self.moment()
+        orders = self._orders(slice_name, trigger=False)
+        self.moment()
+        orders += self._orders(slice_name, trigger=True)
+        snapshot = await self._end(self._snapshot(slice_name, started_ns, orders=orders, balances=balances))
+        found = taken or positions or orders
+        return None if found else replace(snapshot, positions=positions, causal=True)
+
+    def _takes_something(self, slice_name: str) -> bool:
+        """What a wallet shows in one answer: positions, the margin of orders that could open one, coins locked."""
+        if slice_name not in self.derivative_slices:
+            return any(balance.locked for balance in self._balances(slice_name))
+        resting = self._orders(slice_name, trigger=False)
+        return bool(self._positions(slice_name)) or any(not order.protective for order in resting)
 
     async def _read_proof(self, slice_name: str) -> SliceSnapshot:
         started_ns = await self._begin()
@@ -318,7 +343,7 @@ class CoreVenue:
     def _on_margin(self, symbol: str) -> Market:
         return self._markets[Product.MARGIN.value, symbol]
 
-    async def execute(self, step: Step) -> StepResult:
+    async def execute(self, step: Step, *, among: int = 1) -> StepResult:
         sent_ns = self.clock.monotonic_ns()
         with self._under_way(), self._outstanding(step):
             await asyncio.sleep(self.latency_s)
@@ -380,6 +405,9 @@ class CoreVenue:
             case _:
                 return self._apply(step)
 
+    async def rehearse(self, step: Step) -> None:
+        return None
+
     async def filled(self, step: SpotOrder) -> bool | None:
         await self._begin()
         market = self.market(step.slice, step.symbol)
@@ -389,7 +417,7 @@ class CoreVenue:
         step = CancelOrders(slice=self.slices[0], symbol="", market_id="", order_ids=("0",), trigger=False)
         return StepResult(step=step, outcome=Outcome.DONE)
 
-    async def keep_warm(self, sockets: int) -> None:
+    async def keep_warm(self, sockets: int, by_slice: Mapping[str, int] | None = None) -> None:
         return None
 
     def round_trip_ms(self) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -122,6 +122,8 @@ class FakeVenue:
     probing: asyncio.Event = field(default_factory=asyncio.Event)
     probed: asyncio.Event = field(default_factory=asyncio.Event)
     calls: Counter[str] = field(default_factory=Counter)
+    #: Per slice, what each proof could go back to.
+    chained: defaultdict[str, list[int | None]] = field(default_factory=lambda: defaultdict(list))
     steps: list[Step] = field(default_factory=list)
     #: What the venue knows of sales by client order id.
     known_sales: dict[str, bool] = field(default_factory=dict)
@@ -207,7 +209,8 @@ class FakeVenue:
     async def read_slice(self, slice_name: str) -> SliceSnapshot:
         return await self._read("slice", slice_name)
 
-    async def read_proof(self, slice_name: str) -> SliceSnapshot:
+    async def read_proof(self, slice_name: str, *, no_triggers_since_ns: int | None = None) -> SliceSnapshot:
+        self.chained[slice_name].append(no_triggers_since_ns)
         return replace(await self._read("proof", slice_name), causal=True)
 
     async def _read(self, what: str, name: str) -> SliceSnapshot:
@@ -246,7 +249,7 @@ class FakeVenue:
             if symbol in self.prices
         }
 
-    async def execute(self, step: Step) -> StepResult:
+    async def execute(self, step: Step, *, among: int = 1) -> StepResult:
         self.calls[type(step).__name__] += 1
         self.steps.append(step)
         sent_ns = monotonic_ns()
@@ -312,6 +315,9 @@ class FakeVenue:
         changed = replace(held or Balance(slice=SPOT, asset=asset, free=free), free=free)
         self.balances = [*others, *([changed] if changed.total or changed.debt else [])]
 
+    async def rehearse(self, step: Step) -> None:
+        self.calls["rehearse"] += 1
+
     async def filled(self, step: SpotOrder) -> bool | None:
         self.calls["filled"] += 1
         return self.known_sales.get(step.client_order_id, False)
@@ -323,7 +329,7 @@ class FakeVenue:
         step = CancelOrders(slice=LINEAR, symbol="BTC/USDT:USDT", market_id="BTCUSDT", order_ids=("0",), trigger=False)
         return StepResult(step=step, outcome=Outcome.DONE, sent_ns=monotonic_ns(), ended_ns=monotonic_ns())
 
-    async def keep_warm(self, sockets: int) -> None:
+    async def keep_warm(self, sockets: int, by_slice: Mapping[str, int] | None = None) -> None:
         self.calls["keep_warm"] += 1
 
     def round_trip_ms(self) -> float | None:

@@ -54,6 +54,13 @@ def summary(judged: Assessment) -> tuple[bool, bool, str]:
 
 
 class TestProof:
+    def test_a_proof_that_goes_back_to_before_the_command_says_nothing_of_it(self) -> None:
+        """What was there when the command came may have been a trigger that nobody has looked for since."""
+        for chained_from_ns, complete in ((49, False), (50, True), (None, True)):
+            read = replace(proof(), chained_from_ns=chained_from_ns)
+            judged = assess(aim(proofs_from_ns=50), [flat(LINEAR, proof=read)])
+            assert judged.complete is complete
+
     def test_every_slice_read_empty_is_flat(self) -> None:
         """And a hold may lift."""
         judged = assess(aim(), [flat(LINEAR), flat(SPOT)])

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from node.client import EngineLock
+from node.client import EngineLock, EngineLocked, engine_lock
 from node.clock import SystemClock, boot_id
 from node.domain.lock import AccountLock
 from node.engine.lock_ledger import LockLedger
 from node.observe.lock_files import LockFileDirectory
 
+ROOT = Path(__file__).parents[2]
 ACCOUNT = "6b0c8d1e-5f0a-4c52-9a1e-3d0f6f1d2a77"
 
 
@@ -62,6 +67,12 @@ def test_a_change_is_seen_at_the_next_question(tmp_path: Path, files: LockFileDi
         {"locked": "false"},
         {"locked": None},
         {"valid_until_boottime_ns": "soon"},
+        {"valid_until_boottime_ns": time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 3600 * 10**9},
+        {"boot_id": ""},
+        {"boot_id": "unknown"},
+        {"epoch": None},
+        {"epoch": True},
+        {"locked": 0},
     ],
 )
 def test_whatever_is_not_certain_is_locked(tmp_path: Path, files: LockFileDirectory, changes: dict[str, Any]) -> None:
@@ -70,11 +81,113 @@ def test_whatever_is_not_certain_is_locked(tmp_path: Path, files: LockFileDirect
     assert EngineLock(tmp_path, ACCOUNT).locked
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", json.dumps({"schema": 1}).encode()])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"schema": 1}', b"[" * 50_000, b" " * 70_000]
+)
 def test_a_broken_file_is_locked(tmp_path: Path, files: LockFileDirectory, content: bytes) -> None:
     """Nothing is guessed."""
     files.path_of(UUID(ACCOUNT)).write_bytes(content)
     assert EngineLock(tmp_path, ACCOUNT).locked
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_is_locked_and_holds_nobody_up(
+    tmp_path: Path, files: LockFileDirectory, make: Callable[[Path], object]
+) -> None:
+    """Opening a pipe would wait for a writer for ever."""
+    make(files.path_of(UUID(ACCOUNT)))
+    assert EngineLock(tmp_path, ACCOUNT).locked
+
+
+def test_an_engine_that_cannot_tell_its_boot_believes_nothing(
+    tmp_path: Path, files: LockFileDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor a node that cannot tell it either: two times since boot could be of two boots."""
+    monkeypatch.setattr(engine_lock, "_BOOT_ID", tmp_path / "none")
+    for boot in (boot_id(), "unknown", ""):
+        files.write(UUID(ACCOUNT), document(boot_id=boot))
+        assert EngineLock(tmp_path, ACCOUNT).locked
+
+
+def test_two_changes_within_one_tick_of_the_clock_are_both_seen(
+    tmp_path: Path, files: LockFileDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Same size, same times, an inode that is used again: the file looks as if nothing had happened."""
+    lock = EngineLock(tmp_path, ACCOUNT)
+    files.write(UUID(ACCOUNT), document(epoch=7))
+    status = files.path_of(UUID(ACCOUNT)).stat()
+    with monkeypatch.context() as frozen:
+        frozen.setattr(os, "stat", lambda *_, **__: status)
+        first = lock.check()
+        files.write(UUID(ACCOUNT), document(epoch=8))
+        second = lock.check()
+    assert (first, second) == (7, 8)
+
+
+def test_what_has_not_changed_is_not_read_again(
+    tmp_path: Path, files: LockFileDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer costs a look at the file's date."""
+    files.write(UUID(ACCOUNT), document())
+    earlier = time.time() - 1
+    os.utime(files.path_of(UUID(ACCOUNT)), (earlier, earlier))
+    lock = EngineLock(tmp_path, ACCOUNT)
+    assert lock.check() == 7
+    opened: list[object] = []
+    monkeypatch.setattr("builtins.open", lambda *arguments: opened.append(arguments))
+    assert [lock.check() for _ in range(1000)] == [7] * 1000
+    assert opened == []
+
+
+def test_a_lock_is_asked_for_by_id(tmp_path: Path) -> None:
+    """In any spelling; a name, or a path, is a mistake that is told at once."""
+    assert EngineLock(tmp_path, ACCOUNT.upper()).account_id == ACCOUNT
+    for wrong in ("binance-main", "../state/journal", ""):
+        with pytest.raises(ValueError, match="UUID"):
+            EngineLock(tmp_path, wrong)
+
+
+class TestPermits:
+    def test_are_given_while_unlocked_with_the_epoch(self, tmp_path: Path, files: LockFileDirectory) -> None:
+        files.write(UUID(ACCOUNT), document())
+        lock = EngineLock(tmp_path, ACCOUNT)
+        with lock.permit() as epoch:
+            assert epoch == lock.permitted_epoch == 7
+        assert lock.permitted_epoch is None
+
+    def test_are_refused_while_locked(self, tmp_path: Path, files: LockFileDirectory) -> None:
+        files.write(UUID(ACCOUNT), document(locked=True, epoch=8, reason="drawdown"))
+        lock = EngineLock(tmp_path, ACCOUNT)
+        with pytest.raises(EngineLocked, match="drawdown") as refusal, lock.permit():
+            pytest.fail("the body is not run")
+        assert refusal.value.epoch == 8
+
+    async def test_belong_to_the_task_that_asked_and_those_that_it_starts(
+        self, tmp_path: Path, files: LockFileDirectory
+    ) -> None:
+        files.write(UUID(ACCOUNT), document())
+        lock = EngineLock(tmp_path, ACCOUNT)
+
+        async def permitted() -> int | None:
+            return lock.permitted_epoch
+
+        other = asyncio.create_task(permitted())
+        with lock.permit():
+            assert await asyncio.create_task(permitted()) == 7
+        assert await other is None
+
+    def test_of_one_account_are_none_for_another(self, tmp_path: Path, files: LockFileDirectory) -> None:
+        files.write(UUID(ACCOUNT), document())
+        with EngineLock(tmp_path, ACCOUNT).permit():
+            assert EngineLock(tmp_path, "11111111-5f0a-4c52-9a1e-3d0f6f1d2a77").permitted_epoch is None
+
+
+def test_nothing_but_the_standard_library_is_imported() -> None:
+    """An engine's process should not pay for what the daemon needs."""
+    code = "import sys, node.client; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = set(done.stdout.split()) - {"node", "__main__", "sitecustomize"}
+    assert {name for name in loaded if not name.startswith("_")} <= sys.stdlib_module_names | {"__main__"}
 
 
 def test_no_file_is_locked(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from decimal import Decimal
+from time import monotonic_ns
 from uuid import UUID
 
 import pytest
@@ -27,6 +28,7 @@ from node.domain.steps import (
     StepResult,
 )
 from node.engine.account import ExecutionTerms
+from node.engine.rehearsal import TIMES
 from node.errors import VenueLimited, VenueUnavailable
 from tests.support.engine import ACCOUNT, OTHER, engine
 from tests.support.fake_venue import LINEAR, SPOT, FakeVenue, ambiguous, order, position, refused, rules
@@ -1066,6 +1068,44 @@ class TestPricesOfSales:
 UNGUARDED = ExecutionTerms(guard=GuardModes(after_lock=GuardMode.OFF, after_close=GuardMode.OFF))
 
 
+class TestChain:
+    """A proof goes back to the look that ran beside the closes, if that has shown no trigger."""
+
+    async def test_without_triggers_the_first_proof_is_chained_to_the_look_beside_the_closes(self) -> None:
+        """Begun after the command, answered before the proof."""
+        venue = FakeVenue(positions=[position(BTC, "1.2")], orders=[order(BTC, "entry")], look_every_s=600.0)
+        async with engine(venue, execution=UNGUARDED) as node:
+            await node.armed()
+            before_ns = monotonic_ns()
+            document = await node.carried_out(Action.CLOSE_ALL)
+            assert document["verdict"] == "flat"
+        for name in (LINEAR, SPOT):
+            (since_ns,) = venue.chained[name]
+            assert since_ns is not None
+            assert since_ns > before_ns
+
+    async def test_with_a_trigger_the_proof_is_read_in_order(self) -> None:
+        """It was cancelled, or it has fired: only an order of reading tells."""
+        venue = FakeVenue(positions=[position(BTC, "1.2")], look_every_s=600.0)
+        async with engine(venue, execution=UNGUARDED) as node:
+            await node.armed()
+            venue.orders.append(replace(order(BTC, "stop"), trigger=True))
+            document = await node.carried_out(Action.CLOSE_ALL)
+            assert (document["verdict"], venue.orders) == ("flat", [])
+        assert set(venue.chained[LINEAR]) == {None}
+
+    async def test_the_second_proof_of_a_hold_is_read_in_order(self) -> None:
+        """Nothing that was seen before the settling time counts for it."""
+        venue = FakeVenue(positions=[position(BTC, "1.2")], look_every_s=600.0)
+        terms = replace(UNGUARDED, latch_by_default=False, settle_s=0.01)
+        async with engine(venue, execution=terms) as node:
+            await node.armed()
+            assert (await node.carried_out(Action.CLOSE_ALL))["verdict"] == "flat"
+        first, second = venue.chained[LINEAR]
+        assert first is not None
+        assert second is None
+
+
 class TestFewRequests:
     @pytest.mark.parametrize(("respite_s", "looks"), [(0.0, 2), (2.0, 1)])
     async def test_a_budget_that_is_nearly_spent_is_kept_for_the_proof(self, respite_s: float, looks: int) -> None:
@@ -1129,14 +1169,31 @@ class LimitedProofs(FakeVenue):
 
     limits = 0
 
-    async def read_proof(self, slice_name: str) -> SliceSnapshot:
+    async def read_proof(self, slice_name: str, *, no_triggers_since_ns: int | None = None) -> SliceSnapshot:
         """As the venue has it, once it may be asked."""
         if slice_name == LINEAR and self.limits:
             self.limits -= 1
             raise VenueLimited("429")
-        return await super().read_proof(slice_name)
+        return await super().read_proof(slice_name, no_triggers_since_ns=no_triggers_since_ns)
 
 
 def reads(venue: FakeVenue) -> int:
     """Whole reads of the slice of contracts."""
     return venue.calls[f"read_slice:{LINEAR}"] + venue.calls[f"read_proof:{LINEAR}"]
+
+
+class TestRehearsal:
+    async def test_an_account_with_a_position_rehearses_its_close_once_it_is_ready(self) -> None:
+        """Before anybody asks for it; nothing is done."""
+        venue = FakeVenue(positions=[position(BTC, "1.2"), position(ETH, "5")])
+        async with engine(venue):
+            await until(lambda: venue.calls["rehearse"] == TIMES)
+        assert venue.steps == []
+
+    async def test_without_a_position_there_is_nothing_to_rehearse_with(self) -> None:
+        """It waits for one."""
+        venue = FakeVenue(positions=[])
+        async with engine(venue) as node:
+            await node.armed()
+            await until(lambda: node.dispatcher.actors[ACCOUNT].healthy)
+            assert venue.calls["rehearse"] == 0

@@ -853,9 +853,9 @@ class TimedVenue(FakeVenue):
         read = await super()._read(what, name)
         return replace(read, started_ns=started_ns, ended_ns=LoopClock().monotonic_ns())
 
-    async def execute(self, step: Step) -> StepResult:
+    async def execute(self, step: Step, *, among: int = 1) -> StepResult:
         self.sent.append((asyncio.get_running_loop().time(), step))
-        return await super().execute(step)
+        return await super().execute(step, among=among)
 
     def closes_s(self, symbol: str = BTC) -> list[float]:
         """When closes of a symbol left."""

@@ -325,9 +325,9 @@ class TimedVenue(FakeVenue):
         read = await super()._read(what, name)
         return replace(read, started_ns=started_ns, ended_ns=LoopClock().monotonic_ns())
 
-    async def execute(self, step: Step) -> StepResult:
+    async def execute(self, step: Step, *, among: int = 1) -> StepResult:
         self.log.append(told := f"{type(step).__name__} {step.symbol}")
-        result = await super().execute(step)
+        result = await super().execute(step, among=among)
         self.log.append(f"{told} ended")
         return result
 

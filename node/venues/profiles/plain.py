@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
@@ -100,10 +100,8 @@ class PlainProfile:
 
     def build(self, options: VenueOptions, session: object) -> Ccxt:
         """ccxt's class with its hidden requests, broker ids and retries switched off by ``ccxt_options``."""
-        from ccxt import async_support  # not ccxt.pro: its requests over WebSockets would pass no gate
-
         given = {name: value for name, value in options.options.items() if name != ACCOUNT}
-        exchange = self.ccxt_class(getattr(async_support, self.exchange))(
+        exchange = self.ccxt_class(self.plain_class())(
             {
                 **options.credentials,
                 "session": session,
@@ -114,6 +112,12 @@ class PlainProfile:
         if options.sandbox:
             self.to_sandbox(exchange)
         return exchange
+
+    def plain_class(self) -> Any:  # noqa: ANN401 - ccxt has no types
+        """ccxt's class of that name. Not ccxt.pro's: its requests over WebSockets would pass no gate."""
+        from ccxt import async_support
+
+        return getattr(async_support, self.exchange)
 
     def ccxt_class(self, plain: Any) -> Any:  # noqa: ANN401 - ccxt has no types
         """The class itself, or one derived from it with endpoints that ccxt makes of several functions."""
@@ -169,6 +173,14 @@ class PlainProfile:
     ) -> None:
         """The wallet says nothing that would bear out a list."""
 
+    def tells_all(self, part: Slice) -> bool:
+        """No venue's wallet is relied on for that without its own documentation."""
+        return False
+
+    def takes_nothing(self, part: Slice, answer: Answer) -> bool:
+        """Never asked."""
+        return False
+
     def kept_apart(self, part: Slice, answer: Answer) -> tuple[str, ...]:
         """The wallet says nothing of what is elsewhere."""
         return ()
@@ -183,6 +195,18 @@ class PlainProfile:
         if any(amount is not None and amount <= 0 for amount in amounts):
             return f"{type(step).__name__} of nothing"
         return "no order is named" if isinstance(step, CancelOrders) and not step.order_ids else None
+
+    def closes_together(self, part: Slice) -> int:
+        """Each has its own request."""
+        return 1
+
+    def close_call(self, steps: Sequence[ClosePosition], kind: MarketKind) -> Call:
+        """Never asked for."""
+        raise NotImplementedError
+
+    def closed(self, steps: Sequence[ClosePosition], answer: Answer) -> Sequence[Judgement]:
+        """Never asked."""
+        raise NotImplementedError
 
     def converts(self, kind: MarketKind) -> bool:
         """There is no convert service that is used."""

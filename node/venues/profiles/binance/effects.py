@@ -7,12 +7,13 @@ Withdrawals, transfers, leverage, modes and orders of more than one leg are of n
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from node.domain.permission import Effect
-from node.venues.call import Request
+from node.venues.call import Request, each_once
 
 _CLOSING_SIDES: Final = {("LONG", "SELL"), ("SHORT", "BUY")}
 #: Side effects of margin orders that borrow nothing.
@@ -34,6 +35,18 @@ def _contract_order(params: Mapping[str, str]) -> Effect:
     bounded = params.get("reduceOnly", "").lower() == "true" or params.get("closePosition", "").lower() == "true"
     closing = (params.get("positionSide"), params.get("side")) in _CLOSING_SIDES
     return Effect.CLOSE if bounded or closing else Effect.OPEN
+
+
+def _contract_orders(params: Mapping[str, str]) -> Effect | None:
+    """The most that any of them can do. None where it cannot be told what each one says."""
+    try:
+        orders = json.loads(params.get("batchOrders", ""), object_pairs_hook=each_once)
+    except (ValueError, RecursionError):
+        return None
+    plain = isinstance(orders, list) and all(
+        isinstance(order, dict) and all(isinstance(value, str) for value in order.values()) for order in orders
+    )
+    return max((_contract_order(order) for order in orders), default=None) if plain else None
 
 
 def _spot_order(params: Mapping[str, str]) -> Effect:
@@ -75,10 +88,12 @@ def _above_zero(amount: str) -> bool:
         return False
 
 
-_TABLE: Final[Mapping[tuple[str, str], Effect | Callable[[Mapping[str, str]], Effect]]] = {
+_TABLE: Final[Mapping[tuple[str, str], Effect | Callable[[Mapping[str, str]], Effect | None]]] = {
     ("POST", "/api/v3/order"): _spot_order,
     ("POST", "/fapi/v1/order"): _contract_order,
     ("POST", "/dapi/v1/order"): _contract_order,
+    ("POST", "/fapi/v1/batchOrders"): _contract_orders,
+    ("POST", "/dapi/v1/batchOrders"): _contract_orders,
     ("POST", "/sapi/v1/margin/order"): _margin_order,
     ("POST", "/sapi/v1/margin/borrow-repay"): _loan,
     ("POST", "/sapi/v1/convert/getQuote"): _quote,

@@ -5,15 +5,24 @@ Done only with the venue's own id, or its word for "all cancelled"; refused only
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from node.domain.snapshot import MarketKind
-from node.domain.steps import CancelOrders, CancelSymbol, ConvertAsset, Outcome, Refusal, RepayDebt, Step
+from node.domain.steps import (
+    CancelOrders,
+    CancelSymbol,
+    ClosePosition,
+    ConvertAsset,
+    Outcome,
+    Refusal,
+    RepayDebt,
+    Step,
+)
 from node.errors import VenueAnswerUnknown
 from node.venues.call import Answer, Judgement, Reply
 from node.venues.profiles.binance.refusals import CLOCK, CONVERT, MARGIN, TRADING, refusal_of, uncertain
-from node.venues.strict import decimal
+from node.venues.strict import decimal, rows
 
 DONE: Final = Judgement(outcome=Outcome.DONE)
 NOT_UNDERSTOOD: Final = Judgement(
@@ -44,6 +53,28 @@ def accepted(step: Step, answer: Answer) -> Judgement:
     if not has_id(answer):
         return NOT_UNDERSTOOD
     return DONE if isinstance(step, CancelOrders) else _of_order(answer)
+
+
+def of_closes(steps: Sequence[ClosePosition], answer: Answer) -> list[Judgement]:
+    """``POST batchOrders``: an order or an error for each, in the order of the request.
+
+    Raises:
+        VenueAnswerUnknown: not one for each.
+    """
+    parts = rows(answer, "batch")
+    if len(parts) != len(steps):
+        raise VenueAnswerUnknown(f"{len(parts)} answers to {len(steps)} orders")
+    return [_of_close(step, part) for step, part in zip(steps, parts, strict=True)]
+
+
+def _of_close(step: ClosePosition, part: Mapping[str, Any]) -> Judgement:
+    named = part.get("clientOrderId", step.client_order_id)
+    if named != step.client_order_id:
+        return Judgement(outcome=Outcome.AMBIGUOUS, message="the answer is about another order", strange=True)
+    told = reply(200, part)
+    if told.code is None:
+        return accepted(step, part)
+    return refused(step, told) or Judgement(outcome=Outcome.AMBIGUOUS, message=f"{told.code} {told.message}")
 
 
 def refused(step: Step, reply: Reply) -> Judgement | None:

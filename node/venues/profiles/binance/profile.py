@@ -5,7 +5,7 @@ Not covered: isolated margin, options, portfolio margin. Where the key opens the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from node.domain.flatten import Quote
@@ -14,6 +14,7 @@ from node.domain.permission import Effect
 from node.domain.snapshot import Balance, MarketKind, MarketRules, OpenOrder, Position
 from node.domain.steps import (
     CancelOrders,
+    ClosePosition,
     ConvertAsset,
     Refusal,
     SpotOrder,
@@ -121,6 +122,14 @@ class BinanceProfile(PlainProfile):
         """Margin in use must be explained by what is listed."""
         wallets.corroborate(part, book, answer, positions, orders)
 
+    def tells_all(self, part: Slice) -> bool:
+        """Margin of positions and of open orders, or what is locked, in every wallet."""
+        return True
+
+    def takes_nothing(self, part: Slice, answer: Answer) -> bool:
+        """No position, no margin in use, nothing locked."""
+        return wallets.takes_nothing(part, answer)
+
     def accepted(self, step: Step, answer: Answer) -> Judgement:
         """Done only with the venue's own id or its word for "all cancelled"."""
         return judgements.accepted(step, answer)
@@ -132,6 +141,18 @@ class BinanceProfile(PlainProfile):
     def reply(self, status: int | None, body: Answer) -> Reply:
         """``{"code": -2022, "msg": "..."}``."""
         return judgements.reply(status, body)
+
+    def closes_together(self, part: Slice) -> int:
+        """Both futures venues take five orders in one request."""
+        return calls.CLOSE_BATCH if part.derivative else 1
+
+    def close_call(self, steps: Sequence[ClosePosition], kind: MarketKind) -> Call:
+        """``POST batchOrders``."""
+        return calls.close_batch(steps, kind)
+
+    def closed(self, steps: Sequence[ClosePosition], answer: Answer) -> Sequence[Judgement]:
+        """One element an order, in the order of the request."""
+        return judgements.of_closes(steps, answer)
 
     def converts(self, kind: MarketKind) -> bool:
         """The spot wallet's; margin and futures wallets have services of their own, which are not used."""

@@ -83,6 +83,31 @@ def corroborate(
         _match_margin(part, book, account, "openOrderInitialMargin", "order", [each.market_id for each in orders])
 
 
+def takes_nothing(part: Slice, answer: Answer) -> bool:
+    """Whether a wallet shows, in one answer, neither positions nor orders that could open one.
+
+    An order that rests takes margin as soon as there is no position that it could be closing, and on spot and margin
+    locks what it would spend. The reverse is not so (withdrawals lock, too): then nothing is said.
+
+    Raises:
+        VenueAnswerUnknown: a figure is missing.
+    """
+    account = row(answer, "account")
+    if part.market_kind is MarketKind.SPOT:
+        name = "userAssets" if part.kind is MarketKind.MARGIN else "balances"
+        return all(decimal(entry, "locked") == 0 for entry in rows(account.get(name), name))
+    held = rows(account.get("positions", []), "account positions")
+    margins = [
+        decimal(entry, name)
+        for entry in rows(account.get("assets"), "assets")
+        for name in ("positionInitialMargin", "openOrderInitialMargin")
+    ]
+    # In multi-assets mode the totals say what the coins' own figures leave to be shared.
+    totals = ("totalPositionInitialMargin", "totalOpenOrderInitialMargin")
+    margins += [decimal(account, name) for name in totals if name in account]
+    return not any(margins) and all(decimal(entry, "positionAmt") == 0 for entry in held)
+
+
 def _match_positions(part: Slice, book: MarketBook, account: Row, positions: Collection[Position]) -> None:
     """The account's own list of positions, isolated ones among them, leg by leg."""
     listed = {(each.market_id, each.side.value.upper() if each.hedged else "BOTH") for each in positions}
