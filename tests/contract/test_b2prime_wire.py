@@ -14,10 +14,12 @@ from node.domain.flatten import FlattenTerms
 from node.domain.permission import Permission
 from node.domain.snapshot import SliceSnapshot
 from node.domain.steps import Outcome, Refusal
+from node.engine import setbacks
 from node.engine.account import AccountTerms
 from node.engine.checkup import Checkup, Severity
 from node.errors import VenueAnswerUnknown, VenueDenied, VenueError
 from node.sim.scenarios import linear
+from node.venues import details
 from node.venues.ccxt_venue import CcxtVenue
 from tests.failure.books import plain, position
 from tests.failure.stage import stage
@@ -150,8 +152,12 @@ async def test_a_close_in_a_market_that_is_shut_names_its_next_session(how: str)
         assert empty(the)
 
 
-async def test_a_command_says_until_when_a_market_is_shut_and_ends_when_it_opens() -> None:
+async def test_a_command_says_until_when_a_market_is_shut_and_ends_when_it_opens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The whole engine: the problem names the next session, the verdict says why, and nobody has to come back."""
+    monkeypatch.setattr(details, "FAILED_AGAIN_AFTER_S", 0.05)
+    monkeypatch.setattr(setbacks, "PAUSE_MAX_S", 0.1)
     book = plain("shut", positions=(position(linear("BTC"), "1"), position(linear("ETH"), "3")))
     async with stage(VENUES["b2prime"], book, deadline_s=0.4) as the:
         the.set(market_status={"linear:BTC/USDT": "BREAK"})
