@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import gc
+import logging
+import os
 import resource
 import signal
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -23,6 +25,7 @@ from node.clock import Clock, SystemClock, boot_id
 from node.domain.result import instant_text
 from node.engine.actor import AccountActor
 from node.engine.bus import Bus
+from node.engine.departures import Departures
 from node.engine.desk import Desk, unlock_obstacle
 from node.engine.dispatcher import Dispatcher
 from node.engine.inbox import Inbox
@@ -32,10 +35,10 @@ from node.engine.outbox import Outbox, encode
 from node.engine.ports import ExaminedVenue
 from node.engine.recovery import Recovery
 from node.engine.scribe import Scribe
-from node.errors import ConfigError, TransportRefused, TransportUnavailable
+from node.errors import ConfigError, JournalUnavailable, TransportRefused, TransportUnavailable
 from node.journal.directory import StateDirectory
+from node.journal.key_copy import CopiedKeys, copied_keys
 from node.journal.key_store import SqliteKeyStore
-from node.journal.store import SqliteJournal
 from node.observe.health import Health, LoopMonitor
 from node.observe.kept_memory import KeptMemory
 from node.observe.lock_files import LockFileDirectory
@@ -50,7 +53,7 @@ from node.transport.topics import Topics
 from node.venues import factory
 from node.venues.pool import Pools
 from node.vitals import Vitals, status_line
-from node.wiring import accounts, broker, doors, notices
+from node.wiring import accounts, broker, doors, notices, record
 
 STATUS_EVERY_S: Final = 15.0
 #: After it, what waits for the broker is left to the next start.
@@ -65,7 +68,7 @@ def run(settings: Settings, secrets: Secrets, *, config: Path | None = None) -> 
     """Serve until SIGTERM or SIGINT; the process's exit status. SIGHUP reads *config* again.
 
     Raises:
-        ConfigError, StateDirectoryBusy, JournalUnavailable: nothing was started.
+        ConfigError, StateDirectoryBusy: nothing was started.
     """
     allow_open_files()
     with ExitStack() as stack:
@@ -111,6 +114,11 @@ async def _serve(settings: Settings, secrets: Secrets, config: Path | None) -> N
         manager.stopping("stopping", within_s=STOP_WITHIN_S)
         await node.drain()
     log.info("node_stopped")
+    if node.disk_silent():
+        # A thread that waits for a disk cannot be ended, and the interpreter would wait for it. Nothing is left to do.
+        log.warning("ended_without_the_disk")
+        logging.shutdown()
+        os._exit(0)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,6 +138,8 @@ class Node:
     reload: Reload
     #: How the node is, in one line.
     status_line: Callable[[], str]
+    #: Whether a disk owes us an answer.
+    disk_silent: Callable[[], bool] = lambda: False
     metrics_port: int | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -141,7 +151,7 @@ class Node:
         try:
             async with asyncio.timeout(FLUSH_WITHIN_S):
                 await self.outbox.flush()
-        except (TimeoutError, TransportUnavailable):
+        except (TimeoutError, TransportUnavailable, JournalUnavailable):
             log.warning("outbox_left_for_next_start")
         await self.announce("offline")
 
@@ -187,27 +197,21 @@ async def running(
     metrics = Metrics(__version__)
     topics = Topics(settings.node.tenant)
     async with AsyncExitStack() as stack:
-        journal = SqliteJournal(
-            settings.node.state_dir / "journal.sqlite3",
-            node_id=settings.node.id,
-            clock=clock,
-            on_health=metrics.journal_healthy.set,
-            commit_seconds=metrics.journal_commit_seconds.observe,
-        )
-        await stack.enter_async_context(journal)
-        metrics.journal_healthy.set(1)
+        journal = record.journal(settings, clock, metrics)
+        stack.push_async_callback(journal.close)
         bus = Bus()
         account_ids = [account.id for account in settings.accounts]
         ledger = LockLedger(account_ids, node_id=settings.node.id, boot_id=boot_id(), clock=clock)
         memory = KeptMemory.named("locks", manager or ServiceManager(None))
         stack.callback(memory.close)
         files = LockFileDirectory(settings.locks_dir, memory=memory)
-        # A run without a journal may have locked more than it could write down.
-        await journal.raise_locks([lock for each in account_ids if (lock := files.shown(each, at=clock.now()))])
-        ledger.load(await journal.locks())
+        late = await record.begin(journal, ledger, files, clock, metrics, accounts=account_ids)
         access = doors.operator_access(settings, secrets, clock)
-        keyring = doors.keyring(settings, SqliteKeyStore(journal.database), clock)
-        await keyring.load()
+        key_copy = record.key_copy_file(settings)
+        keyring = doors.keyring(settings, CopiedKeys(SqliteKeyStore(journal.database), key_copy), clock)
+        await late.take(keyring.load, otherwise=keyring.begin_unread)
+        if late.pending:
+            keyring.adopt_copied(await copied_keys(key_copy))
         transport = broker.transport(settings, secrets, topics, metrics)
         mirror = LockMirror(ledger, files, bus, transport, topics.lock)
         ledger.add_listener(mirror.changed)
@@ -221,10 +225,12 @@ async def running(
         pools = Pools(on_request=telemetry.request)
         stack.push_async_callback(pools.close)
         scribe = Scribe(journal, ledger, bus, clock)
+        late.number_events(scribe)
         outbox = Outbox(journal, transport, broker.router(topics), held=leave_events)
         on_guard = accounts.guard_observer(topics, outbox, telemetry)
         actors: list[AccountActor] = []
         venues: dict[UUID, ExaminedVenue] = {}
+        departures = Departures()
         for account in settings.accounts:
             venue = factory.build(accounts.revealed_options(account, settings, secrets), pools, clock=clock)
             venues[account.id] = venue
@@ -238,6 +244,7 @@ async def running(
                     clock=clock,
                     ledger=ledger,
                     journal=journal,
+                    departures=departures,
                     telemetry=telemetry,
                     on_guard=on_guard,
                 )
@@ -254,8 +261,8 @@ async def running(
             authority=authority,
             clock=clock,
             verify=broker.gatekeeper(settings, topics, authority),
-            unlock_obstacle=lambda account_id, force: unlock_obstacle(
-                dispatcher.actors, journal, account_id, force=force
+            unlock_obstacle=lambda account_id, force: (
+                late.obstacle() or unlock_obstacle(dispatcher.actors, journal, account_id, force=force)
             ),
             latch_by_default={
                 actor.context.terms.account_id: actor.context.terms.execution.latch_by_default for actor in actors
@@ -265,7 +272,7 @@ async def running(
             reply_only=outbox.reply_only,
         )
         health = Health()
-        health.register("journal", lambda: None if journal.healthy else "cannot be written")
+        health.register("journal", lambda: record.ping(journal, late))
         if transport is not None:
             health.register("broker", lambda: None if transport.connected else "not connected")
         health.register("accounts", lambda: _accounts_ping(actors))
@@ -282,13 +289,13 @@ async def running(
             not_ready=lambda: health.readiness().reasons,
             parts=lambda: {
                 "broker": None if transport is None else {"connected": transport.connected},
-                "journal": {"healthy": journal.healthy},
+                "journal": record.document(journal, late),
                 "outbox_depth": outbox.depth,
                 "pending_restart": list(reload.pending),
             },
             started_at=started_at,
         )
-        await desk.recall()
+        await late.take(desk.recall, later=desk.recall_late, otherwise=desk.begin_unread)
         schedule = accounts.drill_schedule(settings, actors, inbox, clock, desk.drilled_at)
         scribe.on_recorded = outbox.notify
         scribe.on_unjournaled = outbox.publish_directly
@@ -315,8 +322,11 @@ async def running(
             actors=actors,
             loop_monitor=loop_monitor,
             status=status,
+            begun_without=lambda: late.pending,
         )
         api = ApiServer(doors.listeners(settings, desk, keyring, access, clock, vitals.watchdog.reasons))
+
+        health.register("sockets", api.ping)
 
         def adopt_issuers(wanted: Settings) -> None:
             inbox.authority = broker.authority(wanted, actors, keyring)
@@ -334,7 +344,7 @@ async def running(
             stack.callback(metrics_server.close)
         api.bind()
         # From here on nothing can be in the way of starting: only now do we speak for the accounts.
-        files.prepare()
+        _prepare(files)
         mirror.show_all()
         node = Node(
             settings=settings,
@@ -349,6 +359,7 @@ async def running(
             dispatcher=dispatcher,
             reload=reload,
             status_line=status,
+            disk_silent=lambda: journal.silent_s > 0,
             metrics_port=metrics_server.port if metrics_server else None,
         )
         async with asyncio.TaskGroup() as tasks:
@@ -361,13 +372,23 @@ async def running(
                 "key-use": keyring.run(),
                 "loop-monitor": loop_monitor.run(),
                 "journal-probe": vitals.probe.run(),
+                "journal-upkeep": record.upkeep(
+                    settings, journal, clock, metrics, busy=lambda: any(actor.live for actor in actors)
+                ).run(),
                 "telemetry": telemetry.run(figures),
                 **{f"actor:{actor.context.terms.name}": actor.run() for actor in actors},
             }
             serving = [tasks.create_task(part, name=name) for name, part in work.items()]
-            await Recovery(
-                node_id=settings.node.id, journal=journal, scribe=scribe, dispatcher=dispatcher, clock=clock
-            ).run()
+            recovery = Recovery(
+                node_id=settings.node.id,
+                journal=journal,
+                scribe=scribe,
+                dispatcher=dispatcher,
+                clock=clock,
+                begun=inbox.knows,
+            )
+            await late.take(recovery.run)
+            serving.append(tasks.create_task(late.run(), name="late-start"))
             serving.append(tasks.create_task(inbox.run(), name="inbox"))
             serving.append(tasks.create_task(inbox.make_durable(), name="inbox-debts"))
             serving.append(tasks.create_task(vitals.dispatcher.run(), name="dispatcher-heartbeat"))
@@ -392,6 +413,14 @@ async def running(
                 await keyring.keep()
                 for task in serving:
                     task.cancel()
+
+
+def _prepare(files: LockFileDirectory) -> None:
+    try:
+        files.prepare()
+    except OSError as error:
+        # Engines read "locked" where there is no file; what can be carried out is.
+        log.error("lock_files_not_prepared", error=str(error))  # noqa: TRY400  (a disk has no traceback)
 
 
 async def _announce(node: Node) -> None:

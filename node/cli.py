@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 from uuid import UUID, uuid4
 
+from node.commands.journal_arguments import add_arguments as add_journal_arguments
 from node.commands.operator_client import (
     CONFIG_VARIABLE,
     DEFAULT_CONFIG,
@@ -96,13 +97,16 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add(commands, "run", "carry out commands until SIGTERM", _run)
     _add_demo(commands)
     _add(commands, "gateway", "serve the risk API for nodes behind a broker until SIGTERM", _gateway)
+    _add_signals(commands)
     _add(commands, "check", "say everything that is wrong with a configuration", _check)
     doctor = _add(commands, "doctor", "ask each venue whether its account could be closed right now", _doctor)
     doctor.add_argument("accounts", nargs="*", metavar="ACCOUNT", help="ids or names; none means all")
     _add_send(commands)
     _add_status(commands)
     _add_operator_commands(commands)
+    _add_measuring(commands)
     _add_keys(commands)
+    _add_journal(commands)
     _add_issuer(commands)
     _add_sim(commands, words)
     return parser
@@ -191,6 +195,13 @@ def _add_operator_commands(commands: _Commands[_Parser]) -> None:
         _add_socket(parser)
 
 
+def _add_measuring(commands: _Commands[_Parser]) -> None:
+    from node.commands import measuring
+
+    measuring.add_latency(lambda name, summary: _add(commands, name, summary, measuring.latency))
+    measuring.add_bench(lambda name, summary: _add(commands, name, summary, measuring.bench))
+
+
 def _add_keys(commands: _Commands[_Parser]) -> None:
     from node.commands.keys import add_arguments
 
@@ -203,6 +214,32 @@ def _add_keys(commands: _Commands[_Parser]) -> None:
         return parser
 
     add_arguments(add, _symbols)
+
+
+def _add_signals(commands: _Commands[_Parser]) -> None:
+    from node.commands.signal_keys import add_arguments
+
+    signals = _add(commands, "signals", "take trading alerts behind the lock until SIGTERM", _signals)
+    kinds = signals.add_subparsers(metavar="COMMAND")
+    keys = _add(kinds, "keys", "manage the keys that alerts carry", _signal_keys)
+    operations = keys.add_subparsers(metavar="COMMAND", required=True, dest="operation")
+
+    def add(name: str, summary: str) -> _Parser:
+        parser = _add(operations, name, summary, _signal_keys)
+        _add_socket(parser)
+        return parser
+
+    add_arguments(add)
+
+
+def _add_journal(commands: _Commands[_Parser]) -> None:
+    journal = _add(commands, "journal", "look after the record: verify, backup, export, restore", _journal)
+    operations = journal.add_subparsers(metavar="COMMAND", required=True, dest="operation")
+
+    def add(name: str, summary: str) -> _Parser:
+        return _add(operations, name, summary, _journal)
+
+    add_journal_arguments(add)
 
 
 def _add_issuer(commands: _Commands[_Parser]) -> None:
@@ -254,6 +291,23 @@ def _gateway(options: Options, _output: Output) -> int:
     settings = load_gateway(config_path(options.config))
     configure_logging()
     return run(settings, GatewaySecrets.resolve(settings))
+
+
+def _signals(options: Options, _output: Output) -> int:
+    from node.observe.logging import configure_logging, log_uncaught
+    from node.signals.app import SignalSecrets, run
+    from node.signals.settings import load_signals
+
+    settings = load_signals(config_path(options.config))
+    configure_logging()
+    log_uncaught()
+    return run(settings, SignalSecrets.resolve(settings))
+
+
+def _signal_keys(options: Options, output: Output) -> int:
+    from node.commands.signal_keys import run
+
+    return run(_client(options), options, output)
 
 
 def _demo(options: Options, output: Output) -> int:
@@ -391,6 +445,13 @@ def _keys(options: Options, output: Output) -> int:
     from node.commands.keys import run
 
     return run(_client(options), options, output)
+
+
+def _journal(options: Options, output: Output) -> int:
+    from node.commands.journal import run
+    from node.settings import load
+
+    return run(load(config_path(options.config)), options, output)
 
 
 def _status(options: Options, output: Output) -> int:

@@ -49,6 +49,10 @@ class Reload:
         except ConfigError as error:
             log.error("configuration_not_reloaded", faults=error.faults)  # noqa: TRY400 - a person wrote it: no traceback
             return
+        except Exception:
+            # The supervisor: nothing that may be in a file is a reason to end the node.
+            log.exception("configuration_not_reloaded")
+            return
         took_effect = tuple(changes(self.settings.issuers, wanted.issuers, RELOADED_SECTION))
         self.settings = self.settings.model_copy(update={RELOADED_SECTION: wanted.issuers})
         self.adopt_issuers(self.settings)

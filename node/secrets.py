@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote_plus
+from urllib.parse import quote, quote_plus
 
 from pydantic import SecretStr
 
@@ -19,6 +20,8 @@ _MASKED_LENGTH_MIN: Final = 6
 
 MASK: Final = "***"
 
+_PRIVATE_PART: Final = re.compile(r'"d"\s*:\s*"([\w-]+)"')
+
 
 class KnownSecrets:
     """The values that must never appear in a log, longest first."""
@@ -27,8 +30,11 @@ class KnownSecrets:
         self._values: tuple[str, ...] = ()
 
     def add(self, value: str) -> None:
-        """Mask this value from now on: as it is, percent-encoded, and line by line (keys in PEM)."""
-        forms = {value, quote_plus(value), repr(value)[1:-1]}
+        """Mask this value from now on: as it is, percent-encoded, line by line (keys in PEM), and the private part of
+        a JWK.
+        """
+        forms = {value, quote_plus(value), quote(value), repr(value)[1:-1]}
+        forms.update(_PRIVATE_PART.findall(value))
         forms.update(line for line in map(str.strip, value.splitlines()) if not line.startswith("-----"))
         usable = {form for form in forms if len(form) >= _MASKED_LENGTH_MIN}
         self._values = tuple(sorted({*self._values, *usable}, key=lambda form: (-len(form), form)))
@@ -48,7 +54,8 @@ KNOWN_SECRETS: Final = KnownSecrets()
 def find(name: str, environ: Mapping[str, str] | None = None) -> SecretStr:
     """Look a credential up: ``$CREDENTIALS_DIRECTORY/name``, the file ``$NAME_FILE``, then ``$NAME``.
 
-    One trailing newline is not part of it. A dash in the name is an underscore in the environment.
+    One trailing newline is not part of it, nor is the byte order mark that some editors write. A dash in the name is an
+    underscore in the environment.
 
     Raises:
         ConfigError: nowhere to be found, unreadable or empty; says where it was looked for, never what was there.
@@ -58,7 +65,7 @@ def find(name: str, environ: Mapping[str, str] | None = None) -> SecretStr:
     value: str | None = None
     for path in files:
         try:
-            value = path.read_text(encoding="utf-8")
+            value = path.read_text(encoding="utf-8-sig")
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, UnicodeDecodeError) as error:
@@ -72,6 +79,8 @@ def find(name: str, environ: Mapping[str, str] | None = None) -> SecretStr:
     value = value.removesuffix("\n").removesuffix("\r")
     if not value:
         raise ConfigError([f"credential {name}: is empty"])
+    if "\0" in value:
+        raise ConfigError([f"credential {name}: there is a NUL in it: not a file of text"])
     KNOWN_SECRETS.add(value)
     return SecretStr(value)
 

@@ -24,38 +24,37 @@ from pydantic import (
 
 from node.domain.command import ALL_ACCOUNTS, OPERATOR, THE_NODE, Action
 from node.domain.guard_mode import GuardMode, GuardModes
-from node.domain.permission import Permission
 from node.errors import ConfigError
-from node.settings_base import Credential, Seconds, Section
+from node.settings_accounts import ExchangeAccount, StrictBool
+from node.settings_base import Credential, CredentialReference, FilePath, Seconds, Section
 from node.settings_fields import (
     BrokerUrl,
     Endpoint,
     Identifier,
     PublicKey,
     WebOrigin,
-    account_uuid,
     decimal_from_text,
     distinct_origins,
     distinct_slices,
-    ip_text,
     reason_of,
-    without_secrets,
 )
+from node.settings_keeping import BackupSettings, RetentionSettings
 from node.settings_notify import NotifySettings
 
-#: Sections of the contract that later versions give a meaning.
-RESERVED_SECTIONS: Final = ("backup", "signals", "retention")
+#: Sections that belong to other processes, each with a configuration of its own.
+FOREIGN_SECTIONS: Final = ("signals",)
+
+#: Kinds of faults that are not worth a line beside one that says what is wrong inside.
+_CONSEQUENCES: Final = ("too_short", "string_type")
 
 #: What the kernel takes for the address of a Unix socket, less the terminating zero.
 UNIX_PATH_LENGTH_MAX: Final = 107
 
-StrictBool = Annotated[bool, Strict()]
 SecondsOrNone = Annotated[float, Strict(), Field(ge=0, le=86_400, allow_inf_nan=False)]
 Fraction = Annotated[Decimal, BeforeValidator(decimal_from_text), Field(gt=0, le=Decimal("0.20"), allow_inf_nan=False)]
 Amount = Annotated[Decimal, BeforeValidator(decimal_from_text), Field(ge=0, allow_inf_nan=False)]
 Currency = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}$")]
 SliceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
-AccountId = Annotated[UUID, BeforeValidator(account_uuid)]
 
 
 class Subscription(StrEnum):
@@ -78,8 +77,8 @@ class NodeSettings(Section):
 
     id: Identifier
     tenant: Identifier
-    state_dir: Path
-    runtime_dir: Path
+    state_dir: FilePath
+    runtime_dir: FilePath
 
 
 class MqttSettings(Section):
@@ -88,9 +87,9 @@ class MqttSettings(Section):
     url: BrokerUrl
     username: Annotated[str, Field(min_length=1)] | None = None
     password: Credential | None = None
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
+    ca_file: FilePath | None = None
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
     #: Other nodes of the tenant serve other accounts on this broker: what is theirs is left to them, unanswered.
     shared: StrictBool = False
 
@@ -109,8 +108,8 @@ class HttpSettings(Section):
     """[http]: the public listener. Off loopback only with TLS."""
 
     listen: Endpoint
-    cert_file: Path | None = None
-    key_file: Path | None = None
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
 
     @model_validator(mode="after")
     def _protected(self) -> Self:
@@ -211,29 +210,14 @@ class DrillSettings(Section):
     accounts: Annotated[tuple[str, ...], Field(min_length=1)] = (ALL_ACCOUNTS,)
 
 
-class AccountSettings(Section):
+class AccountSettings(ExchangeAccount):
     """[[accounts]]: one set of exchange credentials."""
 
-    id: AccountId
-    name: Annotated[Identifier, Field(max_length=64)]
-    owner: Identifier
-    #: A ccxt id, or ``b2prime``.
-    exchange: Annotated[str, Field(pattern=r"^[a-z0-9]{2,32}$")]
-    permission: Permission
     base_currency: Currency
-    credentials: Annotated[
-        dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")], Credential], Field(min_length=1)
-    ]
     #: None: all that the venue's profile knows.
     slices: Annotated[tuple[SliceName, ...], AfterValidator(distinct_slices)] | None = None
-    connect_to: Endpoint | None = None
-    ca_file: Path | None = None
-    local_address: Annotated[str, AfterValidator(ip_text)] | None = None
-    sandbox: StrictBool = False
     #: What is done about a key that may withdraw: a loud warning, or the account is degraded until it may not.
     withdrawal_right: Literal["warn", "refuse"] = "warn"
-    #: Handed to the ccxt class as they are.
-    options: Annotated[dict[str, Any], AfterValidator(without_secrets)] = Field(default_factory=dict)
     flatten: FlattenSettings = FlattenSettings()
     execution: ExecutionOverrides = ExecutionOverrides()
 
@@ -256,6 +240,8 @@ class Settings(Section):
     execution: ExecutionSettings = ExecutionSettings()
     drill: DrillSettings | None = None
     notify: NotifySettings | None = None
+    backup: BackupSettings | None = None
+    retention: RetentionSettings | None = None
 
     @model_validator(mode="after")
     def _cross_checked(self) -> Self:
@@ -362,12 +348,15 @@ def read(path: Path | str) -> dict[str, Any]:
         ConfigError: it cannot be read, or is not TOML.
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        # Editors on other systems begin a file with a byte order mark.
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such file"]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: cannot be read: {error}"]) from None
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ConfigError([f"{path}: not TOML: nested too deeply"]) from None
+    except ValueError as error:  # also what the parser itself does not expect: a number of thousands of digits
         raise ConfigError([f"{path}: not TOML: {error}"]) from None
 
 
@@ -377,30 +366,43 @@ def parse(data: dict[str, Any]) -> Settings:
     Raises:
         ConfigError: with one line a fault, ``path.to[0].key: reason``.
     """
-    reserved = [f"{name}: this version does not know this section yet" for name in RESERVED_SECTIONS if name in data]
-    known = {name: value for name, value in data.items() if name not in RESERVED_SECTIONS}
+    foreign = [
+        f"{name}: `sovereign-node {name}` has a file of its own for this" for name in FOREIGN_SECTIONS if name in data
+    ]
+    known = {name: value for name, value in data.items() if name not in FOREIGN_SECTIONS}
     try:
         settings = Settings.model_validate(known)
     except ValidationError as error:
-        raise ConfigError([*reserved, *faults_of(error)]) from None
-    if reserved:
-        raise ConfigError(reserved)
+        raise ConfigError([*foreign, *faults_of(error)]) from None
+    if foreign:
+        raise ConfigError(foreign)
     return settings
 
 
 def faults_of(error: ValidationError) -> list[str]:
     """One line a fault: where, and why; without the values."""
     lines: list[str] = []
-    for fault in error.errors(include_url=False, include_context=False, include_input=False):
-        where = _where(fault["loc"])
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    places = [_where(fault["loc"]) for fault in faults]
+    for where, fault in zip(places, faults, strict=True):
+        if fault["type"] in _CONSEQUENCES and any(_tells_more(place, where) for place in places):
+            continue
+        if fault["type"] == "model_type" and places.count(where) > 1:
+            continue  # it is none of the other kind either
         reasons = reason_of(fault["type"], fault["msg"]).split("\n")
         # A check across sections names its places itself.
         lines += [f"{where}: {reason}" if where else reason for reason in reasons]
     return lines
 
 
+def _tells_more(place: str, where: str) -> bool:
+    return place.startswith((f"{where}.", f"{where}["))
+
+
 def _where(location: tuple[int | str, ...]) -> str:
     text = ""
     for part in location:
+        if isinstance(part, str) and (part == CredentialReference.__name__ or "[" in part):
+            continue  # pydantic's name for one of several kinds of value
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text

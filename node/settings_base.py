@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
@@ -9,6 +10,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 from node.settings_fields import CredentialName
 
 Seconds = Annotated[float, Strict(), Field(gt=0, le=86_400, allow_inf_nan=False)]
+
+
+def _usable_path(value: object) -> object:
+    if value == "":
+        raise ValueError("an empty path would be the folder in which the program was started")
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("there is a NUL in it")
+    return value
+
+
+FilePath = Annotated[Path, BeforeValidator(_usable_path)]
 
 
 class Section(BaseModel):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, Strict
 
-from node.settings_base import Credential, CredentialReference, Seconds, Section
+from node.settings_base import Credential, CredentialReference, FilePath, Seconds, Section
 from node.settings_fields import is_loopback
 
 _PORT_MAX: Final = 65_535
@@ -66,4 +65,4 @@ class NotifySettings(Section):
     #: For one attempt, from the name server to the answer.
     timeout_s: Annotated[float, Strict(), Field(gt=0, le=60, allow_inf_nan=False)] = 5.0
     #: A certificate authority trusted besides the usual ones.
-    ca_file: Path | None = None
+    ca_file: FilePath | None = None

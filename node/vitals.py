@@ -55,7 +55,10 @@ class Vitals:
         actors: Sequence[AccountActor],
         loop_monitor: LoopMonitor,
         status: Callable[[], str],
+        begun_without: Callable[[], bool] = lambda: False,
     ) -> None:
+        """*begun_without*: whether the node was started, and still is, without the journal."""
+        self._begun_without = begun_without
         self._inbox, self._journal, self._actors = inbox, journal, actors
         self.dispatcher: Final = Heartbeat(self._pulse, every_s=INBOX_PULSE_EVERY_S, age_max_s=AGE_MAX_S)
         self.probe: Final = Heartbeat(self._probe, every_s=JOURNAL_PROBE_EVERY_S, age_max_s=AGE_MAX_S)
@@ -72,12 +75,16 @@ class Vitals:
             await self._journal.probe()
         except JournalUnavailable as error:
             log.warning("journal_probe_failed", error=str(error))
-            # A disk that refuses has answered: the journal reopens itself, and a new process could not begin.
+            # A disk that refuses has answered: the journal reopens itself, and a new process would know less.
             return self._journal.silent_s < JOURNAL_ANSWER_WITHIN_S
         return True
 
     def _journal_ping(self) -> str | None:
-        """A disk that hangs is a reason, but not against work that only this process knows of."""
+        """A disk that hangs is a reason, but not against work that only this process knows of, nor where a new process
+        has met it already.
+        """
+        if self._begun_without():
+            return None
         at_work = self._inbox.owes_journal or any(actor.live for actor in self._actors)
         return None if at_work else self.probe.ping()
 

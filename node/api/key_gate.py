@@ -37,7 +37,7 @@ class KeyGate:
         """The key's holder.
 
         Raises:
-            ApiError: 401, 403, 429.
+            ApiError: 401, 403, 429; 503 while the keys cannot be read.
         """
         key = self._recognise(request)
         allowance = self._keyring.take(key, _BUCKETS[need])
@@ -51,6 +51,9 @@ class KeyGate:
         if not values:
             raise self._stranger(request, ApiError("UNAUTHORIZED", HTTPStatus.UNAUTHORIZED, f"{HEADER} is missing"))
         key = self._keyring.find(values[0]) if len(values) == 1 else None
+        if key is None and len(values) == 1 and self._keyring.may_be_unread(values[0]):
+            unread = ApiError("NOT_READY", HTTPStatus.SERVICE_UNAVAILABLE, "the API keys cannot be read now")
+            raise self._stranger(request, unread)
         if key is None:
             raise self._stranger(request, ApiError("INVALID_KEY", HTTPStatus.UNAUTHORIZED, "no such API key"))
         if not self._keyring.is_active(key):

@@ -124,6 +124,7 @@ class Keyring:
         self._clock = clock
         self._rates = rates
         self._keys: dict[str, ApiKey] = {}
+        self._known = True
         #: Compared with where there is no such key, so that the answer takes as long.
         self._nobody = ApiKey(
             id="", owner="", digest=secrets.token_bytes(32), scopes=frozenset(), accounts=None, created_at=clock.now()
@@ -138,9 +139,25 @@ class Keyring:
             JournalUnavailable: nothing was learnt.
         """
         keys, usages = await self._store.keys(), await self._store.usages()
-        self._keys = {key.id: key for key in keys}
+        # What was revoked while it could not be written stays so.
+        revoked = {key.id: key.revoked_at for key in self._keys.values() if key.revoked_at is not None}
+        self._keys = {key.id: replace(key, revoked_at=key.revoked_at or revoked.get(key.id)) for key in keys}
+        self._known = True
         for usage in usages:
             self._rates.load(usage)
+
+    def begin_unread(self) -> None:
+        """Begin without the keys that the store has; until they are read nobody is told that there is no such key."""
+        self._known = False
+
+    def adopt_copied(self, keys: Iterable[ApiKey]) -> None:
+        """Honour the keys of a copy until those of the store can be read."""
+        if not self._known:
+            self._keys = {key.id: key for key in keys} | self._keys
+
+    def may_be_unread(self, text: str) -> bool:
+        """Whether this may be a key that could not be read yet."""
+        return not self._known and ApiToken.parse(text) is not None
 
     async def create(
         self,

@@ -298,9 +298,9 @@ def _estimated_ms(desk: CommandDesk, request: CommandRequest, submission: Submis
     if not request.action.closes:
         return submission.latency_ms
     if request.account_id is not None:
-        return desk.estimated_execution_ms(request.account_id)
+        return desk.estimated_execution_ms(request.account_id, request.action)
     ids = [UUID(account["id"]) for account in desk.accounts()]
-    return max(map(desk.estimated_execution_ms, ids), default=0.0)
+    return max((desk.estimated_execution_ms(each, request.action) for each in ids), default=0.0)
 
 
 def _accepted(submission: Submission, *, estimated_ms: float) -> JSONResponse:

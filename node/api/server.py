@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 import stat
@@ -19,12 +20,15 @@ from fastapi import FastAPI
 from node.api import wire
 from node.api.guards import HEAD_BYTES_MAX
 from node.errors import ConfigError
+from node.key_pair import check_key_pair, load_key_pair
 
 log = structlog.get_logger(__name__)
 
 _OPERATOR_SOCKET_MODE: Final = 0o660
 _BACKLOG: Final = 1024
 _KEEP_ALIVE_S: Final = 30
+_DISK_REFUSALS: Final = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO})
+_BIND_AGAIN_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,20 +89,42 @@ class ApiServer:
         self._listeners = tuple(listeners)
         self._stop_deadline_s = stop_deadline_s
         self._running: list[_Running] = []
+        #: Sockets in folders where nothing can be made now, and why.
+        self._unbound: dict[Path, str] = {}
+        self._binding: asyncio.Task[None] | None = None
+
+    def ping(self) -> str | None:
+        """What is wrong: a socket that is not there yet."""
+        return "; ".join(f"{path}: {why}" for path, why in self._unbound.items()) or None
 
     def bind(self) -> None:
         """Take every address, serve none yet.
+
+        A socket in a folder on a disk that cannot be written is left for later: the other doors must open.
 
         Raises:
             ConfigError: an address is taken or not ours, or a certificate cannot be used. None is held then.
         """
         try:
             for listener in self._listeners:
-                server = _Server(_configuration(listener, self._stop_deadline_s))
-                self._running.append(_Running(listener=listener, server=server, bound=_bind(listener)))
+                self._take(listener)
         except ConfigError:
             self._release()
             raise
+
+    def _take(self, listener: Listener) -> _Running | None:
+        server = _Server(_configuration(listener, self._stop_deadline_s))
+        try:
+            bound = _bind(listener)
+        except _DiskRefuses as error:
+            assert isinstance(listener, UnixListener)  # noqa: S101  (the others need no disk)
+            if listener.path not in self._unbound:
+                log.error("socket_not_made", path=str(listener.path), error=str(error))  # noqa: TRY400
+            self._unbound[listener.path] = str(error)
+            return None
+        self._unbound.pop(_path(listener), None)
+        self._running.append(running := _Running(listener=listener, server=server, bound=bound))
+        return running
 
     def reload_certificates(self) -> None:
         """Read every listener's certificate again: connections from now on are shown the new one.
@@ -112,8 +138,8 @@ class ApiServer:
                 continue
             try:
                 # On trial first: a key that does not fit would leave the context in use without any.
-                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(listener.cert_file, listener.key_file)
-                context.load_cert_chain(listener.cert_file, listener.key_file)
+                check_key_pair(listener.cert_file, listener.key_file)
+                load_key_pair(context, listener.cert_file, listener.key_file)
             except OSError as error:
                 raise ConfigError([f"http.cert_file: cannot be used: {error}"]) from None
 
@@ -126,11 +152,25 @@ class ApiServer:
         if not self._running:
             self.bind()
         for running in self._running:
-            serving = running.server.serve(sockets=[running.bound])
-            running.task = tasks.create_task(serving, name=f"api-{_place(running.listener)}")
+            self._serve(running, tasks)
         for running in self._running:
             await running.server.serving.wait()
             log.info("api_listening", place=_place(running.listener))
+        if self._unbound:
+            self._binding = tasks.create_task(self._bind_later(tasks), name="api-bind")
+
+    def _serve(self, running: _Running, tasks: asyncio.TaskGroup) -> None:
+        serving = running.server.serve(sockets=[running.bound])
+        running.task = tasks.create_task(serving, name=f"api-{_place(running.listener)}")
+
+    async def _bind_later(self, tasks: asyncio.TaskGroup) -> None:
+        """Try again, until every socket is there."""
+        while self._unbound:
+            await asyncio.sleep(_BIND_AGAIN_S)
+            for listener in self._listeners:
+                if _path(listener) in self._unbound and (running := self._take(listener)) is not None:
+                    self._serve(running, tasks)
+                    log.info("api_listening", place=_place(listener))
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -140,6 +180,8 @@ class ApiServer:
 
     async def stop(self) -> None:
         """Accept nothing more, end streams, let requests finish, and cut what is left at the deadline."""
+        if self._binding is not None:
+            self._binding.cancel()
         for running in self._running:
             running.listener.app.state.stopping.set()
             running.server.should_exit = True
@@ -155,12 +197,13 @@ class ApiServer:
         for running in self._running:
             running.bound.close()
             if isinstance(running.listener, UnixListener):
-                running.listener.path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # a stale one is no harm, and the disk may be gone
+                    running.listener.path.unlink(missing_ok=True)
         self._running = []
 
 
 def _configuration(listener: Listener, stop_deadline_s: float) -> uvicorn.Config:
-    tls = isinstance(listener, TcpListener) and listener.cert_file is not None
+    tls = listener if isinstance(listener, TcpListener) and listener.cert_file is not None else None
     config = uvicorn.Config(
         listener.app,
         lifespan="off",
@@ -180,10 +223,12 @@ def _configuration(listener: Listener, stop_deadline_s: float) -> uvicorn.Config
         ssl_keyfile=listener.key_file if isinstance(listener, TcpListener) else None,
     )
     try:
+        if tls is not None and tls.cert_file is not None:
+            check_key_pair(tls.cert_file, tls.key_file)  # uvicorn would ask a terminal for a passphrase
         config.load()
     except (OSError, ssl.SSLError) as error:
         raise ConfigError([f"http.cert_file: cannot be used: {error}"]) from None
-    if tls and config.ssl is not None:
+    if tls is not None and config.ssl is not None:
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
     return config
 
@@ -192,10 +237,20 @@ def _place(listener: Listener) -> str:
     return str(listener.path) if isinstance(listener, UnixListener) else f"{listener.host}:{listener.port}"
 
 
+def _path(listener: Listener) -> Path:
+    return listener.path if isinstance(listener, UnixListener) else Path()
+
+
+class _DiskRefuses(Exception):
+    """Nothing can be made in the socket's folder now."""
+
+
 def _bind(listener: Listener) -> socket.socket:
     try:
         return _bind_unix(listener.path) if isinstance(listener, UnixListener) else _bind_tcp(listener)
     except OSError as error:
+        if isinstance(listener, UnixListener) and error.errno in _DISK_REFUSALS:
+            raise _DiskRefuses(error.strerror) from None
         raise ConfigError([f"cannot listen on {_place(listener)}: {error.strerror or error}"]) from None
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from node.clock import SystemClock
-from node.commands.exposure import exposures
+from node.commands.exposure import exposures, looser_than_needed
 from node.commands.output import ExitStatus, Output
 from node.domain.command import Action
 from node.domain.guard_mode import GuardMode
 from node.domain.permission import Permission
 from node.errors import ConfigError
+from node.key_pair import check_key_pair
 from node.secrets import Secrets
 from node.settings import Settings, Subscription, parse, read
 from node.settings_notify import Happening, NotifySettings
@@ -29,7 +30,9 @@ def check(config: Path, output: Output) -> ExitStatus:
         if "gateway" in data:
             from node.gateway.check import findings  # with the whole gateway behind it
 
-            faults, warnings = findings(data)
+            faults, warnings = findings(data, config)
+        elif "signals" in data and "node" not in data:
+            faults, warnings = _of_signals(data, config)
         else:
             settings = parse(data)
             faults = [*_credential_and_venue_faults(settings), *_file_faults(settings)]
@@ -44,6 +47,25 @@ def check(config: Path, output: Output) -> ExitStatus:
     if not faults or output.as_json:
         output.result({"ok": not faults, "faults": faults, "warnings": warnings}, f"{config}: ok")
     return ExitStatus.TROUBLE if faults else ExitStatus.DONE
+
+
+def _of_signals(data: dict[str, object], config: Path) -> tuple[list[str], list[str]]:
+    from node.signals.check import findings  # with ccxt behind it
+    from node.signals.settings import parse_signals
+
+    faults, warnings = findings(data)
+    try:
+        settings = parse_signals(data)
+    except ConfigError:
+        return faults, warnings
+    looser = looser_than_needed(
+        credentials=(reference.credential for _, reference in settings.references),
+        key_files={"http.key_file": settings.http.key_file if settings.http else None},
+        state_dir=("signals.state_dir", settings.signals.state_dir),
+        runtime_dir=("signals.runtime_dir", settings.signals.runtime_dir),
+        config=config,
+    )
+    return faults, [*warnings, *looser]
 
 
 def _credential_and_venue_faults(settings: Settings) -> list[str]:
@@ -107,7 +129,7 @@ def _authority_faults(place: str, file: Path | None) -> Iterator[str]:
 def _certificate_faults(place: str, file: Path | None, key_file: Path | None) -> Iterator[str]:
     if file is not None:
         try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(file, key_file)
+            check_key_pair(file, key_file)
         except OSError as error:
             yield f"{place}: {file} with {key_file}: {error.strerror or error}"
 
@@ -148,6 +170,8 @@ def _account_warnings(settings: Settings) -> Iterator[str]:
         place = f"accounts[{index}]"
         if account.permission in (Permission.READ, Permission.CANCEL):
             yield f"{place}.permission: {account.permission}: positions cannot be closed"
+        if account.connect_to is not None:
+            yield f"{place}.connect_to: requests go to {account.connect_to}, and not to {account.exchange} itself"
         names = (account.exchange, *sorted(reference.credential for reference in account.credentials.values()))
         if known.setdefault(names, index) != index:
             yield f"{place}.credentials: the same as accounts[{known[names]}]'s: each will undo the other's work"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,24 +23,47 @@ def exposures(settings: Settings, config: Path | None = None, environ: Mapping[s
 
     *config* is looked at for writers only: it holds no secret, but says who may unlock.
     """
+    return looser_than_needed(
+        credentials=(reference.credential for _, reference in references(settings)),
+        key_files={
+            "mqtt.key_file": settings.mqtt.key_file if settings.mqtt else None,
+            "http.key_file": settings.http.key_file if settings.http else None,
+        },
+        state_dir=("node.state_dir", settings.node.state_dir),
+        runtime_dir=("node.runtime_dir", settings.node.runtime_dir),
+        config=config,
+        environ=environ,
+    )
+
+
+def looser_than_needed(
+    *,
+    credentials: Iterable[str],
+    key_files: Mapping[str, Path | None],
+    state_dir: tuple[str, Path],
+    runtime_dir: tuple[str, Path],
+    config: Path | None,
+    environ: Mapping[str, str] | None = None,
+) -> list[str]:
+    """The same of any program's credentials, keys and state; places are keys of its configuration."""
     environ = os.environ if environ is None else environ
-    found = list(_of_credentials(settings, environ))
-    for place, key_file in (
-        ("mqtt.key_file", settings.mqtt and settings.mqtt.key_file),
-        ("http.key_file", settings.http and settings.http.key_file),
-    ):
+    found = list(_of_credentials(credentials, environ))
+    for place, key_file in key_files.items():
         if key_file:
             found += _of_secret_file(place, key_file)
     if config is not None:
         found += _of_public_file("configuration", config)
-    state_dir = settings.node.state_dir
-    if state_dir.is_dir() and _mode(state_dir) & _GROUP_AND_OTHERS:
-        found.append(f"node.state_dir: {state_dir} is open to others: chmod 700")
+    place, folder = state_dir
+    if folder.is_dir() and _mode(folder) & _GROUP_AND_OTHERS:
+        found.append(f"{place}: {folder} is open to others: chmod 700")
+    place, folder = runtime_dir
+    if folder.is_dir() and _mode(folder) & _WRITE:
+        found.append(f"{place}: {folder} can be changed by others, who could show locks of their own: chmod go-w")
     return found
 
 
-def _of_credentials(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
-    for name in sorted({reference.credential for _, reference in references(settings)}):
+def _of_credentials(names: Iterable[str], environ: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted(set(names)):
         files, variable = places_of(name, environ)
         file = next((file for file in files if file.is_file()), None)
         if file is not None:

@@ -31,7 +31,7 @@ def config_path(given: str | None) -> Path:
 
 
 def operator_socket(config: Path) -> Path:
-    """Where the daemon serves, read from ``node.runtime_dir`` (a gateway's: ``gateway.runtime_dir``) alone.
+    """Where the daemon serves, read from ``node.runtime_dir`` (``gateway.``, ``signals.runtime_dir``) alone.
 
     The rest of the file is not looked at: a fault that somebody has just edited into it must not stand in the way
     of a kill.
@@ -40,11 +40,12 @@ def operator_socket(config: Path) -> Path:
         Trouble: the file does not tell.
     """
     try:
-        document = tomllib.loads(config.read_text(encoding="utf-8"))
-        runtime_dir = document["gateway" if "gateway" in document else "node"]["runtime_dir"]
+        document = tomllib.loads(config.read_text(encoding="utf-8-sig"))
+        table = next((name for name in ("gateway", "node", "signals") if name in document), "node")
+        runtime_dir = document[table]["runtime_dir"]
     except OSError as error:
         raise Trouble("CONFIG", f"{config}: {error.strerror}: name it with --config, or the --socket") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise Trouble(
             "CONFIG", f"{config}: not TOML: {error}: the daemon's socket can be named with --socket"
         ) from None

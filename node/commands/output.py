@@ -29,6 +29,15 @@ class Trouble(Exception):
         self.code, self.message = code, message
 
 
+def printable(text: str) -> str:
+    """The text with everything but letters, signs and line breaks escaped: words of an exchange, a broker or a stranger
+    must not move a terminal's cursor, nor be what it cannot print.
+    """
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
+
+
 class Output:
     """Where a command's words go."""
 
@@ -37,18 +46,32 @@ class Output:
         self._stdout = sys.stdout if stdout is None else stdout
         self._stderr = sys.stderr if stderr is None else stderr
 
+    @property
+    def stdout(self) -> TextIO:
+        """Where answers go: how wide it is, and what it takes."""
+        return self._stdout
+
+    @property
+    def stderr(self) -> TextIO:
+        """Where everything else goes."""
+        return self._stderr
+
     def result(self, document: Document, text: str) -> None:
         """The answer: the document for machines, the text for people."""
-        print(json.dumps(document) if self.as_json else text, file=self._stdout, flush=True)
+        print(json.dumps(document) if self.as_json else printable(text), file=self._stdout, flush=True)
+
+    def line(self, text: str) -> None:
+        """One of many, as it is."""
+        print(text, file=self._stdout)
 
     def progress(self, text: str) -> None:
         """What happens meanwhile: for somebody who watches."""
         if not self.as_json and self._stderr.isatty():
-            print(text, file=self._stderr, flush=True)
+            print(printable(text), file=self._stderr, flush=True)
 
     def note(self, text: str) -> None:
         """What somebody should read in any case."""
-        print(text, file=self._stderr, flush=True)
+        print(printable(text), file=self._stderr, flush=True)
 
     def trouble(self, code: str, *messages: str) -> None:
         """Why there is no answer, a line a reason."""

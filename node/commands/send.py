@@ -79,6 +79,23 @@ def send(client: OperatorClient, order: Order, output: Output, *, wait: bool, ti
     return _conclude(client, _event(answer), output, wait=wait, deadline=deadline)
 
 
+def ending(client: OperatorClient, order: Order, *, timeout_s: float) -> Document:
+    """Send a command and return its last event, printing nothing.
+
+    Raises:
+        Trouble: it is not known what became of the command, or it has not ended in time.
+    """
+    deadline, quiet = Deadline(timeout_s), Output(as_json=True)
+    headers = {"Idempotency-Key": str(order.command_id)}
+    answer = _until_answered(lambda left_s: client.call("POST", f"{_RISK}/kill", order.body, headers, left_s), deadline)
+    document = _event(answer)
+    if not ended(document):
+        document = _follow(client, document, quiet, deadline)
+    if not ended(document):
+        raise Trouble("TIMEOUT", f"command {order.command_id} has not ended in {timeout_s:g} s")
+    return document
+
+
 def abort(
     client: OperatorClient, command_id: UUID, output: Output, *, reason: str | None, timeout_s: float
 ) -> ExitStatus:

@@ -11,7 +11,8 @@ from typing import Any, Final
 from uuid import uuid4
 
 from node.demo import witness
-from node.demo.stage import ACCOUNT_ID, Stage, StageError, raised
+from node.demo.parts import PartFailed
+from node.demo.stage import ACCOUNT_ID, Stage, raised
 from node.domain.command import Action
 from node.domain.latency import STAGES
 from node.observe.logging import configure_logging
@@ -27,7 +28,7 @@ def run(round_trip_ms: int, *, as_json: bool) -> int:
     configure_logging(level="ERROR")
     try:
         report = asyncio.run(_play(round_trip_ms, show=not as_json))
-    except (StageError, NotConfirmed) as error:
+    except (PartFailed, NotConfirmed) as error:
         sys.stderr.write(f"demo: {error}\n")
         return 1
     sys.stdout.write(json.dumps(report, indent=1) + "\n" if as_json else _table(report))

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from uuid import UUID
 
 import aiohttp
 
+from node.demo.parts import READY_WITHIN_S, PartFailed, first_line, started
 from node.sim.broker import Broker
 from node.transport.issuer_key import IssuerKey
 from node.transport.mqtt import MqttTransport
@@ -27,12 +27,6 @@ from node.transport.topics import Topics
 ACCOUNT_ID: Final = UUID("6b0c8d1e-5f0a-4c52-9a1e-3d0f6f1d2a77")
 TENANT: Final = "demo"
 ISSUER: Final = "desk"
-READY_WITHIN_S: Final = 20.0
-STOP_WITHIN_S: Final = 5.0
-
-
-class StageError(Exception):
-    """A part of the demo did not come up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +64,14 @@ async def raised(*, round_trip_ms: int) -> AsyncIterator[Stage]:
     """Bring everything up on loopback, in a temporary directory; take it down afterwards.
 
     Raises:
-        StageError: a part did not come up.
+        PartFailed: a part did not come up.
     """
     async with AsyncExitStack() as stack:
         work = Path(stack.enter_context(TemporaryDirectory(prefix="sovereign-node-demo-")))
         broker = await stack.enter_async_context(Broker())
-        simulator = await _started(stack, work, "simulator", "sim", "serve", "--venue", "binance",
+        simulator = await started(stack, work, "simulator", "sim", "serve", "--venue", "binance",
                                    "--port", "0", "--control", "0", "--ca-dir", str(work / "ca"))  # fmt: skip
-        ready = json.loads(await _first_line(simulator, "simulator"))
+        ready = json.loads(await first_line(simulator, "simulator"))
         key = IssuerKey.generate(ISSUER)
         credentials = work / "credentials"
         credentials.mkdir(mode=0o700)
@@ -89,7 +83,7 @@ async def raised(*, round_trip_ms: int) -> AsyncIterator[Stage]:
         venue = Venue(control=ready["control"], http=http)
         await venue.delay(round_trip_ms)
         os.environ["CREDENTIALS_DIRECTORY"] = str(credentials)
-        daemon = await _started(stack, work, "daemon", "run", "--config", str(config))
+        daemon = await started(stack, work, "daemon", "run", "--config", str(config))
         await _until_armed(work, daemon)
         sender = await stack.enter_async_context(_sender(broker.port, key))
         yield Stage(sender=sender, venue=venue, lock_file=work / "run" / "locks" / f"{ACCOUNT_ID}.json")
@@ -122,39 +116,6 @@ async def _sender(port: int, key: IssuerKey) -> AsyncIterator[Sender]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _started(stack: AsyncExitStack, work: Path, name: str, *arguments: str) -> asyncio.subprocess.Process:
-    """Start a part as its own process, through the command line that users have."""
-    errors = stack.enter_context((work / f"{name}.log").open("wb"))
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "node", *arguments, stdout=asyncio.subprocess.PIPE, stderr=errors, cwd=work
-    )
-    stack.push_async_callback(_stopped, process)
-    return process
-
-
-async def _stopped(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.terminate()
-        try:
-            async with asyncio.timeout(STOP_WITHIN_S):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-
-
-async def _first_line(process: asyncio.subprocess.Process, name: str) -> bytes:
-    assert process.stdout is not None  # noqa: S101  (it was started with a pipe)
-    try:
-        async with asyncio.timeout(READY_WITHIN_S):
-            line = await process.stdout.readline()
-    except TimeoutError:
-        raise StageError(f"the {name} did not come up in {READY_WITHIN_S:g} s") from None
-    if not line:
-        raise StageError(f"the {name} ended at once")
-    return line
-
-
 async def _until_armed(work: Path, daemon: asyncio.subprocess.Process) -> None:
     """Ask the daemon's own socket until its account is armed."""
     deadline = asyncio.get_running_loop().time() + READY_WITHIN_S
@@ -162,7 +123,7 @@ async def _until_armed(work: Path, daemon: asyncio.subprocess.Process) -> None:
     async with aiohttp.ClientSession(connector=connector) as http:
         while asyncio.get_running_loop().time() < deadline:
             if daemon.returncode is not None:
-                raise StageError("the daemon ended:\n" + (work / "daemon.log").read_text()[-2000:])
+                raise PartFailed("the daemon ended:\n" + (work / "daemon.log").read_text()[-2000:])
             try:
                 async with http.get("http://operator/api/v1/node/status") as answer:
                     if (await answer.json())["ready"]:
@@ -170,7 +131,7 @@ async def _until_armed(work: Path, daemon: asyncio.subprocess.Process) -> None:
             except (aiohttp.ClientError, OSError):
                 pass
             await asyncio.sleep(0.05)
-    raise StageError("the account was not armed in time:\n" + (work / "daemon.log").read_text()[-2000:])
+    raise PartFailed("the account was not armed in time:\n" + (work / "daemon.log").read_text()[-2000:])
 
 
 def _configuration(work: Path, broker_port: int, ready: dict[str, Any], public_key: str) -> str:

@@ -44,6 +44,16 @@ class AccountLock:
         since, holds = self.since if self.locked else at, self.holds | {command_id}
         return replace(self, epoch=self.epoch + 1, holds=holds, since=since, by=by, reason=reason)
 
+    def assumed(self, *, by: str, reason: str, at: datetime) -> AccountLock:
+        """Locked because its record cannot be read, or is older than it was: whatever it was, it may not be open.
+
+        The epoch is one that nobody can have seen. Those of a lost record are not known, but each change raises the
+        epoch by one and no lock changes once a second for years: seconds since 1970 lie above them all.
+        """
+        since = self.since if self.locked else at
+        epoch = max(self.epoch + 1, int(at.timestamp()))
+        return replace(self, epoch=epoch, latched=True, since=since, by=by, reason=reason)
+
     def release(self, command_id: UUID, *, keep_locked: bool, at: datetime) -> AccountLock:
         """End one command's hold; with ``keep_locked`` it becomes a latch. Never lifts a latch."""
         if command_id not in self.holds:

@@ -11,9 +11,11 @@ from uuid import UUID
 from node.clock import Clock
 from node.domain.account_state import AccountState
 from node.domain.command import ALL_ACCOUNTS, Action, CommandState, RejectCode, Request
+from node.domain.estimate import HISTORY
 from node.domain.guard_mode import GuardMode
 from node.domain.result import Document, decimal_text, instant_text, net_exposure
 from node.domain.snapshot import Balance, Position
+from node.domain.track_record import TrackRecord
 from node.engine.actor import AccountActor
 from node.engine.bus import Bus
 from node.engine.dispatcher import Dispatcher
@@ -22,8 +24,6 @@ from node.engine.lock_ledger import LockLedger
 from node.engine.ports import HistoryEntry, Journal, Rejection, Submission
 from node.errors import JournalUnavailable
 
-#: Proven executions that the estimate is made from.
-HISTORY: Final = 50
 #: A person who sets a guard waits so long for the disk.
 GUARD_KEPT_WITHIN_S: Final = 2.0
 
@@ -45,9 +45,8 @@ class Desk:
     #: Broker, journal and the like, for people.
     parts: Callable[[], Document]
     started_at: datetime
-    #: Per account: milliseconds to the proof of the last executions, and of the last drill's prediction.
-    _history: dict[UUID, list[float]] = field(default_factory=dict)
-    _predicted: dict[UUID, float] = field(default_factory=dict)
+    #: How long closes took, and what drills foresaw.
+    _record: TrackRecord = field(default_factory=TrackRecord)
     #: Per account: the ending of the newest drill of a close, passed or not.
     _newest_drills: dict[UUID, Document] = field(default_factory=dict)
     #: Per account: when a drill last passed.
@@ -122,13 +121,36 @@ class Desk:
         Raises:
             JournalUnavailable: nothing was learnt.
         """
-        self._newest_drills = await self.journal.newest_drills()
-        for document in (await self.journal.last_drills()).values():
-            self._learn_drill(document)
-        self._history |= await self.journal.proof_times_ms(HISTORY)
-        kept = await self.journal.guards()
+        kept = await self._recall_executions()
         for account_id, actor in self.dispatcher.actors.items():
             actor.guard.load(kept.get(account_id))
+
+    def begin_unread(self) -> None:
+        """Begin without a memory of earlier runs, and without losing it."""
+        for actor in self.dispatcher.actors.values():
+            actor.guard.begin_unread()
+
+    async def recall_late(self) -> None:
+        """Remember earlier runs after all; what this one has learnt meanwhile is newer.
+
+        Raises:
+            JournalUnavailable: nothing was learnt.
+        """
+        kept = await self._recall_executions()
+        for account_id, actor in self.dispatcher.actors.items():
+            actor.guard.load_late(kept.get(account_id))
+
+    async def _recall_executions(self) -> dict[UUID, Document]:
+        """Executions and drills; what the guards have kept is returned."""
+        newest, passed = await self.journal.newest_drills(), await self.journal.last_drills()
+        times_ms, kept = await self.journal.proof_times_ms(HISTORY), await self.journal.guards()
+        self._newest_drills = newest | self._newest_drills
+        for document in sorted(passed.values(), key=lambda document: int(document["seq"])):
+            if not self._record.knows_drill(UUID(document["account_id"]), Action(document["action"])):
+                self._learn_drill(document)
+        for (account_id, action), earlier in times_ms.items():
+            self._record.closed_before(account_id, action, *earlier)
+        return kept
 
     async def history(self, account_id: UUID | None, *, before_seq: int | None, limit: int) -> list[HistoryEntry]:
         """Commands of one account, or all, newest first; those admitted before one that was seen.
@@ -184,13 +206,11 @@ class Desk:
             while True:
                 yield await live.get()
 
-    def estimated_execution_ms(self, account_id: UUID) -> float:
-        """The 95th percentile of this account's own history; else the last drill's prediction; else the deadline."""
-        history = sorted(self._history.get(account_id, ()))
-        if history:
-            return history[min(int(len(history) * 0.95), len(history) - 1)]
+    def estimated_execution_ms(self, account_id: UUID, action: Action) -> float:
+        """The 95th percentile of what this action took on this account; else a drill's word; else the deadline."""
+        estimated_ms = self._record.estimated_ms(account_id, action)
         deadline_ms = self.dispatcher.actors[account_id].context.terms.execution.deadline_s * 1e3
-        return self._predicted.get(account_id, deadline_ms)
+        return deadline_ms if estimated_ms is None else estimated_ms
 
     def observe(self, document: Document) -> None:
         """Learn from an ending."""
@@ -205,17 +225,16 @@ class Desk:
         if document["dry_run"]:
             self._learn_drill(document)
         elif Action(document["action"]).closes and document["latency_ms"]["proof"] is not None:
-            history = self._history.setdefault(account_id, [])
-            history.append(document["latency_ms"]["proof"])
-            del history[:-HISTORY]
+            self._record.closed(account_id, Action(document["action"]), document["latency_ms"]["proof"])
 
     def _learn_drill(self, document: Document) -> None:
         if not Action(document["action"]).closes:
             return
         account_id = UUID(document["account_id"])
-        self.drilled_at[account_id] = datetime.fromisoformat(document["at"])
+        at = datetime.fromisoformat(document["at"])
+        self.drilled_at[account_id] = max(at, self.drilled_at.get(account_id, at))
         if document.get("predicted_ms") is not None:
-            self._predicted[account_id] = document["predicted_ms"]
+            self._record.drilled(account_id, Action(document["action"]), document["predicted_ms"])
 
     def _account(self, actor: AccountActor) -> Document:
         terms, venue, view = actor.context.terms, actor.context.venue, actor.context.view
@@ -233,6 +252,8 @@ class Desk:
             "live_commands": [str(command.command_id) for command in actor.live],
             "not_covered": list(venue.not_covered),
             "round_trip_ms": venue.round_trip_ms(),
+            #: How long somebody who is in no hurry should wait with a drill: its reads spend the request budget.
+            "drill_respite_s": max((venue.respite_s(name) for name in venue.slices), default=0.0),
             "clock_offset_ms": venue.clock_offset_ms(),
             "last_drill_at": drilled_at and instant_text(drilled_at),
             "last_drill": _drill(self._newest_drills.get(terms.account_id)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from node.domain.flatten import Quote, SpotMarket, spot_pairs, symbols_to_price
 from node.domain.forecast import Forecast, Sales, SliceForecast, forecast, released
@@ -11,9 +12,27 @@ from node.domain.plan import plan_slice
 from node.domain.result import BalanceReport, ErrorReport, Findings, PositionReport, Residue, Verdict
 from node.domain.snapshot import SliceSnapshot
 from node.domain.steps import ClosePosition, OrderIds, Outcome, StepResult
-from node.engine.pursuit import AccountContext
+from node.engine.account import AccountTerms
+from node.engine.ports import Venue
 from node.engine.tracker import LiveCommand
+from node.engine.view import AccountView
 from node.errors import VenueError
+
+
+class DrillContext(Protocol):
+    """What a drill works with; the engine's ``AccountContext`` has it all."""
+
+    @property
+    def terms(self) -> AccountTerms:
+        """The account as configured."""
+
+    @property
+    def venue(self) -> Venue:
+        """The account at its exchange."""
+
+    @property
+    def view(self) -> AccountView:
+        """Where reads are noted."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,7 +42,7 @@ class Drill:
     """
 
     live: LiveCommand
-    context: AccountContext
+    context: DrillContext
     errors: list[ErrorReport] = field(default_factory=list)
     #: In orders; purchases and attempted conversions count as sales.
     planned: dict[str, int] = field(default_factory=lambda: {"closes": 0, "cancels": 0, "sales": 0})

@@ -7,6 +7,7 @@ that is silent proves nothing. While a command is live the guard stands back.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -30,6 +31,7 @@ from node.domain.result import Document, decimal_text, instant_text
 from node.domain.snapshot import OpenOrder, Position, PositionKey, SliceSnapshot
 from node.domain.steps import CancelOrders, ClosePosition, OrderIds, Step, StepResult
 from node.engine.account import AccountTerms
+from node.engine.doors import Doors
 from node.engine.lookout import Lookout
 from node.engine.ports import Venue
 from node.engine.restraint import Restraint
@@ -42,6 +44,7 @@ LOOK_GAP_S: Final = 0.25
 #: Without a stream, rarer looks than this are an alert; and so is a last look that is older, with or without.
 INTERVAL_ALERT_S: Final = 10.0
 KEEP_AGAIN_S: Final = 1.0
+_UNREADABLE: Final = (AttributeError, KeyError, TypeError, ValueError, ArithmeticError)
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +85,8 @@ class Guard:
         self._memory: dict[str, Mapping[PositionKey, LegMemory]] = {}
         self._results: dict[str, list[StepResult]] = {}
         self._restraint = Restraint(clock)
+        #: Shut beside the guard, and as long as the lock holds.
+        self.doors = Doors(terms, venue, clock, links.lock)
         self._lookouts = {name: Lookout(name, venue, view, clock) for name in venue.slices}
         #: Its own reads tell it nothing new.
         self._noting = False
@@ -89,6 +94,9 @@ class Guard:
         #: All of it is on disk.
         self._kept = asyncio.Event()
         self._kept.set()
+        #: What an earlier run has kept is known.
+        self._read = asyncio.Event()
+        self._read.set()
         #: Monotonic: when the guard's newest step ended.
         self.last_step_ended_ns = 0
         self.interventions = 0
@@ -104,12 +112,27 @@ class Guard:
             return
         try:
             baseline, self._override = baseline_from(stored)
-        except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
+        except _UNREADABLE as error:
             log.error("guard_baseline_unreadable", account=self._terms.name, error=repr(error))  # noqa: TRY400
             return
         if lock.locked and _instant(baseline) == _instant(self._baseline):
             self._baseline = baseline
             self._restraint.after_restart()
+
+    def begin_unread(self) -> None:
+        """Begin without knowing what an earlier run has kept; what that was is not written over before it is read."""
+        self.load(None)
+        self._read.clear()
+
+    def load_late(self, stored: Document | None) -> None:
+        """Take over what an earlier run has kept, now that it can be read: a person's word on the mode, unless there
+        is a newer one. The baseline is of the present lock, which that run did not know.
+        """
+        if stored is not None and not self._read.is_set() and self._override is None:
+            with contextlib.suppress(*_UNREADABLE):
+                self._override = baseline_from(stored)[1]
+        self._read.set()
+        self.wake()
 
     def lock_changed(self, lock: AccountLock) -> None:
         """A new lock begins a new baseline; a lock on a locked account changes nothing of it."""
@@ -150,6 +173,7 @@ class Guard:
 
     def wake(self) -> None:
         """Look now."""
+        self.doors.wake()
         for lookout in self._lookouts.values():
             lookout.wake.set()
 
@@ -213,11 +237,12 @@ class Guard:
             "interventions_last_minute": self._restraint.in_last_minute(),
             "spaced": self.spaced,
             "alerts": self.alerts(),
+            **({"doors": doors} if (doors := self.doors.document()) is not None else {}),
         }
 
     def alerts(self) -> list[str]:
         """What a person should know of it now, each a code and words."""
-        alerts = []
+        alerts = self.doors.alerts()
         if self._links.lock().locked and self._terms.execution.guard.overridden(self._override) != self.modes:
             alerts.append(f"GUARD_POWERLESS: the account's permission is {self._terms.permission}")
         if not self.active:
@@ -239,12 +264,14 @@ class Guard:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep(), name=f"guard-record:{name}")
             tasks.create_task(self._follow(), name=f"guard-streams:{name}")
+            tasks.create_task(self.doors.run(), name=f"guard-doors:{name}")
             for slice_name in self._lookouts:
                 tasks.create_task(self._watch(slice_name), name=f"guard:{name}:{slice_name}")
 
     async def _keep(self) -> None:
         while True:
             await self._dirty.wait()
+            await self._read.wait()
             self._dirty.clear()
             try:
                 await self._links.keep(baseline_document(self._baseline, self._override))

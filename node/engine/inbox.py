@@ -109,6 +109,10 @@ class Inbox:
         """Whether this process alone knows of a command."""
         return bool(self._interim.owed or self._interim.doubtful) or self.scribe.owes_journal
 
+    def knows(self, command_id: UUID) -> bool:
+        """Whether this run has accepted a command, written or not."""
+        return self._interim.recall(command_id) is not None or self.scribe.knows(command_id)
+
     async def run(self) -> None:
         """Admit until cancelled."""
         while True:
@@ -227,6 +231,8 @@ class Inbox:
                 self._follow(incoming, outcome)
             for each, outcome in zip(owed, outcomes, strict=False):
                 await self._made_durable(each, outcome)
+            if owed and self.journal.healthy:
+                self.ledger.load(await self.journal.locks())  # its epochs may be ahead of ours now
 
     async def _made_durable(self, owed: Owed, outcome: AdmissionOutcome) -> None:
         """What was carried out without the journal is in it now, or turned out to have been before."""

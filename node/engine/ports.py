@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from node.domain.command import Command, CommandState, Door, RejectCode, ReplyTo, Request
+from node.domain.command import Action, Command, CommandState, Door, RejectCode, ReplyTo, Request
 from node.domain.flatten import Quote
 from node.domain.guard_mode import GuardMode
 from node.domain.key_facts import KeyFacts
@@ -217,6 +217,14 @@ class Journal(Protocol):
     async def locks(self) -> dict[UUID, AccountLock]:
         """Every lock that was ever changed."""
 
+    def assume(self, locks: Callable[[], Iterable[AccountLock]]) -> None:
+        """Store these locks, latched and with epochs above the stored ones, in the moment in which the journal can be
+        read at last: before any call is let in.
+        """
+
+    async def write_assumed(self) -> None:
+        """Store them now, where that moment was missed; nothing happens if they are stored."""
+
     async def admit(self, admissions: Sequence[Admission]) -> list[AdmissionOutcome]:
         """Decide and store: commands, lock changes, events and outbox rows, all in one transaction."""
 
@@ -253,8 +261,8 @@ class Journal(Protocol):
     async def guards(self) -> dict[UUID, Document]:
         """What the guards have kept."""
 
-    async def last_drills(self) -> dict[UUID, Document]:
-        """Per account the ending of the newest drill that passed."""
+    async def last_drills(self) -> dict[tuple[UUID, Action], Document]:
+        """Per account and action the ending of the newest drill of a close that passed."""
 
     async def newest_drills(self) -> dict[UUID, Document]:
         """Per account the ending of the newest drill of a close, passed or not."""
@@ -265,8 +273,8 @@ class Journal(Protocol):
     async def proofs(self, account_id: UUID, *, limit: int) -> list[Document]:
         """The endings of an account's newest real closes that were proven, oldest first."""
 
-    async def proof_times_ms(self, limit: int) -> dict[UUID, list[float]]:
-        """Per account how long its newest executions took to their proof, oldest first, at most so many."""
+    async def proof_times_ms(self, limit: int) -> dict[tuple[UUID, Action], list[float]]:
+        """Per account and action how long the newest executions took to their proof, oldest first, at most so many."""
 
     def advance_seq(self, at_least: int) -> None:
         """Numbers up to this one were given to events that the journal does not have."""
@@ -333,6 +341,17 @@ class Venue(Protocol):
             VenueError: also where the wallet shows margin in use for positions or orders that were not listed.
         """
 
+    @property
+    def doors(self) -> str | None:
+        """What ``shut_doors`` shuts, and what that stops; None: nothing, or configuration does not ask for it."""
+
+    async def shut_doors(self) -> int:
+        """Shut what lets orders in past the account's engine; how many were open. They stay shut for good.
+
+        Raises:
+            VenueError: some may still be open.
+        """
+
     def changes(self) -> AsyncIterator[str]:
         """Names of slices in which the venue says that something has happened, for ever; reconnects by itself.
 
@@ -367,8 +386,10 @@ class Venue(Protocol):
     async def probe(self) -> StepResult:
         """Exercise the trade permission without effect: cancel an order that does not exist."""
 
-    async def keep_warm(self, sockets: int) -> None:
-        """Exercise that many connections to each host, so that none is cold when it is needed."""
+    async def keep_warm(self, sockets: int, by_slice: Mapping[str, int] | None = None) -> None:
+        """Exercise that many connections to each host, so that none is cold when it is needed; no more than its slices
+        want, where *by_slice* says so.
+        """
 
     def round_trip_ms(self) -> float | None:
         """Median of the last requests; None before the first."""
@@ -478,5 +499,5 @@ class CommandDesk(Protocol):
             NotAvailable: a gateway's: there is no such message.
         """
 
-    def estimated_execution_ms(self, account_id: UUID) -> float:
-        """How long the next CLOSE_ALL is expected to take, from history; else the last drill; else the deadline."""
+    def estimated_execution_ms(self, account_id: UUID, action: Action) -> float:
+        """How long the next such close is expected to take, from history; else the last drill; else the deadline."""

@@ -17,6 +17,7 @@ from node.domain.result import Document, ErrorReport
 from node.domain.snapshot import SliceSnapshot
 from node.domain.steps import OrderIds, StepResult
 from node.engine.account import AccountTerms
+from node.engine.departures import Departures
 from node.engine.guard import Guard
 from node.engine.lock_ledger import LockLedger
 from node.engine.ports import Journal, Venue
@@ -31,8 +32,6 @@ from node.engine.view import AccountView
 QUIET_WITHIN_S: Final = 0.3
 #: An older proof is renewed before anything is said of it, or sold because of it.
 PROOF_MAX_AGE_NS: Final = 5_000_000_000
-#: How long reads of slices without positions wait for the orders of the others: signing them is what takes time.
-HEAD_START_S: Final = 0.02
 #: Reports of an unfinished command come in growing intervals.
 REPORT_AGAIN_MAX_S: Final = 300.0
 
@@ -50,6 +49,8 @@ class AccountContext:
     clock: Clock
     ledger: LockLedger
     journal: Journal
+    #: Shared by all accounts.
+    departures: Departures
     #: Called with every intervention of the guard.
     on_guard: Callable[[AccountTerms, Document], None] = lambda _terms, _document: None
     #: Called with every step's result, for the metrics.
@@ -81,9 +82,6 @@ class Pursuit:
         #: Slices that have nothing left to do but their proof.
         self._quiet: set[str] = set()
         self._all_quiet = asyncio.Event()
-        #: Slices whose warm view has something to close, and whether all of their first orders are out.
-        self._closing: set[str] = set()
-        self._orders_out = asyncio.Event()
 
     # What the slices see of it
 
@@ -144,22 +142,13 @@ class Pursuit:
             pass
 
     async def orders_first(self, slice_name: str) -> None:
-        """Let slices that have something to close put it onto the wire before this one reads."""
-        if slice_name not in self._closing:
-            await self._first_orders()
-
-    async def _first_orders(self) -> None:
-        try:
-            async with asyncio.timeout(HEAD_START_S):
-                await self._orders_out.wait()
-        except TimeoutError:
-            pass
+        """Let slices that have something to close, of any account, put it onto the wire before this one reads."""
+        if not self._context.departures.pending(self._context.terms.account_id, slice_name):
+            await self._context.departures.over()
 
     def launched(self, slice_name: str) -> None:
         """The slice's first orders are on their way."""
-        self._closing.discard(slice_name)
-        if not self._closing:
-            self._orders_out.set()
+        self._context.departures.left(self._context.terms.account_id, slice_name)
 
     def busy(self, slice_name: str) -> None:
         """The slice has something to do again."""
@@ -210,13 +199,13 @@ class Pursuit:
             self._workers[name] = kind(
                 name, venue=context.venue, view=context.view, account=context.terms, clock=context.clock, pursuit=self
             )
-        self._closing = {name for name in self._workers if self._has_something_to_close(name)}
-        if not self._closing:
-            self._orders_out.set()
+        closing = [name for name in self._workers if self._has_something_to_close(name)]
+        context.departures.announce(context.terms.account_id, closing)
         context.view.listeners.append(self._somebody_read)
         try:
             await self._run()
         finally:
+            context.departures.left(context.terms.account_id)
             context.view.listeners.remove(self._somebody_read)
 
     def _somebody_read(self, snapshot: SliceSnapshot) -> None:
@@ -233,7 +222,7 @@ class Pursuit:
             ]
             reminders: dict[UUID, asyncio.Task[None]] = {}
             # Before them there is nothing to judge, and judging takes as long as it takes an order to leave.
-            await self._first_orders()
+            await self._context.departures.over()
             while self._live:
                 for command_id, live in self._live.items():
                     if command_id not in reminders:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -31,6 +32,8 @@ class Recovery:
     scribe: Scribe
     dispatcher: Dispatcher
     clock: Clock
+    #: Whether this run has had a command already: delivered again while the journal could not be asked.
+    begun: Callable[[UUID], bool] = lambda _command_id: False
 
     async def run(self) -> None:
         """Take up every unfinished command of earlier runs, once.
@@ -39,7 +42,9 @@ class Recovery:
             JournalUnavailable: nothing was taken up.
         """
         for stored in await self.journal.unfinished():
-            if stored.command.account_id is None:
+            if self.begun(stored.command.command_id):
+                log.info("command_begun_already", command_id=str(stored.command.command_id))
+            elif stored.command.account_id is None:
                 await self._resume_parent(stored)
             else:
                 await self._resume(stored)

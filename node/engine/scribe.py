@@ -56,6 +56,11 @@ class Scribe:
         #: Called with every event that the journal could not take.
         self.on_unjournaled: Callable[[Document, Command], None] = lambda _document, _command: None
 
+    def begin_at(self, seq: int) -> None:
+        """Give out only numbers above this one."""
+        self._last_seq = max(self._last_seq, seq)
+        self._journal.advance_seq(self._last_seq)
+
     def numbered(self, document: Document) -> Document:
         """Give an event that the journal could not take the next number."""
         self._last_seq += 1
@@ -82,6 +87,10 @@ class Scribe:
     def mark_journaled(self, command_id: UUID) -> None:
         """The journal has taken the command over; what it is owed of it follows."""
         self._unjournaled.discard(command_id)
+
+    def knows(self, command_id: UUID) -> bool:
+        """Whether this run has something of a command that the journal does not have."""
+        return command_id in self._unjournaled or command_id in self._kept
 
     def keep(self, command_id: UUID, document: Document) -> None:
         """Remember an event that the journal could not take."""

@@ -46,7 +46,7 @@ class Pursuer(Protocol):
         """Return when no slice has anything left to do that would make a proof of this one stale; or soon anyway."""
 
     async def orders_first(self, slice_name: str) -> None:
-        """Let slices that have something to close put it onto the wire before this one reads."""
+        """Let slices that have something to close, of any account, put it onto the wire before this one reads."""
 
     def launched(self, slice_name: str) -> None:
         """The slice's first orders are on their way."""

@@ -201,6 +201,7 @@ class SliceWorker:
         touched = {target(step) for step in plan.steps}
 
         async def add_what_is_new() -> SliceSnapshot:
+            await self._pursuit.orders_first(self.name)
             fresh = await self._read_all()
             self._first_sight(goal, fresh)
             full = await self._plan(goal, fresh)

@@ -35,6 +35,7 @@ OTHERS_MAY_TAKE: Final = 1.5
 #: Requests of the fresh read that runs beside the orders: triggers, orders, positions, balances; one to spare.
 READS_BESIDE: Final = 5
 SOCKETS_MIN: Final = 5
+#: To one host.
 SOCKETS_MAX: Final = 32
 
 #: When a slice was read whole that never was.
@@ -144,10 +145,13 @@ class AccountView:
             if name in self.troubles or now - self._read_whole_ns(name) > self._unread_after_ns(name)
         ]
 
-    def sockets_wanted(self) -> int:
-        """One connection for each order that an emergency would send at once, within reason."""
-        legs = sum(len(seen.snapshot.positions) + len(seen.snapshot.orders or ()) for seen in self._seen.values())
-        return max(SOCKETS_MIN, min(SOCKETS_MAX, legs + READS_BESIDE))
+    def sockets_wanted(self) -> dict[str, int]:
+        """Per slice one connection for each order that an emergency would send at once, and for the reads beside."""
+        return {name: max(SOCKETS_MIN, self._legs(name) + READS_BESIDE) for name in self._venue.slices}
+
+    def _legs(self, name: str) -> int:
+        seen = self._seen.get(name)
+        return 0 if seen is None else len(seen.snapshot.positions) + len(seen.snapshot.orders or ())
 
     async def sweep(self) -> None:
         """Read every slice whole. A slice that cannot be read is noted, never raised."""
@@ -194,7 +198,7 @@ class AccountView:
     async def warm_up(self) -> None:
         """Open as many connections as an emergency would use."""
         try:
-            await self._venue.keep_warm(self.sockets_wanted())
+            await self._venue.keep_warm(SOCKETS_MAX, self.sockets_wanted())
         except VenueError as error:
             log.warning("sockets_not_warm", code=error.code, error=str(error))
 

@@ -6,13 +6,15 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+from node.commands.exposure import looser_than_needed
 from node.errors import ConfigError
 from node.gateway.app import GatewaySecrets
 from node.gateway.settings import GatewaySettings, parse_gateway
+from node.key_pair import check_key_pair
 from node.settings import Subscription
 
 
-def findings(data: dict[str, object]) -> tuple[list[str], list[str]]:
+def findings(data: dict[str, object], config: Path) -> tuple[list[str], list[str]]:
     """Faults and warnings of a gateway's configuration file."""
     try:
         settings = parse_gateway(data)
@@ -23,7 +25,21 @@ def findings(data: dict[str, object]) -> tuple[list[str], list[str]]:
         GatewaySecrets.resolve(settings)
     except ConfigError as error:
         faults += error.faults
-    return faults, list(_warnings(settings))
+    return faults, [*_warnings(settings), *_exposures(settings, config)]
+
+
+def _exposures(settings: GatewaySettings, config: Path) -> list[str]:
+    references = (settings.gateway.issuer_key, settings.mqtt.password)
+    return looser_than_needed(
+        credentials=(reference.credential for reference in references if reference is not None),
+        key_files={
+            "mqtt.key_file": settings.mqtt.key_file,
+            "http.key_file": settings.http.key_file if settings.http else None,
+        },
+        state_dir=("gateway.state_dir", settings.gateway.state_dir),
+        runtime_dir=("gateway.runtime_dir", settings.gateway.runtime_dir),
+        config=config,
+    )
 
 
 def _file_faults(settings: GatewaySettings) -> Iterator[str]:
@@ -38,7 +54,7 @@ def _file_faults(settings: GatewaySettings) -> Iterator[str]:
     for place, cert_file, key_file in pairs:
         if cert_file is not None:
             try:
-                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert_file, key_file)
+                check_key_pair(cert_file, key_file)
             except OSError as error:
                 yield f"{place}.cert_file: {cert_file} with {key_file}: {error.strerror or error}"
 

@@ -217,9 +217,9 @@ class GatewayDesk:
                     async with asyncio.timeout(LOCK_LOOK_S):
                         await live.get()
 
-    def estimated_execution_ms(self, account_id: UUID) -> float:
-        """From what the account's commands took before; else its last drill; else a node's usual deadline."""
-        return self._estimates.of(account_id)
+    def estimated_execution_ms(self, account_id: UUID, action: Action) -> float:
+        """From what such commands of the account took before; else its last drill; else a node's usual deadline."""
+        return self._estimates.of(account_id, action)
 
     async def _begun(self, sent: SentCommand, *, new: bool) -> Conversation:
         """The live conversation about a command; its envelope is under way while that is worth anything."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Final
@@ -34,6 +35,8 @@ ASK_FOR: Final = timedelta(days=1)
 ASK_AFTER_EXPIRY: Final = timedelta(seconds=60)
 #: Between two tries to write down what was heard.
 RETRY_S: Final = 0.5
+#: No document of a node's goes deeper; whoever shows one must not run out of stack.
+DEPTH_MAX: Final = 32
 #: Answers in one transaction.
 BATCH_MAX: Final = 256
 
@@ -220,7 +223,7 @@ class Exchange:
             raise NotUnderstood("no node has its events stored")
         match topic:
             case EventTopic(account=account, command_id=command_id):
-                answer = Answer.of(parse_json_object(delivery.payload))
+                answer = Answer.of(_document(delivery.payload))
                 if answer.command_id != command_id or answer.account_id != (
                     None if account == ALL_ACCOUNTS else account
                 ):
@@ -229,13 +232,13 @@ class Exchange:
             case ResponseTopic() if RejectCode.CONFLICT.encode() in delivery.payload:
                 # All else here is what the command's own topic brings as well, or about one copy only, which anybody
                 # may have sent.
-                answer = Answer.of(parse_json_object(delivery.payload))
+                answer = Answer.of(_document(delivery.payload))
                 if answer.code == RejectCode.CONFLICT:
                     self._heard(answer)
             case LockTopic(account_id=account_id):
-                self._mirror.hear_lock(account_id, parse_json_object(delivery.payload))
+                self._mirror.hear_lock(account_id, _document(delivery.payload))
             case StatusTopic(node_id=node_id):
-                if self._mirror.hear_status(node_id, parse_json_object(delivery.payload)):
+                if self._mirror.hear_status(node_id, _document(delivery.payload)):
                     self._courier.stir()
                     self._back.set()
             case _:
@@ -284,6 +287,33 @@ class Exchange:
             self._decided.pop(root_id, None)
             for command_id in (root_id, *self._open.pop(root_id).sent.children.values()):
                 self._root_of.pop(command_id, None)
+
+
+def _document(payload: bytes) -> Document:
+    """A document that can be told on as it is.
+
+    Raises:
+        ValueError: it is none, or no JSON can be made of it again: then it could neither be kept nor shown.
+    """
+    document = parse_json_object(payload)
+    _tellable(document, DEPTH_MAX)
+    return document
+
+
+def _tellable(value: object, depth: int) -> None:
+    if isinstance(value, str):
+        value.encode()  # half of a surrogate pair has no bytes, and says so by a ValueError
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise NotUnderstood("a number beyond all numbers")
+    elif isinstance(value, dict | list):
+        if not depth:
+            raise NotUnderstood("nested too deeply")
+        for inner in value:
+            _tellable(inner, depth - 1)
+        if isinstance(value, dict):
+            for inner in value.values():
+                _tellable(inner, depth - 1)
 
 
 def _view(conversation: Conversation, command_id: UUID) -> Document | None:

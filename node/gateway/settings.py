@@ -11,7 +11,6 @@ from pydantic import Field, Strict, ValidationError, model_validator
 from node.errors import ConfigError
 from node.settings import (
     UNIX_PATH_LENGTH_MAX,
-    AccountId,
     HttpSettings,
     MetricsSettings,
     MqttSettings,
@@ -19,7 +18,8 @@ from node.settings import (
     faults_of,
     read,
 )
-from node.settings_base import Credential, Section
+from node.settings_accounts import AccountId
+from node.settings_base import Credential, FilePath, Section
 from node.settings_fields import Identifier
 
 #: The table that tells a gateway's file from a node's.
@@ -31,8 +31,8 @@ class GatewayTable(Section):
 
     id: Identifier
     tenant: Identifier
-    state_dir: Path
-    runtime_dir: Path
+    state_dir: FilePath
+    runtime_dir: FilePath
     #: The private key of the issuer that the nodes know, as ``issuer new`` writes it.
     issuer_key: Credential
     #: A request is answered with TIMEOUT if no node has confirmed its command by then.

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 import aiosqlite
 
 from node.errors import JournalUnavailable
-from node.journal.migrations import Migration, check, migrate, sync_directory, usable_version
+from node.journal.migrations import JournalDamaged, Migration, check, migrate, sync_directory, usable_version
+
+#: Beside a journal: a restoration that has not come to its end.
+RESTORING: Final = ".restoring"
 
 #: How long a stranger's lock on the file may hold a command up.
 BUSY_TIMEOUT_MS: Final = 1000
+
+#: What a working disk needs at most for one small thing, and for reading or copying the whole file.
+_STEP_S: Final = 2.0
+WHOLE_FILE_S: Final = 30.0
 
 #: Set and read back at every opening: name, value to set, value to find.
 _PRAGMAS: Final[tuple[tuple[str, str, str | int], ...]] = (
@@ -30,28 +37,57 @@ _PRAGMAS: Final[tuple[tuple[str, str, str | int], ...]] = (
     ("temp_store", "MEMORY", 2),
     # A net only: the probe checkpoints beside the writer, so that no command's commit has to.
     ("wal_autocheckpoint", "8000", 8000),
+    # A log that has grown beside a long reader gives its space back.
+    ("journal_size_limit", "16777216", 16777216),
 )
 
 
-async def open_writer(path: Path, migrations: Sequence[Migration]) -> aiosqlite.Connection:
+async def open_writer(
+    path: Path, migrations: Sequence[Migration], *, allow: Callable[[float], None] = lambda _seconds: None
+) -> aiosqlite.Connection:
     """The one connection that writes: private file, verified settings, sound structure, current schema.
 
+    ``allow`` is told before each stage how many seconds it may take on a disk that works.
+
     Raises:
-        JournalIncompatible: the file is not ours, or newer than this program.
-        JournalUnavailable: damaged, or a setting did not take.
+        JournalIncompatible: the file is not ours, or newer than this program. Nothing was changed.
+        JournalDamaged: its structure is broken, or a restoration was interrupted. Nothing was changed.
+        JournalUnavailable: a setting did not take.
         sqlite3.Error, OSError: the disk will not.
     """
+    await asyncio.to_thread(_refuse_half_restored, path)
     await asyncio.to_thread(_make_private, path)
+    await _look(path, migrations, allow)
+    allow(_STEP_S)
     connection = await _connect(path)
     try:
-        await usable_version(connection, newest=migrations[-1].version)  # before anything is changed
         await _configure(connection, _PRAGMAS)
-        await check(connection)
+        allow(WHOLE_FILE_S)
+        await check(connection)  # again: whoever cannot write does not look at what the tables forbid
+        allow(WHOLE_FILE_S)
         await migrate(connection, path, migrations)
+        allow(_STEP_S)
     except BaseException:
         await connection.close()
         raise
     return connection
+
+
+async def _look(path: Path, migrations: Sequence[Migration], allow: Callable[[float], None]) -> None:
+    """Whether the file is one that we may open for writing.
+
+    On a connection that cannot write: the last one that can moves the log into the file when it is closed, and what
+    cannot be read must stay as it was found.
+    """
+    connection = await aiosqlite.connect(
+        read_only(path), uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000
+    )
+    try:
+        await usable_version(connection, newest=migrations[-1].version)
+        allow(WHOLE_FILE_S)
+        await check(connection)
+    finally:
+        await connection.close()
 
 
 async def open_reader(path: Path) -> aiosqlite.Connection:
@@ -81,6 +117,17 @@ async def _configure(connection: aiosqlite.Connection, pragmas: Sequence[tuple[s
         found = [row[0] for row in await connection.execute_fetchall(f"PRAGMA {name}")]
         if found != [expected]:
             raise JournalUnavailable(f"the journal's {name} is {found}, not {expected}")
+
+
+def read_only(path: Path) -> str:
+    """For a connection (``uri=True``) by which nothing can be changed, not even by closing it."""
+    return f"{path.absolute().as_uri()}?mode=ro"
+
+
+def _refuse_half_restored(path: Path) -> None:
+    """What is in the journal's place may be neither the old one nor the new one."""
+    if path.with_name(path.name + RESTORING).exists():
+        raise JournalDamaged("a restoration was interrupted")
 
 
 def _make_private(path: Path) -> None:

@@ -17,7 +17,8 @@ import structlog
 from node.errors import JournalUnavailable
 from node.journal.connection import open_reader, open_writer
 from node.journal.crashpoints import crash_point
-from node.journal.migrations import JournalIncompatible, Migration, copy_to
+from node.journal.migrations import JournalDamaged, JournalIncompatible, Migration, copy_to
+from node.journal.trouble import DiskSilent, JournalTrouble, trouble_of
 
 T = TypeVar("T")
 
@@ -27,6 +28,7 @@ STALL_S: Final = 2.0
 REOPEN_AFTER_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 _DISK_FAILURES: Final = (sqlite3.Error, OSError)
+_UNUSABLE: Final = (*_DISK_FAILURES, JournalUnavailable, JournalIncompatible)
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +69,9 @@ class Database:
         self._running: set[asyncio.Task[Any]] = set()
         self._healing = False
         self._healthy = False
+        self._trouble: JournalTrouble | None = None
+        #: Monotonic: until then the opening under way may keep its caller waiting.
+        self._patience_until_ns = 0
         self._closing = asyncio.Event()
         #: When each question that the disk has not answered yet was asked.
         self._asked_ns: dict[object, int] = {}
@@ -81,22 +86,45 @@ class Database:
         """Whether the last write succeeded and no reopening is under way."""
         return self._healthy and not self._closing.is_set()
 
+    @property
+    def trouble(self) -> JournalTrouble | None:
+        """Why it is not healthy, and what to do; None while it is, or nobody has tried yet."""
+        return None if self.healthy else self._trouble
+
     async def open(self) -> None:
-        """Open, verify, migrate, load.
+        """Open, verify, migrate, load. Returns or raises soon even if the disk never answers.
+
+        It goes on trying in the background until ``close``, whatever was raised.
 
         Raises:
             JournalIncompatible: the file is not ours, or newer than this program. Nothing was changed.
-            JournalUnavailable: it goes on trying in the background, until ``close``.
+            JournalDamaged: its structure is broken. Nothing was changed.
+            JournalUnavailable: the disk will not, or does not answer.
         """
         self._closing.clear()
+        self._allow(self._stall_s)
+        opening = self._start(self._open_first(), name="journal-open")
+        while not opening.done():
+            left_s = (self._patience_until_ns - time.monotonic_ns()) / 1e9
+            if left_s <= 0:
+                silent = DiskSilent(f"the disk has not answered for {self.silent_s:.0f} s")
+                self._note_trouble(silent)
+                raise JournalUnavailable(f"the journal cannot be opened: {silent}") from silent
+            await asyncio.wait({opening}, timeout=left_s)
+        try:
+            opening.result()
+        except (JournalDamaged, JournalIncompatible):
+            raise
+        except (*_DISK_FAILURES, JournalUnavailable) as error:
+            raise JournalUnavailable(f"the journal cannot be opened: {error}") from error
+
+    async def _open_first(self) -> None:
         try:
             async with self._lock:
-                await self._connect()
-        except (*_DISK_FAILURES, JournalUnavailable) as error:
+                await self._establish()
+        except _UNUSABLE as error:
             self._fail(error)
-            raise JournalUnavailable(f"the journal cannot be opened: {error}") from error
-        log.info("journal_opened", path=str(self.path))
-        self._set_healthy(True)
+            raise
 
     async def close(self) -> None:
         """Refuse new calls, let those under way end (but nothing that has stalled), then release the file."""
@@ -131,8 +159,8 @@ class Database:
             async with asyncio.timeout(self._stall_s):
                 return await asyncio.shield(task)
         except TimeoutError as error:
-            self._fail(error)
-            raise JournalUnavailable(f"the disk has not answered for {self._stall_s} s") from error
+            self._fail(DiskSilent(f"the disk has not answered for {self._stall_s:g} s"))
+            raise JournalUnavailable(f"the disk has not answered for {self._stall_s:g} s") from error
 
     async def read(self, query: str, parameters: Iterable[Any] = ()) -> list[sqlite3.Row]:
         """The rows of one query, as of the newest commit.
@@ -249,6 +277,7 @@ class Database:
     def _fail(self, error: BaseException) -> None:
         if self._healing or self._closing.is_set():
             return
+        self._note_trouble(error)
         log.error("journal_failed", path=str(self.path), error=repr(error))
         self._healing = True
         self._set_healthy(False)
@@ -268,25 +297,37 @@ class Database:
                 self._healing = False
 
     async def _reopened(self) -> bool:
+        try:
+            await self._establish()
+        except _UNUSABLE as error:
+            self._note_trouble(error)
+            log.warning("journal_not_reopened", path=str(self.path), error=repr(error))
+            return False
+        return True
+
+    async def _establish(self) -> None:
+        """Connect anew. Healthy afterwards, unless it was closed meanwhile and perhaps nobody waits any more."""
         asked = self._ask()
         try:
             await self._disconnect()
             await self._connect()
-        except (*_DISK_FAILURES, JournalUnavailable, JournalIncompatible) as error:
-            log.warning("journal_not_reopened", path=str(self.path), error=repr(error))
-            return False
         finally:
             self._asked_ns.pop(asked, None)
-        if self._closing.is_set():  # and perhaps nobody waits any more
+        if self._closing.is_set():
             await self._disconnect()
-            return True
-        log.info("journal_reopened", path=str(self.path))
+            return
+        log.info("journal_opened", path=str(self.path))
         self._set_healthy(True)
-        return True
+
+    def _allow(self, seconds: float) -> None:
+        self._patience_until_ns = time.monotonic_ns() + int(seconds * 1e9)
+
+    def _note_trouble(self, error: BaseException) -> None:
+        self._trouble = trouble_of(error, self.path)
 
     async def _connect(self) -> None:
         try:
-            self._writer = await open_writer(self.path, self._migrations)
+            self._writer = await open_writer(self.path, self._migrations, allow=self._allow)
             self._inode = (await asyncio.to_thread(self.path.stat)).st_ino
             await self._load(self._writer)
             self._reader = await open_reader(self.path)

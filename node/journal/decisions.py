@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 from uuid import UUID
@@ -18,6 +18,7 @@ from node.errors import SovereignError
 _WITHOUT_LOCK: Final = frozenset({RejectCode.CONFLICT, RejectCode.FORBIDDEN, RejectCode.UNKNOWN_ACCOUNT})
 
 _CONFLICT: Final = Rejection(code=RejectCode.CONFLICT, message="the command id was used for something else")
+_SPENT: Final = Rejection(code=RejectCode.CONFLICT, message="the command was carried out long ago")
 _BUSY: Final = Rejection(code=RejectCode.BUSY, message="a command is live for this account")
 _ONE_ACCOUNT: Final = Rejection(code=RejectCode.MALFORMED, message="UNLOCK names exactly one account")
 
@@ -105,7 +106,8 @@ class Draft:
     """One transaction being decided: the ledger as it would be, and what must be written to make it so.
 
     ``known`` holds the stored commands among the ids that are to be admitted; ``settled`` the newest documents of
-    commands whose ending was recorded by a write of unknown outcome, which turned out to have happened.
+    commands whose ending was recorded by a write of unknown outcome, which turned out to have happened; ``spent`` those
+    ids among them whose commands have been dropped from the record.
     Every step sees the effects of the earlier ones.
     """
 
@@ -117,6 +119,7 @@ class Draft:
         clock: Clock,
         known: Mapping[UUID, KnownCommand] | None = None,
         settled: Mapping[UUID, Document] | None = None,
+        spent: Collection[UUID] = (),
     ) -> None:
         self.ledger = ledger.copy()
         self.at = clock.now()
@@ -128,6 +131,7 @@ class Draft:
         self._now_ns = clock.monotonic_ns()
         self._known = dict(known or {})
         self._settled = settled or {}
+        self._spent = spent
 
     def admit(self, admission: Admission) -> AdmissionOutcome:
         """Decide one admission."""
@@ -139,6 +143,8 @@ class Draft:
             return Duplicate(document=known.document)
         if any(command.command_id in self._known for command in admission.commands):
             return self._aside(admission, _CONFLICT)
+        if any(command.command_id in self._spent for command in admission.commands):
+            return self._aside(admission, _SPENT)
         rejection = admission.reject or self._obstacle(admission)
         if rejection is not None:
             return self._refuse(admission, rejection)
@@ -235,6 +241,12 @@ class Draft:
         """Take over a lock that an earlier run had in force without a record; never a lower epoch or an open one."""
         if lock.locked and lock.epoch > self.ledger.lock(lock.account_id).epoch:
             self.ledger.locks[lock.account_id] = lock
+
+    def assume_lock(self, lock: AccountLock) -> None:
+        """Latch an account that was taken for locked while its record could not be read; what holds it stays."""
+        stored = self.ledger.lock(lock.account_id)
+        epoch = max(lock.epoch, stored.epoch + 1)
+        self.ledger.locks[lock.account_id] = replace(lock, epoch=epoch, latched=True, holds=stored.holds)
 
     def note(self, note: RejectNote) -> int:
         """Store a reject without a command; its number."""

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+
+import structlog
 
 from node.errors import StateDirectoryBusy
+
+#: A disk on which nothing can be made or changed; what is there may be held all the same.
+_UNWRITABLE: Final = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO})
+
+#: A disk that hangs is not waited for.
+_NOTE_WITHIN_S: Final = 0.5
+#: Of the number and what fills it up: always the same length, so that a full disk need not give room for it.
+_HOLDER_LENGTH: Final = 16
+
+log = structlog.get_logger(__name__)
 
 
 class StateDirectory:
     """Owns ``path`` while entered: an exclusive lock on ``path/lock``; private (0700) unless ``shared``.
 
-    The kernel drops the lock with the process, however that ends: there is never a stale one to clean up.
+    The kernel drops the lock with the process, however that ends: there is never a stale one to clean up. On a disk
+    that cannot be written the lock is taken all the same, on what is there: a node must be able to start on it.
 
     Raises:
         StateDirectoryBusy: another process holds it.
@@ -24,31 +41,84 @@ class StateDirectory:
     def __init__(self, path: Path, *, shared: bool = False) -> None:
         self.path = path
         self._shared = shared
-        self._descriptor: int | None = None
+        self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         self.path.mkdir(mode=0o755 if self._shared else 0o700, parents=True, exist_ok=True)
         if not self._shared and self.path.stat().st_mode & 0o077:
-            self.path.chmod(0o700)
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-            os.close(descriptor)
-            raise StateDirectoryBusy(f"{self.path} is held by process {holder or 'unknown'}: stop it first") from None
-        except OSError:
-            os.close(descriptor)
-            raise
-        # For people: the lock itself is the kernel's.
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        self._descriptor = descriptor
+            with _tolerated():
+                self.path.chmod(0o700)
+        with contextlib.ExitStack() as stack:
+            # The folder itself as well: whoever came while no file could be made in it holds that alone.
+            with _tolerated(errno.EBADF):  # a file system that lends no such lock on a folder
+                self._take(stack, self.path, os.O_RDONLY | os.O_DIRECTORY)
+            with _tolerated():
+                _note_holder(self._take_file(stack))
+            self._held = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        self._held.close()
+
+    def _take_file(self, stack: contextlib.ExitStack) -> int:
+        file = self.path / "lock"
+        try:
+            return self._take(stack, file, os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            if error.errno not in _UNWRITABLE or not file.exists():
+                raise
+            return self._take(stack, file, os.O_RDONLY)
+
+    def _take(self, stack: contextlib.ExitStack, path: Path, flags: int) -> int:
+        descriptor = os.open(path, flags, 0o600)
+        stack.callback(os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StateDirectoryBusy(f"{self.path} is held by process {self._holder()}: stop it first") from None
+        return descriptor
+
+    def _holder(self) -> str:
+        try:
+            noted = (self.path / "lock").read_text("ascii", "replace").strip()
+        except OSError:
+            noted = ""
+        return noted or _holder_by_kernel(self.path) or "unknown"
+
+
+def _holder_by_kernel(folder: Path) -> str | None:
+    """Who holds the folder where nobody could write it down (proc_locks(5))."""
+    with contextlib.suppress(OSError):
+        inode = str(folder.stat().st_ino)
+        for line in Path("/proc/locks").read_text("ascii").splitlines():
+            words = line.split()
+            if words[1:2] == ["FLOCK"] and words[5].rpartition(":")[2] == inode:
+                return words[4]
+    return None
+
+
+@contextlib.contextmanager
+def _tolerated(*numbers: int) -> Iterator[None]:
+    """Go on where the disk cannot be written; the journal will say so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNWRITABLE | set(numbers):
+            raise
+        log.warning("state_directory_not_writable", error=error.strerror)
+
+
+def _note_holder(descriptor: int) -> None:
+    """Write down who holds it, for people: the lock itself is the kernel's. Never waits long for a disk."""
+    writing = threading.Thread(target=_write_holder, args=(os.dup(descriptor),), name="lock-holder", daemon=True)
+    writing.start()
+    writing.join(_NOTE_WITHIN_S)
+
+
+def _write_holder(descriptor: int) -> None:
+    with contextlib.suppress(OSError):
+        os.pwrite(descriptor, f"{os.getpid()}\n".ljust(_HOLDER_LENGTH).encode(), 0)
+        os.ftruncate(descriptor, _HOLDER_LENGTH)
+    os.close(descriptor)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from node.clock import Clock
-from node.domain.command import Command, CommandState
+from node.domain.command import Action, Command, CommandState
 from node.domain.lock import AccountLock
 from node.domain.result import Document
 from node.engine.ports import Admission, AdmissionOutcome, Event, HistoryEntry, OutboxMessage, RejectNote, StoredCommand
@@ -59,6 +59,7 @@ class MemoryJournal:
         self._outbox: dict[int, UUID] = {}
         self._in_doubt: set[tuple[UUID, CommandState]] = set()
         self._guards: dict[UUID, Document] = {}
+        self._assumed: Callable[[], Iterable[AccountLock]] | None = None
 
     @property
     def down(self) -> bool:
@@ -68,8 +69,26 @@ class MemoryJournal:
     @down.setter
     def down(self, down: bool) -> None:
         if down is not self._down:
+            if not down:
+                self._keep_assumed()
             self._down = down
             self._on_health(not down)
+
+    def assume(self, locks: Callable[[], Iterable[AccountLock]]) -> None:
+        """Keep these locks in the moment in which it is up again."""
+        self._assumed = locks
+
+    async def write_assumed(self) -> None:
+        """Keep them now, where that moment was missed."""
+        self._called("write_assumed")
+        self._keep_assumed()
+
+    def _keep_assumed(self) -> None:
+        if self._assumed is not None:
+            draft = Draft(self._ledger, node_id=self._node_id, clock=self._clock)
+            for lock in self._assumed():
+                draft.assume_lock(lock)
+            self._ledger, self._assumed = draft.ledger, None
 
     @property
     def healthy(self) -> bool:
@@ -193,11 +212,11 @@ class MemoryJournal:
         self._called("guards")
         return {account_id: _copy(document) for account_id, document in self._guards.items()}
 
-    async def last_drills(self) -> dict[UUID, Document]:
-        """Per account the ending of the newest drill that passed."""
+    async def last_drills(self) -> dict[tuple[UUID, Action], Document]:
+        """Per account and action the ending of the newest drill of a close that passed."""
         self._called("last_drills")
         return {
-            entry.command.account_id: _copy(entry.documents[-1])
+            (entry.command.account_id, entry.command.action): _copy(entry.documents[-1])
             for entry in self._by_newest_event()
             if entry.command.account_id and is_passed_drill(entry.command, entry.state)
         }
@@ -237,15 +256,15 @@ class MemoryJournal:
         ]
         return found[-limit:]
 
-    async def proof_times_ms(self, limit: int) -> dict[UUID, list[float]]:
-        """Per account how long its newest executions took to their proof, oldest first, at most so many."""
+    async def proof_times_ms(self, limit: int) -> dict[tuple[UUID, Action], list[float]]:
+        """Per account and action how long the newest executions took to their proof, oldest first, at most so many."""
         self._called("proof_times_ms")
-        times: dict[UUID, list[float]] = {}
+        times: dict[tuple[UUID, Action], list[float]] = {}
         for entry in self._by_newest_event():
             command, proof_ms = entry.command, entry.documents[-1]["latency_ms"].get("proof")
             if is_execution(command, entry.state) and command.account_id and proof_ms is not None:
-                times.setdefault(command.account_id, []).append(proof_ms)
-        return {account_id: found[-limit:] for account_id, found in times.items()}
+                times.setdefault((command.account_id, command.action), []).append(proof_ms)
+        return {of: found[-limit:] for of, found in times.items()}
 
     def _by_newest_event(self) -> list[_Entry]:
         return sorted(self._entries.values(), key=lambda entry: int(entry.documents[-1]["seq"]))

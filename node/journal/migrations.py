@@ -29,6 +29,12 @@ class JournalIncompatible(SovereignError):
     code = "JOURNAL_INCOMPATIBLE"
 
 
+class JournalDamaged(JournalUnavailable):
+    """The journal file is damaged: it is left as it is, for a person to look at and to restore a backup."""
+
+    code = "JOURNAL_DAMAGED"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Migration:
     """One step of the schema; ``version`` is the ``user_version`` after it."""
@@ -96,23 +102,27 @@ async def copy_to(source: aiosqlite.Connection, target: Path) -> None:
     """
     partial = target.with_name(target.name + ".partial")
     await asyncio.to_thread(_create_private, partial)
-    async with aiosqlite.connect(partial, isolation_level=None) as copy:
-        await source.backup(copy)
-        # The copied header says WAL; a backup is one file.
-        await copy.execute_fetchall("PRAGMA journal_mode = DELETE")
-        await check(copy)
-    await asyncio.to_thread(_put_in_place, partial, target)
+    try:
+        async with aiosqlite.connect(partial, isolation_level=None) as copy:
+            await source.backup(copy)
+            # The copied header says WAL; a backup is one file.
+            await copy.execute_fetchall("PRAGMA journal_mode = DELETE")
+            await check(copy)
+        await asyncio.to_thread(_put_in_place, partial, target)
+    except BaseException:
+        partial.unlink(missing_ok=True)  # half a copy must not fill the disk
+        raise
 
 
 async def check(connection: aiosqlite.Connection) -> None:
     """Verify the structure of the whole file.
 
     Raises:
-        JournalUnavailable: it is damaged.
+        JournalDamaged: it is.
     """
     faults = [row[0] for row in await connection.execute_fetchall("PRAGMA quick_check(5)")]
     if faults != ["ok"]:
-        raise JournalUnavailable(f"the journal is damaged: {'; '.join(faults)}")
+        raise JournalDamaged(f"the journal is damaged: {'; '.join(faults)}")
 
 
 def _create_private(path: Path) -> None:

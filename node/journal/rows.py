@@ -39,6 +39,11 @@ SELECT_KNOWN: Final = (
     "SELECT c.id, c.issuer, c.digest, e.document FROM command c JOIN command_event e ON e.seq = c.newest_seq"
     " WHERE c.id IN (SELECT value FROM json_each(?))"
 )
+RESTORED: Final = "UPDATE meta SET restored_at = ?, restored_from = ?, seq_floor = max(seq_floor, ?)"
+SELECT_ACTIVE_KEYS: Final = (
+    "SELECT id FROM api_key WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?) ORDER BY id"
+)
+SELECT_SPENT: Final = "SELECT id FROM spent WHERE id IN (SELECT value FROM json_each(?))"
 SELECT_SETTLED: Final = (
     "SELECT c.id, c.state, e.document FROM command c JOIN command_event e ON e.seq = c.newest_seq"
     " WHERE c.ended_at IS NOT NULL AND c.id IN (SELECT value FROM json_each(?))"
@@ -55,7 +60,8 @@ SELECT_PENDING: Final = (
     " WHERE o.published_at IS NULL ORDER BY o.seq LIMIT ?"
 )
 SELECT_SEQ: Final = (
-    "SELECT max(coalesce((SELECT max(seq) FROM command_event), 0), coalesce((SELECT max(seq) FROM reject), 0))"
+    "SELECT max(coalesce((SELECT max(seq) FROM command_event), 0), coalesce((SELECT max(seq) FROM reject), 0),"
+    " coalesce((SELECT seq_floor FROM meta), 0))"
 )
 SELECT_LIVE: Final = "SELECT id, account, state, params FROM command WHERE ended_at IS NULL"
 SELECT_LOCKS: Final = "SELECT account, epoch, latched, since, by, reason FROM engine_lock"
@@ -66,11 +72,11 @@ UPSERT_GUARD: Final = (
 SELECT_GUARDS: Final = "SELECT account, document FROM guard"
 #: SQLite: beside max() the other columns are those of the row that has it.
 SELECT_LAST_DRILLS: Final = (
-    "SELECT c.account, e.document, max(e.seq) FROM command c JOIN command_event e ON e.seq = c.newest_seq"
+    "SELECT c.account, c.action, e.document, max(e.seq) FROM command c JOIN command_event e ON e.seq = c.newest_seq"
     " WHERE c.state = 'done' AND c.action IN ('CLOSE_ALL', 'FLATTEN') AND json_extract(c.params, '$.dry_run')"
-    " AND c.account IS NOT NULL GROUP BY c.account"
+    " AND c.account IS NOT NULL GROUP BY c.account, c.action"
 )
-#: As the one above, of those that failed as well.
+#: Per account, and of those that failed as well.
 SELECT_NEWEST_DRILLS: Final = (
     "SELECT c.account, e.document, max(c.newest_seq) FROM command c JOIN command_event e ON e.seq = c.newest_seq"
     # Over the index command_closes_ended.
@@ -90,9 +96,9 @@ SELECT_PROOFS: Final = (
     " AND NOT json_extract(c.params, '$.dry_run') ORDER BY c.newest_seq DESC LIMIT ?"
 )
 SELECT_PROOF_TIMES: Final = (
-    "SELECT account, proof FROM (SELECT c.account, c.newest_seq,"
+    "SELECT account, action, proof FROM (SELECT c.account, c.action, c.newest_seq,"
     " json_extract(e.document, '$.latency_ms.proof') AS proof,"
-    " row_number() OVER (PARTITION BY c.account ORDER BY c.newest_seq DESC) AS age"
+    " row_number() OVER (PARTITION BY c.account, c.action ORDER BY c.newest_seq DESC) AS age"
     " FROM command c JOIN command_event e ON e.seq = c.newest_seq"
     " WHERE c.state = 'done' AND c.action IN ('CLOSE_ALL', 'FLATTEN') AND c.account IS NOT NULL"
     " AND NOT json_extract(c.params, '$.dry_run') AND proof IS NOT NULL) WHERE age <= ? ORDER BY newest_seq"

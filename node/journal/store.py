@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 from uuid import UUID
@@ -13,7 +14,7 @@ import aiosqlite
 import structlog
 
 from node.clock import Clock
-from node.domain.command import CommandState
+from node.domain.command import Action, CommandState
 from node.domain.lock import AccountLock
 from node.domain.result import Document
 from node.engine.ports import Admission, AdmissionOutcome, Event, HistoryEntry, OutboxMessage, RejectNote, StoredCommand
@@ -21,7 +22,9 @@ from node.errors import JournalUnavailable
 from node.journal import rows
 from node.journal.database import REOPEN_AFTER_S, STALL_S, Database
 from node.journal.decisions import Draft, Ledger
+from node.journal.forgetting import forget
 from node.journal.migrations import Migration, packaged_migrations
+from node.journal.trouble import JournalTrouble
 
 #: Above every number: SQLite's largest integer.
 SEQ_MAX: Final = 2**63 - 1
@@ -59,6 +62,8 @@ class SqliteJournal:
         self._durable_seq = 0
         #: Endings whose recording has an unknown outcome: they may come again, and may be stored.
         self._in_doubt: set[tuple[UUID, CommandState]] = set()
+        #: What was in force before the file could be read, to be written at its opening.
+        self._assumed: Callable[[], Iterable[AccountLock]] | None = None
         self._database = Database(
             path,
             migrations=migrations or packaged_migrations(),
@@ -91,6 +96,11 @@ class SqliteJournal:
         return self._database
 
     @property
+    def trouble(self) -> JournalTrouble | None:
+        """Why it is not healthy, and what to do; None while it is."""
+        return self._database.trouble
+
+    @property
     def silent_s(self) -> float:
         """How long the disk has owed us its oldest answer; 0 while it owes none. A refusal is an answer."""
         return self._database.silent_s
@@ -98,12 +108,34 @@ class SqliteJournal:
     async def open(self) -> None:
         """Open the file, creating or migrating it, and verify it.
 
+        It goes on trying until ``close``, so a node may start without it; until then no lock is known.
+
         Raises:
             JournalIncompatible: the file is not ours, or newer than this program; it was left as it is.
-            JournalUnavailable: damaged, or the disk will not. The journal goes on trying until ``close``, so a node
-                may start without it; until then no lock is known.
+            JournalDamaged: its structure is broken; it was left as it is.
+            JournalUnavailable: the disk will not, or does not answer.
         """
         await self._database.open()
+
+    def assume(self, locks: Callable[[], Iterable[AccountLock]]) -> None:
+        """Write these locks, latched and with epochs above the stored ones, in the moment in which the file can be
+        read at last: before any call is let in, so that nothing is decided by the stored ones alone.
+        """
+        self._assumed = locks
+
+    async def write_assumed(self) -> None:
+        """Write them now, where that moment was missed: the file was being read already. Nothing if they are there."""
+        if self._assumed is None:
+            return
+        locks = list(self._assumed())
+
+        async def work(connection: aiosqlite.Connection) -> tuple[Draft, None]:
+            draft = self._with_assumed(locks)
+            await _write(connection, draft)
+            return draft, None
+
+        await self._database.transact("write_assumed", work, self._adopt)
+        self._assumed = None
 
     async def close(self) -> None:
         """End what is running and release the file."""
@@ -122,9 +154,16 @@ class SqliteJournal:
         """
 
         async def work(connection: aiosqlite.Connection) -> tuple[Draft, list[AdmissionOutcome]]:
-            asked = (command.command_id for admission in admissions for command in admission.commands)
-            found = await connection.execute_fetchall(rows.SELECT_KNOWN, rows.ids(asked))
-            draft = Draft(self._ledger, node_id=self._node_id, clock=self._clock, known=rows.known_commands(found))
+            asked = rows.ids(command.command_id for admission in admissions for command in admission.commands)
+            found = await connection.execute_fetchall(rows.SELECT_KNOWN, asked)
+            spent = await connection.execute_fetchall(rows.SELECT_SPENT, asked)
+            draft = Draft(
+                self._ledger,
+                node_id=self._node_id,
+                clock=self._clock,
+                known=rows.known_commands(found),
+                spent={UUID(row[0]) for row in spent},
+            )
             outcomes = [draft.admit(admission) for admission in admissions]
             await _write(connection, draft)
             return draft, outcomes
@@ -237,10 +276,10 @@ class SqliteJournal:
         found = await self._database.read(rows.SELECT_GUARDS, ())
         return {UUID(account): json.loads(document) for account, document in found}
 
-    async def last_drills(self) -> dict[UUID, Document]:
-        """Per account the ending of the newest drill that passed."""
+    async def last_drills(self) -> dict[tuple[UUID, Action], Document]:
+        """Per account and action the ending of the newest drill of a close that passed."""
         found = await self._database.read(rows.SELECT_LAST_DRILLS, ())
-        return {UUID(account): json.loads(document) for account, document, _ in found}
+        return {(UUID(account), Action(action)): json.loads(document) for account, action, document, _ in found}
 
     async def newest_drills(self) -> dict[UUID, Document]:
         """Per account the ending of the newest drill of a close, passed or not."""
@@ -261,11 +300,11 @@ class SqliteJournal:
         found = await self._database.read(rows.SELECT_PROOFS, (str(account_id), limit))
         return [json.loads(row[0]) for row in reversed(list(found))]
 
-    async def proof_times_ms(self, limit: int) -> dict[UUID, list[float]]:
-        """Per account how long its newest executions took to their proof, oldest first, at most so many."""
-        times: dict[UUID, list[float]] = {}
-        for account, proof_ms in await self._database.read(rows.SELECT_PROOF_TIMES, (limit,)):
-            times.setdefault(UUID(account), []).append(float(proof_ms))
+    async def proof_times_ms(self, limit: int) -> dict[tuple[UUID, Action], list[float]]:
+        """Per account and action how long the newest executions took to their proof, oldest first, at most so many."""
+        times: dict[tuple[UUID, Action], list[float]] = {}
+        for account, action, proof_ms in await self._database.read(rows.SELECT_PROOF_TIMES, (limit,)):
+            times.setdefault((UUID(account), Action(action)), []).append(float(proof_ms))
         return times
 
     def advance_seq(self, at_least: int) -> None:
@@ -291,6 +330,32 @@ class SqliteJournal:
             JournalUnavailable: the copy failed; an older ``target`` is untouched.
         """
         await self._database.backup(target)
+
+    async def note_restored(self, source: str) -> None:
+        """Write down that what this journal holds was restored, and that no number before may come again."""
+        at, seq = rows.instant(self._clock.now()), self._ledger.seq
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(rows.RESTORED, (at, source, seq))
+
+        await self._database.transact("note_restored", work)
+
+    async def active_keys(self) -> tuple[str, ...]:
+        """Ids of the API keys that are neither revoked nor expired."""
+        found = await self._database.read(rows.SELECT_ACTIVE_KEYS, (rows.instant(self._clock.now()),))
+        return tuple(str(row[0]) for row in found)
+
+    async def forget(self, before: datetime, *, limit: int) -> int:
+        """Drop old history, at most so many commands and rejects at once; how many went.
+
+        Raises:
+            JournalUnavailable: the outcome is unknown.
+        """
+
+        async def work(connection: aiosqlite.Connection) -> int:
+            return await forget(connection, before, limit)
+
+        return await self._database.transact("forget", work)
 
     def _adopt(self, decided: tuple[Draft, object]) -> None:
         draft, skipped_to = decided[0], self._ledger.seq
@@ -337,6 +402,21 @@ class SqliteJournal:
         except (ValueError, KeyError) as error:
             raise JournalUnavailable(f"the journal is damaged: {error!r}") from error
         self._durable_seq = seq
+        if self._assumed is not None:
+            await self._write_assumed(connection, self._assumed())
+
+    async def _write_assumed(self, connection: aiosqlite.Connection, locks: Iterable[AccountLock]) -> None:
+        draft = self._with_assumed(locks)
+        await connection.execute("BEGIN IMMEDIATE")
+        await _write(connection, draft)
+        await connection.execute("COMMIT")
+        self._ledger, self._assumed = draft.ledger, None
+
+    def _with_assumed(self, locks: Iterable[AccountLock]) -> Draft:
+        draft = Draft(self._ledger, node_id=self._node_id, clock=self._clock)
+        for lock in locks:
+            draft.assume_lock(lock)
+        return draft
 
 
 async def _write(connection: aiosqlite.Connection, draft: Draft) -> None:

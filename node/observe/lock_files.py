@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import datetime
 from pathlib import Path
@@ -56,6 +57,14 @@ class LockFileDirectory:
             )
         except (ValueError, KeyError, TypeError):
             return None
+
+    def last_shown(self, account_id: UUID) -> AccountLock:
+        """The lock with its epoch as an earlier run last told it, believed or not; open with epoch 0 if none did."""
+        for read in (lambda: json.loads(self.path_of(account_id).read_bytes()), lambda: self._locked[str(account_id)]):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                document = read()
+                return AccountLock(account_id=account_id, epoch=int(document["epoch"]))
+        return AccountLock(account_id=account_id)
 
     def write(self, account_id: UUID, document: Document) -> None:
         """Replace the account's file. Not synced: after a crash of the host every lease has run out anyway."""

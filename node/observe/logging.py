@@ -36,7 +36,8 @@ _PAIR: Final = re.compile(
     re.IGNORECASE,
 )
 _USERINFO: Final = re.compile(r"(?<=://)[^/\s@]+@")
-_OWN_KEY: Final = re.compile(r"\bad_b2b_[A-Za-z0-9_-]+")
+#: Of the risk API, and of the signals' webhooks.
+_OWN_KEY: Final = re.compile(r"\b(?P<kind>ad_b2b_|wh_key_)[A-Za-z0-9_-]+")
 
 _DEPTH_MAX: Final = 8
 
@@ -52,7 +53,7 @@ def scrub(text: str) -> str:
         text = _QUERY.sub(f"?{MASK}", text)
     if "=" in text or ":" in text:
         text = _PAIR.sub(rf"\g<name>\g<quote>{MASK}\g<quote>", text)
-    return _OWN_KEY.sub(f"ad_b2b_{MASK}", text) if "ad_b2b_" in text else text
+    return _OWN_KEY.sub(rf"\g<kind>{MASK}", text) if "ad_b2b_" in text or "wh_key_" in text else text
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -141,6 +141,10 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
     _gauge("outbox_depth", "Events that no broker has confirmed."),
     _histogram("journal_commit_seconds", "Durable commits of the journal.", COMMIT_BUCKETS_S),
     _gauge("journal_healthy", "Whether the journal can be written."),
+    _gauge("journal_backup_age_seconds", "Since the newest backup; infinite if there is none."),
+    _gauge("journal_backup_interval_seconds", "Between two backups; 0 where none are wanted."),
+    _counter("journal_backups_total", "Backups of the journal that were tried.", "outcome"),
+    _gauge("locks_assumed", "Whether locks are taken for granted: the journal has not been read since the start."),
     # Notifications
     _counter("notifications_total", "Notifications that were delivered or given up.", "kind", "outcome"),
     _gauge("notify_queue_depth", "Notifications that wait for the webhook."),

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from itertools import product
 from threading import Thread
 from typing import Final, Protocol
-from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,7 +14,6 @@ from prometheus_client import (
     Histogram,
     ProcessCollector,
     disable_created_metrics,
-    start_http_server,
 )
 from prometheus_client.metrics import MetricWrapperBase
 
@@ -24,11 +22,14 @@ from node.domain.latency import STAGES
 from node.domain.steps import Outcome
 from node.errors import ConfigError
 from node.observe.metric_list import METRICS, PREFIX, Kind, MetricSpec
+from node.observe.scrapes import ScrapeServer, serve
 
 #: How a drill ends.
 DRILL_OUTCOMES: Final = ("passed", "failed")
 #: What becomes of a request to a venue.
 REQUEST_OUTCOMES: Final = ("answered", "refused", "failed", "unanswered")
+#: What becomes of a backup of the journal.
+BACKUP_OUTCOMES: Final = ("made", "failed")
 #: What the guard undoes.
 GUARD_DEEDS: Final = ("cancel", "close")
 #: What it says of itself.
@@ -83,6 +84,10 @@ class Metrics:
     outbox_depth: Gauge
     journal_commit_seconds: Histogram
     journal_healthy: Gauge
+    journal_backup_age_seconds: Gauge
+    journal_backup_interval_seconds: Gauge
+    journal_backups_total: Counter
+    locks_assumed: Gauge
     notifications_total: Counter
     notify_queue_depth: Gauge
 
@@ -156,7 +161,7 @@ class MetricsServer:
     def __init__(self, metrics: HasRegistry, *, host: str, port: int) -> None:
         self._registry = metrics.registry
         self._host, self._port = host, port
-        self._serving: tuple[WSGIServer, Thread] | None = None
+        self._serving: tuple[ScrapeServer, Thread] | None = None
 
     def start(self) -> None:
         """Bind and serve.
@@ -165,7 +170,7 @@ class MetricsServer:
             ConfigError: the address cannot be bound.
         """
         try:
-            self._serving = start_http_server(self._port, self._host, registry=self._registry)
+            self._serving = serve(self._registry, self._host, self._port)
         except OSError as error:
             raise ConfigError([f"metrics.listen: {self._host}:{self._port}: {error.strerror or error}"]) from None
 

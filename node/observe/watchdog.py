@@ -6,7 +6,7 @@ lines are here.
 
 The watchdog is fed while a restart would not help: the event loop turns, the inbox comes round its queue, and the
 journal answers. An answer may be "cannot be written": then the node knows it, works on without a record and reopens
-the file by itself, while a new process could not even begin. Broker and venue have no part in it.
+the file by itself, while a new process would have forgotten what is owed to it. Broker and venue have no part in it.
 """
 
 from __future__ import annotations

@@ -47,8 +47,10 @@ class MessageWire:
         *frame* makes a message of what a fault puts in the answer's place, where messages have a form of their own.
         """
 
+        received_ns = time.monotonic_ns()
+
         def arrive() -> None:
-            self._arrive(front_end, request, connection, execute, render, frame)
+            self._arrive(received_ns, front_end, request, connection, execute, render, frame)
 
         half_s = self._faults.round_trip_s(request.traits) / 2
         if half_s:
@@ -58,6 +60,7 @@ class MessageWire:
 
     def _arrive(
         self,
+        received_ns: int,
         front_end: VenueFrontEnd,
         request: WireRequest,
         connection: Connection,
@@ -66,6 +69,7 @@ class MessageWire:
         frame: Frame,
     ) -> None:
         entry = self._journal.open(
+            received_ns=received_ns,
             arrived_ns=time.monotonic_ns(),
             host=request.host,
             method=request.method,

@@ -12,9 +12,12 @@ KEPT_REQUESTS = 100_000
 
 @dataclass(slots=True, kw_only=True)
 class JournalEntry:
-    """One request. Times are ``time.monotonic_ns`` at the venue: an injected round trip lies outside them."""
+    """One request. Times are ``time.monotonic_ns``: *arrived* and *answered* inside the venue, which an injected round
+    trip keeps away from its clients; *received* and *sent* at its socket, beside which there is no other delay.
+    """
 
     number: int
+    received_ns: int
     arrived_ns: int
     host: str
     method: str
@@ -22,6 +25,7 @@ class JournalEntry:
     params: Mapping[str, str]  # without the signature
     key: str | None  # name of the key's owner and its role, as in "demo/client"
     answered_ns: int | None = None
+    sent_ns: int | None = None  # None: no answer was sent, or on a stream, where messages wait for each other
     status: int | None = None  # None: no answer was sent
     code: int | str | None = None  # the venue's error code
     order_ids: list[int] = field(default_factory=list)
@@ -40,12 +44,27 @@ class RequestJournal:
         self._count = 0
 
     def open(
-        self, *, arrived_ns: int, host: str, method: str, path: str, params: Mapping[str, str], key: str | None
+        self,
+        *,
+        received_ns: int,
+        arrived_ns: int,
+        host: str,
+        method: str,
+        path: str,
+        params: Mapping[str, str],
+        key: str | None,
     ) -> JournalEntry:
         """Record an arrival; the caller completes the entry."""
         self._count += 1
         entry = JournalEntry(
-            number=self._count, arrived_ns=arrived_ns, host=host, method=method, path=path, params=params, key=key
+            number=self._count,
+            received_ns=received_ns,
+            arrived_ns=arrived_ns,
+            host=host,
+            method=method,
+            path=path,
+            params=params,
+            key=key,
         )
         self._entries.append(entry)
         return entry

@@ -35,6 +35,7 @@ class WireRequest:
     signature: str
     key: ApiKey | None
     traits: Traits
+    address: str = ""  # where it came from; requests are counted by it
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -34,14 +35,19 @@ class WireHandler:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, or not."""
+        received_ns = time.monotonic_ns()
         body = await request.read()
-        parsed = self.front_end.parse(
-            request.method, request.host.partition(":")[0], request.raw_path, request.headers, body
+        parsed = replace(
+            self.front_end.parse(
+                request.method, request.host.partition(":")[0], request.raw_path, request.headers, body
+            ),
+            address=request.remote or "",
         )
         round_trip_s = self._faults.round_trip_s(parsed.traits)
         if round_trip_s:
             await asyncio.sleep(round_trip_s / 2)
         entry = self._journal.open(
+            received_ns=received_ns,
             arrived_ns=time.monotonic_ns(),
             host=parsed.host,
             method=parsed.method,
@@ -130,7 +136,7 @@ class WireHandler:
         elif deed is Deed.STATUS_AFTER_EXECUTION and action is not None:
             status = action.status or 502
             answer = WireAnswer(status=status, body=WEB_PAGE, headers={"Content-Type": "text/html; charset=utf-8"})
-        entry.status = answer.status
+        entry.status, entry.sent_ns = answer.status, time.monotonic_ns()
         headers = {"Content-Type": "application/json;charset=UTF-8", **answer.headers}
         return web.Response(status=answer.status, body=answer.body, headers=headers)
 

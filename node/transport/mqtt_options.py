@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from node.key_pair import load_key_pair
+
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 
 
@@ -82,5 +84,5 @@ def client_tls(
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if cert_file is not None:
-        context.load_cert_chain(cert_file, key_file)
+        load_key_pair(context, cert_file, key_file)
     return context

@@ -60,6 +60,8 @@ class CcxtClient:
         #: Puts a request on the wire: ccxt's own way, behind the gate.
         self.send: Callable[..., Awaitable[Any]] = self.ccxt.fetch
         self.ccxt.fetch = self._fetch
+        #: What a class of our own calls before it opens a WebSocket to read from.
+        self.ccxt.before_connecting = self._connecting
         self._lane.join()
 
     def _build(self, pools: Pools) -> Ccxt:
@@ -251,6 +253,17 @@ class CcxtClient:
         if record is not None:
             record.left = True
         return await self.send(url, method, headers, body)
+
+    def _connecting(self, url: str) -> None:
+        """A WebSocket that an answer is read from is a request like any other: a GET that asks for it.
+
+        Raises:
+            NotPermitted: it must not be opened.
+        """
+        record = wire.current()
+        self._gate.check(url, "GET", None, record)
+        if record is not None:
+            record.left = True
 
     async def _throttle(self, _cost: float | None = None) -> None:
         """In place of ccxt's own queue."""

@@ -8,6 +8,7 @@ repeats a GET or DELETE, never a POST, where a kept connection turns out to be d
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -20,7 +21,10 @@ from node.domain.key_facts import KeyFacts
 from node.domain.snapshot import MarketKind, MarketRules, SliceSnapshot
 from node.domain.steps import Outcome, Refusal, SpotOrder, Step, StepResult
 from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueUnavailable
+from node.venues import doors
+from node.venues.call import Call
 from node.venues.ccxt_client import CcxtClient
+from node.venues.details import MarketDetails
 from node.venues.lane import background
 from node.venues.layout import Slice
 from node.venues.markets import MarketShelf
@@ -52,6 +56,7 @@ class CcxtVenue:
         profile.books = self._shelf.books
         self._client = CcxtClient(options, profile, pools)
         self._reader = SliceReader(self._client, profile, self._shelf, clock or SystemClock())
+        self._details = MarketDetails(self._client, profile, self._shelf)
         self._runner = StepRunner(self._client, profile, self._parts, clock or SystemClock())
         streams = profile.streams(self._layout, sandbox=options.sandbox)
         self._streams = Streams(self._client, pools.pool(options).session, streams)
@@ -123,11 +128,13 @@ class CcxtVenue:
     async def read_positions(self, slice_name: str, *, certain: bool = False) -> SliceSnapshot:
         """Positions only; with *certain* held against the wallet."""
         snapshot = await self._reader.positions(self._parts[slice_name], certain=certain)
+        await self._details.learn(self._parts[slice_name], snapshot)
         return self._doubted(snapshot) if certain and snapshot.positions_doubtful else snapshot
 
     async def read_slice(self, slice_name: str) -> SliceSnapshot:
         """Everything of one slice, all requests at once."""
         snapshot = await self._reader.everything(self._parts[slice_name])
+        await self._details.learn(self._parts[slice_name], snapshot)
         return self._doubted(snapshot) if snapshot.positions_doubtful else snapshot
 
     async def read_proof(self, slice_name: str, *, no_triggers_since_ns: int | None = None) -> SliceSnapshot:
@@ -137,10 +144,25 @@ class CcxtVenue:
             VenueError: also where the wallet shows margin in use for what no list has shown.
         """
         try:
-            return await self._reader.proof(self._parts[slice_name], no_triggers_since_ns=no_triggers_since_ns)
+            snapshot = await self._reader.proof(self._parts[slice_name], no_triggers_since_ns=no_triggers_since_ns)
         except VenueAnswerUnknown:
             self._ask_for_markets(slice_name)
             raise
+        await self._details.learn(self._parts[slice_name], snapshot)
+        return snapshot
+
+    @property
+    def doors(self) -> str | None:
+        """What ``shut_doors`` shuts, and what that stops; None: nothing, or configuration does not ask for it."""
+        return self._profile.doors
+
+    async def shut_doors(self) -> int:
+        """Shut what lets orders in past the account's engine; how many were open.
+
+        Raises:
+            VenueError: some may still be open.
+        """
+        return await doors.shut(self._client, self._profile)
 
     def changes(self) -> AsyncIterator[str]:
         """Names of slices in which the venue says that something has happened, for ever; reconnects by itself.
@@ -174,6 +196,7 @@ class CcxtVenue:
         changed = result.refusal in _MARKET_MAY_HAVE_CHANGED and result.sent_ns is not None
         if step.slice in self._parts and (changed or self._strange(step, result)):
             self._ask_for_markets(step.slice)
+            self._details.doubt()
         return result
 
     async def rehearse(self, step: Step) -> None:
@@ -215,18 +238,28 @@ class CcxtVenue:
             return replace(result, outcome=Outcome.DONE, refusal=None)
         return result
 
-    async def keep_warm(self, sockets: int) -> None:
-        """Ask every host for its time over that many connections at once; the quickest answer sets our clock.
+    async def keep_warm(self, sockets: int, by_slice: Mapping[str, int] | None = None) -> None:
+        """Ask every host for its time over so many connections at once; the quickest answer sets our clock.
 
         Raises:
             VenueError: a host could not be reached.
         """
         with background():
             calls = self._profile.clock_calls(self._layout)
-            warming = (self._client.warm(call, max(1, sockets)) for call in calls)
+            warming = (self._client.warm(call, max(1, min(sockets, self._wanted(call, by_slice)))) for call in calls)
             ended = await asyncio.gather(*warming, return_exceptions=True)
             self._shelf.refresh(self._load_markets)
         _raise_first(ended)
+
+    def _wanted(self, clock_call: Call, by_slice: Mapping[str, int] | None) -> int:
+        """Connections to one host, by the slices that live there."""
+        if by_slice is None:
+            return sys.maxsize
+        here = [name for name, part in self._parts.items() if self._clock_of(part).endpoint == clock_call.endpoint]
+        return sum(by_slice.get(name, 0) for name in here)
+
+    def _clock_of(self, part: Slice) -> Call:
+        return self._profile.clock_call_like(self._reader.calls(part)[0])
 
     def round_trip_ms(self) -> float | None:
         """Median of the last requests."""
@@ -255,6 +288,7 @@ class CcxtVenue:
             async with asyncio.timeout(self._options.close_timeout_s):
                 await self._streams.close()
                 await self._runner.stop()
+                await self._details.close()
                 await self._client.close()
         except TimeoutError:
             log.warning("venue_close_timed_out", exchange=self._options.exchange)

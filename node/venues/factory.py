@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from node.clock import Clock
 from node.errors import ConfigError
+from node.venues.b2prime.profile import B2primeProfile
 from node.venues.options import VenueOptions
 from node.venues.profile import Profile
 from node.venues.profiles.binance.profile import BinanceProfile
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 #: A venue is one line here.
 _PROFILES: Final[dict[str, Callable[[VenueOptions], Profile]]] = {
+    "b2prime": B2primeProfile,
     "binance": BinanceProfile,
     "bitget": BitgetProfile,
     "bybit": BybitProfile,

@@ -27,6 +27,8 @@ SCHEMA: Final = "sovereign-node/markets/1"
 REFRESH_AFTER_S: Final = 6 * 3600.0
 #: And this often where something depends on it: a market may have been halted, or opened again.
 REFRESH_SOON_S: Final = 60.0
+#: After it a disk has not answered.
+DISK_ANSWERS_WITHIN_S: Final = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +57,10 @@ class MarketShelf:
     #: Rises with every change of ``books``.
     version: int = 0
     _loaded_at: dict[MarketKind, float] = field(default_factory=dict)
+    #: What was told of single markets, by their own names: lists of such venues do not say it.
+    _amended: dict[MarketKind, dict[str, MarketRules]] = field(default_factory=dict)
     _loading: dict[MarketKind, asyncio.Task[None]] = field(default_factory=dict)
+    _writing: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def stock(self, kinds: Iterable[MarketKind], load: Loader) -> None:
         """Have a book of each kind: from memory, else from disk (refreshed in the background), else from the venue.
@@ -64,7 +69,7 @@ class MarketShelf:
             VenueError: neither disk nor venue had one of them; the others are there.
         """
         missing = [kind for kind in kinds if kind not in self.books]
-        stored = await asyncio.gather(*(asyncio.to_thread(self._read, kind) for kind in missing))
+        stored = await asyncio.gather(*(self._stored(kind) for kind in missing))
         for kind, rules in zip(missing, stored, strict=True):
             if rules and kind not in self.books:
                 self._put(kind, rules)
@@ -82,12 +87,22 @@ class MarketShelf:
                 self._loaded_at[kind] = time.monotonic()  # a failure is not repeated at every call
                 self._start(kind, load)
 
+    def amend(self, kind: MarketKind, rules: Iterable[MarketRules]) -> None:
+        """Put what the venue has told of single markets in the place of what its list says, now and henceforth."""
+        told = {rule.market_id: rule for rule in rules}
+        self._amended.setdefault(kind, {}).update(told)
+        if kind in self.books:
+            self.books[kind] = MarketBook({**self.books[kind].by_id, **told}.values())
+            self.version += 1
+
     async def close(self) -> None:
         """Stop what is under way."""
         tasks = list(self._loading.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._writing:
+            await asyncio.wait(set(self._writing), timeout=DISK_ANSWERS_WITHIN_S)
 
     def _start(self, kind: MarketKind, load: Loader) -> asyncio.Task[None]:
         task = self._loading.get(kind)
@@ -97,10 +112,25 @@ class MarketShelf:
             self._loading[kind] = task
         return task
 
+    async def _stored(self, kind: MarketKind) -> tuple[MarketRules, ...] | None:
+        """From disk; a disk that does not answer has nothing: the venue has it."""
+        try:
+            async with asyncio.timeout(DISK_ANSWERS_WITHIN_S):
+                return await asyncio.to_thread(self._read, kind)
+        except TimeoutError:
+            log.warning("market_cache_silent", venue=self.name, kind=kind.value)
+            return None
+
     async def _load(self, kind: MarketKind, load: Loader) -> None:
         rules = await load(kind)
         self._put(kind, rules)
-        await asyncio.to_thread(self._write, kind, rules)
+        # Nobody waits long for it: an account must be armed on a disk that does not answer, too.
+        writing = asyncio.create_task(
+            asyncio.to_thread(self._write, kind, rules), name=f"markets-cache:{self.name}:{kind.value}"
+        )
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        await asyncio.wait({writing}, timeout=DISK_ANSWERS_WITHIN_S)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A failed refresh leaves the book as it was; the first load's failure is its caller's to report."""
@@ -109,7 +139,8 @@ class MarketShelf:
             log.warning("markets_not_loaded", task=task.get_name(), code=code, error=str(error))
 
     def _put(self, kind: MarketKind, rules: tuple[MarketRules, ...]) -> None:
-        self.books[kind] = MarketBook(rules)
+        amended = self._amended.get(kind, {})
+        self.books[kind] = MarketBook(amended.get(rule.market_id, rule) for rule in rules)
         self._loaded_at[kind] = time.monotonic()
         self.version += 1
 

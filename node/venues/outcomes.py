@@ -62,6 +62,8 @@ def judge(profile: Profile, step: Step, attempt: Attempt) -> Judgement:
         return Judgement(outcome=Outcome.REFUSED, refusal=Refusal.PERMISSION, message=str(error))
     if isinstance(error, VenueLimited):  # the lane held it back
         return Judgement(outcome=Outcome.REFUSED, refusal=Refusal.RATE_LIMITED, message=str(error))
+    if isinstance(error, VenueDenied) and attempt.not_sent:  # what would have admitted it was refused
+        return Judgement(outcome=Outcome.REFUSED, refusal=Refusal.DENIED, message=f"not sent: {error}")
     if error is not None and attempt.not_sent:
         return Judgement(outcome=Outcome.REFUSED, refusal=Refusal.OTHER, message=f"not sent: {describe(error)}")
     if error is None:
@@ -75,14 +77,14 @@ def judge(profile: Profile, step: Step, attempt: Attempt) -> Judgement:
     if judgement is not None:
         return judgement
     message = f"{reply.code} {reply.message}" if reply.code else describe(error)
-    refusal = _by_exception(error, reply)
+    refusal = refusal_of(error, reply)
     if refusal is None:
         return Judgement(outcome=Outcome.AMBIGUOUS, message=message, strange=wire.answered_ns is not None)
     return Judgement(outcome=Outcome.REFUSED, refusal=refusal, message=message)
 
 
-def _by_exception(error: Exception, reply: Reply) -> Refusal | None:
-    """ccxt's word counts only where it rests on the venue's own error document in a 4xx (or 200) answer."""
+def refusal_of(error: Exception, reply: Reply) -> Refusal | None:
+    """What ccxt's exception says for certain: only where the venue's own error document bears it out."""
     if reply.code is None or reply.status is None or reply.status >= 500:
         return None
     for kind, refusal in definite_refusals().items():

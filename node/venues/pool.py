@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 from asyncio.sslproto import SSLProtocol
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -141,7 +141,14 @@ def no_redirects() -> aiohttp.TraceConfig:
 class Pool:
     """One HTTP session and what it takes to reach a venue. Create it inside the running event loop."""
 
-    def __init__(self, *, connect_to: str | None, local_address: str | None, ca_file: Path | None) -> None:
+    def __init__(
+        self,
+        *,
+        connect_to: str | None,
+        local_address: str | None,
+        ca_file: Path | None,
+        traces: Sequence[aiohttp.TraceConfig] = (),
+    ) -> None:
         SSLProtocol.max_size = TLS_READ_BYTES
         self.ssl_context = trust(ca_file)
         self.connections_opened = 0
@@ -159,7 +166,7 @@ class Pool:
         self.session = aiohttp.ClientSession(
             connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=[wire.trace_config(), no_redirects()],
+            trace_configs=[wire.trace_config(), no_redirects(), *traces],
         )
 
     def idle_sockets(self) -> Mapping[str, int]:
@@ -189,12 +196,14 @@ class Pools:
     #: Called with every request that has left: the exchange, how it ended (``CcxtClient.ending_of``), and the seconds
     #: to its answer. Neither blocks nor raises.
     on_request: Callable[[str, str, float | None], None] = lambda _exchange, _outcome, _round_trip_s: None
+    #: Told, by every session, of what happens to its requests.
+    traces: Sequence[aiohttp.TraceConfig] = ()
 
     def pool(self, options: VenueOptions) -> Pool:
         """The connections for an account."""
         key = (options.connect_to, options.local_address, options.ca_file)
         if key not in self._pools:
-            self._pools[key] = Pool(connect_to=key[0], local_address=key[1], ca_file=key[2])
+            self._pools[key] = Pool(connect_to=key[0], local_address=key[1], ca_file=key[2], traces=self.traces)
         return self._pools[key]
 
     def lane(self, options: VenueOptions, budgets: Mapping[str, Budget]) -> Lane:

@@ -8,7 +8,7 @@ from typing import Protocol
 from node.domain.flatten import Quote
 from node.domain.key_facts import KeyFacts
 from node.domain.permission import Effect
-from node.domain.snapshot import Balance, MarketKind, MarketRules, OpenOrder, Position
+from node.domain.snapshot import Balance, MarketKind, MarketRules, OpenOrder, Position, SliceSnapshot
 from node.domain.steps import ClosePosition, ConvertAsset, SpotOrder, Step
 from node.venues.call import Answer, Call, Ccxt, Judgement, Reply, Request
 from node.venues.conversion import Offer
@@ -62,6 +62,12 @@ class Profile(Protocol):
 
     def market_rules(self, exchange: Ccxt, kind: MarketKind, answer: Answer) -> tuple[MarketRules, ...]:
         """One of their answers. Raises VenueAnswerUnknown."""
+
+    def details(self, part: Slice, book: MarketBook, snapshot: SliceSnapshot) -> tuple[Call, ...]:
+        """One request for each market that a look makes matter, where the list of markets does not tell their rules."""
+
+    def detailed(self, kind: MarketKind, answer: Answer) -> MarketRules:
+        """The answer to one of them. Raises VenueAnswerUnknown."""
 
     def reads(self, part: Slice) -> SliceReads:
         """The requests that show a slice. Those of one aspect leave together."""
@@ -204,6 +210,19 @@ class Profile(Protocol):
 
     def never_existed(self, reply: Reply) -> bool:
         """Whether its refusal says that there is no such order."""
+
+    @property
+    def doors(self) -> str | None:
+        """What lets orders in past an account's engine and is to be shut under a lock, and what that stops."""
+
+    def door_calls(self) -> tuple[Call, ...]:
+        """The requests that list them."""
+
+    def open_doors(self, answer: Answer) -> tuple[Call, ...]:
+        """An answer to one of them: the requests that shut what is open. Raises VenueAnswerUnknown."""
+
+    def door_shut(self, answer: Answer) -> None:
+        """An answer to one of those. Raises VenueAnswerUnknown: it does not say that it is shut."""
 
     def streams(self, layout: Layout, *, sandbox: bool) -> tuple[Stream, ...]:
         """The streams that tell of changes; none where the venue has none."""

@@ -50,6 +50,10 @@ class Stream:
     #: The answer to that, where it is no JSON.
     pong: str | None = None
     ping_after_s: float = 30.0
+    #: The venue hangs up on who says nothing for long, whatever it tells meanwhile: the ping goes out so often.
+    talk_every_s: float | None = None
+    #: Ends each message, where a frame may hold several; None: a frame is a message.
+    separator: str | None = None
     #: When not even an answer to that came for so long, the connection is dead.
     silence_s: float = 75.0
     #: Opened anew after this long, before the venue ends it.

@@ -163,7 +163,7 @@ class _Conversation:
         self._socket = socket
         self._ticket = ticket
         self._confirmed = False
-        self._opened = self._last_heard = now
+        self._opened = self._last_heard = self._last_said = now
         self._pinged = False
         self._renew_at = now + stream.renew_every_s if stream.renewal else None
 
@@ -174,7 +174,7 @@ class _Conversation:
             StreamOver: nothing more is to be had from this connection.
         """
         for text in self._stream.hello(self._client.ccxt, self._ticket):
-            await self._socket.send_str(text)
+            await self._say(text)
         if self._stream.confirmed_by_opening:
             await self._socket.ping()
         while True:
@@ -183,14 +183,23 @@ class _Conversation:
             if alive and not self._confirmed:
                 self._confirmed = True
                 yield Heard(confirmed=True)
-            heard = self._understood(message) if message is not None else Heard()
-            self._confirmed = self._confirmed or heard.confirmed
-            yield heard
-            signed = heard.signed(self._client.ccxt) if heard.signed is not None else ()
-            for text in (*heard.reply, *signed):
-                await self._socket.send_str(text)
-            if heard.over is not None:
-                raise StreamOver(heard.over)
+            for heard in map(self._understood, self._messages(message)) if message is not None else (Heard(),):
+                self._confirmed = self._confirmed or heard.confirmed
+                yield heard
+                signed = heard.signed(self._client.ccxt) if heard.signed is not None else ()
+                for text in (*heard.reply, *signed):
+                    await self._say(text)
+                if heard.over is not None:
+                    raise StreamOver(heard.over)
+
+    def _messages(self, frame: str) -> list[str]:
+        """What a frame holds; of half a message the half, which will not be understood."""
+        separator = self._stream.separator
+        return [frame] if separator is None else [each for each in frame.split(separator) if each]
+
+    async def _say(self, text: str) -> None:
+        self._last_said = time.monotonic()
+        await self._socket.send_str(text)
 
     async def _next(self) -> str | None:
         """The next message, or None after anything else that shows life; sees to pings and renewals meanwhile."""
@@ -206,6 +215,8 @@ class _Conversation:
             raise StreamOver("nothing was heard for too long")
         if quiet_s >= self._stream.ping_after_s and not self._pinged:
             await self._ping()
+        elif self._stream.talk_every_s is not None and now - self._last_said >= self._stream.talk_every_s:
+            await self._say(self._stream.ping or "")
         try:
             frame = await self._socket.receive(timeout=self._patience_s())
         except TimeoutError:
@@ -224,6 +235,7 @@ class _Conversation:
         stream = self._stream
         due = [self._last_heard + (stream.silence_s if self._pinged else stream.ping_after_s)]
         due += [self._opened + (stream.lifetime_s if self._confirmed else OPENING_S)]
+        due += [self._last_said + stream.talk_every_s] if stream.talk_every_s is not None else []
         due += [self._renew_at] if self._renew_at is not None else []
         return max(0.001, min(due) - time.monotonic())
 
@@ -232,7 +244,7 @@ class _Conversation:
         if self._stream.ping is None:
             await self._socket.ping()
         else:
-            await self._socket.send_str(self._stream.ping)
+            await self._say(self._stream.ping)
 
     async def _renew(self) -> None:
         """A venue that cannot be reached is asked again soon; one that refuses has forgotten the ticket."""

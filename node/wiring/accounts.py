@@ -12,6 +12,7 @@ from node.domain.flatten import FlattenTerms
 from node.domain.result import Document
 from node.engine.account import AccountTerms, ExecutionTerms
 from node.engine.actor import AccountActor
+from node.engine.departures import Departures
 from node.engine.desk import Desk
 from node.engine.dispatcher import Dispatcher
 from node.engine.drill_schedule import DrillSchedule
@@ -89,6 +90,7 @@ def actor(
     clock: Clock,
     ledger: LockLedger,
     journal: Journal,
+    departures: Departures,
     telemetry: Telemetry,
     on_guard: Callable[[AccountTerms, Document], None],
 ) -> AccountActor:
@@ -102,6 +104,7 @@ def actor(
         clock=clock,
         ledger=ledger,
         journal=journal,
+        departures=departures,
         on_guard=on_guard,
         on_step=telemetry.step,
     )

@@ -1,1 +1,1 @@
-"""Benchmarks against the simulators: programs, not tests (``python -m tests.bench.close``, ``… .wire``)."""
+"""Benchmarks against the simulators: programs, not tests (``python -m tests.bench.speed``)."""

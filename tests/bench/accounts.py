@@ -4,9 +4,6 @@ One daemon after the other, idle and armed, with more and more accounts at the s
 processor time it takes. Every account has a source address of its own (127.0.0.0/8), because request budgets are
 counted by address: so each is polled as often as one alone would be, over sockets of its own. With --shared they have
 one address, and so one request budget and one pool of sockets. All use one key; nothing is placed or cancelled.
-
-The simulator counts all clients as one address and says so in its answers, so that several accounts here ask less often
-than they would at the real venue: the processor's share is that of the requests which were made.
 """
 
 from __future__ import annotations
@@ -14,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -26,8 +22,8 @@ from uuid import UUID
 
 import aiohttp
 
-from tests.bench.figures import machine
-from tests.bench.processes import BenchError, Process, line_of, python
+from tests.bench.figures import machine, slope
+from tests.bench.processes import BenchError, Process, line_of, processor_s, python, resident_bytes
 
 COUNTS: Final = (1, 5, 10, 20)
 #: What the accounts hold: 23 positions, 13 orders and triggers, and spot.
@@ -37,8 +33,6 @@ ARMED_WITHIN_S: Final = 300.0
 #: After the last account is ready: what arming has left over is done.
 SETTLE_S: Final = 40.0
 MEASURE_S: Final = 60.0
-_TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +62,7 @@ def fitted(costs: Sequence[Cost], figure: str) -> Line:
     """A straight line through one figure, by the number of accounts."""
     points = [(cost.accounts, float(getattr(cost, figure))) for cost in costs]
     mean_x, mean_y = (sum(values) / len(points) for values in zip(*points, strict=True))
-    spread = sum((x - mean_x) ** 2 for x, _ in points)
-    each = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0
+    each = slope([x for x, _ in points], [y for _, y in points])
     return Line(base=mean_y - each * mean_x, each=each)
 
 
@@ -98,16 +91,16 @@ async def measure(accounts: int, work: Path, *, shared: bool = False, scenario: 
         connector = aiohttp.UnixConnector(path=str(work / "run" / "operator.sock"))
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         await _until_armed(http, accounts)
-        ready_after_s, arming_s = asyncio.get_running_loop().time() - began, _processor_s(daemon)
+        ready_after_s, arming_s = asyncio.get_running_loop().time() - began, processor_s(daemon)
         await asyncio.sleep(SETTLE_S)
-        used_s, asked = _processor_s(daemon), await _requests(venue["control"])
+        used_s, asked = processor_s(daemon), await _requests(venue["control"])
         await asyncio.sleep(MEASURE_S)
         return Cost(
             accounts=accounts,
             ready_after_s=round(ready_after_s, 1),
             arming_processor_s=round(arming_s, 2),
-            resident_mib=round(_resident_bytes(daemon) / 2**20, 1),
-            processor_percent=round((_processor_s(daemon) - used_s) / MEASURE_S * 100, 2),
+            resident_mib=round(resident_bytes(daemon) / 2**20, 1),
+            processor_percent=round((processor_s(daemon) - used_s) / MEASURE_S * 100, 2),
             requests_a_second=round((await _requests(venue["control"]) - asked) / MEASURE_S, 2),
             open_files=_open_files(daemon),
         )
@@ -139,17 +132,8 @@ async def _requests(control: str | int) -> int:
     return int(requests[-1]["number"]) if requests else 0
 
 
-def _processor_s(process: Process) -> float:
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND
-
-
 def _open_files(process: Process) -> int:
     return len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
-
-
-def _resident_bytes(process: Process) -> int:
-    return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * _PAGE
 
 
 def _configuration(accounts: int, work: Path, venue: dict[str, Any], *, shared: bool) -> str:

@@ -16,6 +16,13 @@ def percentile(values: Iterable[float], share: float) -> float:
     return ranked[max(0, math.ceil(share * len(ranked)) - 1)] if ranked else math.nan
 
 
+def slope(steps: Sequence[float], values: Sequence[float]) -> float:
+    """What one more step adds: least squares; 0 of a single step."""
+    mean_x, mean_y = sum(steps) / len(steps), sum(values) / len(values)
+    spread = sum((x - mean_x) ** 2 for x in steps)
+    return sum((x - mean_x) * (y - mean_y) for x, y in zip(steps, values, strict=True)) / spread if spread else 0.0
+
+
 def ms(duration_ns: int) -> float:
     """Nanoseconds as milliseconds."""
     return round(duration_ns / 1e6, 3)

@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import http.client
 import json
-import os
 import socket
 import sys
 import time
@@ -20,12 +19,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from node.transport.mqtt import MqttTransport
-from node.transport.mqtt_options import MqttOptions
+from tests.bench.echo import Echo
 from tests.bench.figures import at_least_one, machine, ms, percentile, table
 from tests.bench.processes import quiet
 from tests.support.gateway import gateway_beside
-from tests.support.mosquitto import PASSWORDS
 from tests.support.processes import ACCOUNT, site
 
 COMMANDS: Final = 300
@@ -33,9 +30,6 @@ WARM_UP: Final = 20
 #: Of one kind before it is the other's turn.
 TURN: Final = 10
 SHARES: Final = {"p50": 0.50, "p99": 0.99, "max": 1.0}
-#: About what a signed LOCK has.
-ENVELOPE_BYTES: Final = 500
-_PING, _PONG = "sn/v1/acme/rsp/bench/ping", "sn/v1/acme/rsp/bench/pong"
 
 FIGURES: Final = {
     "echo_ms": "bare MQTT echo: publish -> its echo is back",
@@ -57,55 +51,6 @@ class _UnixConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.connect(str(self._path))
-
-
-class Echo:
-    """Two clients of one broker: what the one says the other repeats."""
-
-    def __init__(self, port: int) -> None:
-        self._caller, self._answerer = (self._client(port, name, topic) for name, topic in (("a", _PONG), ("b", _PING)))
-
-    @staticmethod
-    def _client(port: int, name: str, topic: str) -> MqttTransport:
-        return MqttTransport(
-            MqttOptions(
-                host="127.0.0.1",
-                port=port,
-                client_id=f"bench-{name}",
-                subscriptions=(topic,),
-                username="node-1",
-                password=PASSWORDS["node-1"],
-                session_expiry_s=0,
-            )
-        )
-
-    async def __aenter__(self) -> Echo:
-        self._tasks = [
-            asyncio.create_task(self._caller.run(), name="echo-caller"),
-            asyncio.create_task(self._answerer.run(), name="echo-answerer"),
-            asyncio.create_task(self._answer(), name="echo-answers"),
-        ]
-        await asyncio.gather(self._caller.wait_connected(), self._answerer.wait_connected())
-        return self
-
-    async def __aexit__(self, *_exception: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _answer(self) -> None:
-        async for delivery in self._answerer.deliveries():
-            await asyncio.gather(self._answerer.publish(_PONG, delivery.payload), delivery.acknowledge())
-
-    async def once(self) -> float:
-        """Milliseconds there and back."""
-        began_ns = time.monotonic_ns()
-        publishing = asyncio.create_task(self._caller.publish(_PING, os.urandom(ENVELOPE_BYTES)), name="ping")
-        delivery = await anext(self._caller.deliveries())
-        taken_ms = ms(time.monotonic_ns() - began_ns)
-        await delivery.acknowledge()
-        await publishing
-        return taken_ms
 
 
 def post(connection: http.client.HTTPConnection) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-READY_WITHIN_S: Final = 30.0
+READY_WITHIN_S: Final = 60.0
 STOP_WITHIN_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.02
 _ROOT: Final = Path(__file__).parents[2]
@@ -78,18 +78,51 @@ async def line_of(process: Process, log: Path) -> bytes:
     return line
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str, log: Path) -> None:
+async def until(
+    condition: Callable[[], Awaitable[bool]], what: str, log: Path, *, within_s: float = READY_WITHIN_S
+) -> None:
     """Look again and again.
 
     Raises:
         BenchError: it did not come true in time.
     """
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + READY_WITHIN_S
+    deadline = loop.time() + within_s
     while not await condition():
         if loop.time() > deadline:
-            raise BenchError(f"{what}: not within {READY_WITHIN_S:g} s; {log.name}: {_tail(log)}")
+            raise BenchError(f"{what}: not within {within_s:g} s; {log.name}: {_tail(log)}")
         await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def connections(process: Process, port: int) -> int:
+    """How many established TCP connections to *port* on this machine a process has."""
+    lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    remote = f":{port:04X}"
+    inodes = {words[9] for words in lines if words[2].endswith(remote) and words[3] == "01"}
+    return len(inodes & _sockets_of(process.pid))
+
+
+def _sockets_of(pid: int) -> set[str]:
+    found = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            name = str(descriptor.readlink())
+        except OSError:
+            continue  # closed meanwhile
+        if name.startswith("socket:["):
+            found.add(name[8:-1])
+    return found
+
+
+def processor_s(process: Process) -> float:
+    """Processor time that a process has used so far, in user and system mode; resolution 10 ms."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(process: Process) -> int:
+    """What of a process is in memory."""
+    return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _tail(log: Path) -> str:

@@ -1,4 +1,4 @@
-"""The simulated Binance as a process of its own, and a book of exactly twenty positions in it."""
+"""The simulated Binance as a process of its own, with accounts of exactly twenty positions each."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Any, Final
 
 import aiohttp
 import ccxt.async_support
+from yarl import URL
 
-from tests.bench.processes import BenchError, line_of, python
+from tests.bench import simulator as book
+from tests.bench.processes import BenchError, Process, line_of, python
 from tests.support.sim_clients import LoopbackResolver
 
-#: 100 to 400 USDT each, long and short in turn, every one below its market-order maximum: one order closes it.
-BOOK: Final = (
-    "BTC 0.005, ETH -0.1, SOL 2, BNB -0.5, XRP 400, DOGE -2000, ADA 500, AVAX -8, LINK 15, LTC -3, "
-    "DOT 30, TRX -2000, UNI 20, NEAR -40, APT 25, ARB -300, OP 120, SUI -200, ATOM 30, FIL -50"
-)
-POSITIONS: Final = 20
-ACCOUNT: Final = "empty"
-CLIENT_KEY: Final = f"{ACCOUNT}/client"
+#: Of each account.
+POSITIONS: Final = len(book.POSITIONS)
+CLIENT_KEY: Final = f"{book.account_name(0)}/client"
+
+#: Asked for nothing but an open connection.
+CLOCK: Final = URL("https://fapi.binance.com/fapi/v1/time")
 
 Document = dict[str, Any]
 
@@ -35,40 +35,46 @@ class Venue:
 
     port: int
     ca: Path
-    credentials: dict[str, str]
+    #: Per account, the client's key.
+    accounts: tuple[dict[str, str], ...]
+    process: Process
+    #: Of each account, when the book is opened.
+    positions: int
     _control: str
     _http: aiohttp.ClientSession
-    _engine: Any
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """Of the first account."""
+        return self.accounts[0]
 
     async def open_book(self) -> None:
-        """Start the account again, without faults and limits used up, and have its engine open the twenty positions.
+        """Start again: no faults, no limits used up, an empty journal, every position in every account.
 
         Raises:
-            BenchError: the account does not hold exactly these.
+            BenchError: the accounts do not hold exactly these.
         """
         await self._post("reset", {})
-        legs = [line.split() for line in BOOK.split(",")]
-        await asyncio.gather(*(self._open(base, quantity) for base, quantity in legs))
-        if (held := await self.holdings()) != {"positions": POSITIONS, "orders": 0, "algo_orders": 0}:
-            raise BenchError(f"the account should hold {POSITIONS} positions and nothing else, and holds {held}")
+        wanted = {"positions": self.positions * len(self.accounts), "orders": 0, "algo_orders": 0}
+        if (held := await self.holdings()) != wanted:
+            raise BenchError(f"the accounts should hold {wanted}, and hold {held}")
 
     async def delay(self, round_trip_ms: float) -> None:
         """Inject a round trip: half of it before a request is seen, half after it is answered."""
-        await self._post("faults", {"latency_ms": round_trip_ms})
+        await self.faults(latency_ms=round_trip_ms)
+
+    async def faults(self, **document: object) -> None:
+        """Set faults, in the control port's words."""
+        await self._post("faults", document)
 
     async def holdings(self) -> dict[str, int]:
-        """How many positions and orders the venue itself says there are."""
-        account = (await self._get("state"))["accounts"][ACCOUNT]
-        return {name: len(account[name]) for name in ("positions", "orders", "algo_orders")}
+        """How many positions and orders the venue itself says there are, of all accounts together."""
+        accounts = (await self._get("state"))["accounts"].values()
+        return {name: sum(len(each[name]) for each in accounts) for name in ("positions", "orders", "algo_orders")}
 
     async def requests(self, after: int = 0, **filters: str) -> list[Document]:
         """The request journal, from a request's number on; by default with those of every key."""
         return list((await self._get("requests", after=str(after), **filters))["requests"])
-
-    async def _open(self, base: str, quantity: str) -> None:
-        side = "SELL" if quantity.startswith("-") else "BUY"
-        order = {"symbol": f"{base}USDT", "side": side, "type": "MARKET", "quantity": quantity.lstrip("-")}
-        await self._engine.fapiPrivatePostOrder(order)
 
     async def _get(self, path: str, **query: str) -> Document:
         async with self._http.get(f"{self._control}/{path}", params=query) as answer:
@@ -81,32 +87,37 @@ class Venue:
 
 
 @asynccontextmanager
-async def simulator(work: Path, *options: str) -> AsyncIterator[Venue]:
-    """``sim serve`` in its own process, until the context ends."""
-    arguments = ("-m", "node", "sim", "serve", "--venue", "binance", "--port", "0", "--control", "0")
+async def simulator(work: Path, *options: str, accounts: int = 1, empty: bool = False) -> AsyncIterator[Venue]:
+    """The venue in its own process, until the context ends; *empty*: accounts that hold nothing."""
+    held = "empty" if empty else "full"
+    arguments = ("-m", "tests.bench.simulator", "--accounts", str(accounts), held, "--port", "0", "--control", "0")
     log = work / "simulator.log"
     async with AsyncExitStack() as stack:
-        process = await stack.enter_async_context(
-            python(*arguments, "--ca-dir", str(work / "ca"), "--scenario", ACCOUNT, *options, log=log)
-        )
+        process = await stack.enter_async_context(python(*arguments, "--ca-dir", str(work / "ca"), *options, log=log))
         ready = json.loads(await line_of(process, log))
-        account = ready["accounts"][0]
-        session = await stack.enter_async_context(redirected_session(ready["port"], Path(ready["ca"])))
-        engine = stack.enter_context(exchange(session, account["engine_credentials"], enable_rate_limit=False))
         yield Venue(
             port=ready["port"],
             ca=Path(ready["ca"]),
-            credentials=account["credentials"],
+            accounts=tuple(account["credentials"] for account in ready["accounts"]),
+            process=process,
+            positions=0 if empty else POSITIONS,
             _control=f"http://127.0.0.1:{ready['control']}",
             _http=await stack.enter_async_context(aiohttp.ClientSession()),
-            _engine=engine,
         )
 
 
-def redirected_session(port: int, ca: Path) -> aiohttp.ClientSession:
+def redirected_session(port: int, ca: Path, *, connections: int = 100) -> aiohttp.ClientSession:
     """What ccxt would build for itself (100 connections, 15 s of keep-alive), with every host name led to *port*."""
     context = ssl.create_default_context(cafile=str(ca))
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=LoopbackResolver(port), ssl=context))
+    connector = aiohttp.TCPConnector(resolver=LoopbackResolver(port), ssl=context, limit=connections)
+    return aiohttp.ClientSession(connector=connector)
+
+
+async def open_connections(session: aiohttp.ClientSession, count: int) -> None:
+    """Have so many warm connections to the futures host: none is given back before the last one is open."""
+    answers = await asyncio.gather(*(session.get(CLOCK) for _ in range(count)))
+    for answer in answers:
+        await answer.read()
 
 
 @contextmanager

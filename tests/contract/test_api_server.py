@@ -15,6 +15,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 
 from node.api.app import create_app
 from node.api.server import ApiServer, Listener, TcpListener, UnixListener
@@ -128,6 +129,28 @@ async def test_tls_is_served_with_a_certificate(tmp_path: Path, desk: CountingDe
     async with asyncio.TaskGroup() as tasks:
         with pytest.raises(ConfigError, match="cert_file"):
             await ApiServer([broken]).start(tasks)
+
+
+async def test_nobody_is_asked_for_a_passphrase(tmp_path: Path, desk: CountingDesk) -> None:
+    """OpenSSL would ask the terminal, and hold up the whole node until somebody types."""
+    issued = trustme.CA().issue_cert("localhost")
+    cert_file, key_file = tmp_path / "cert.pem", tmp_path / "key.pem"
+    issued.cert_chain_pems[0].write_to_path(str(cert_file))
+    issued.private_key_pem.write_to_path(str(key_file))
+    listener = TcpListener(
+        app=create_app(desk, operator=False), host="127.0.0.1", port=0, cert_file=cert_file, key_file=key_file
+    )
+    private_key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+    encryption = serialization.BestAvailableEncryption(b"passphrase")
+    locked = private_key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, encryption
+    )
+    async with serving(listener) as server:
+        key_file.write_bytes(locked)
+        with pytest.raises(ConfigError, match="the key is encrypted"):
+            server.reload_certificates()
+    with pytest.raises(ConfigError, match="the key is encrypted"):
+        ApiServer([listener]).bind()
 
 
 async def test_a_stream_tells_history_then_what_happens_then_ends(tmp_path: Path, desk: CountingDesk) -> None:

@@ -395,6 +395,15 @@ async def test_keeping_warm_asks_each_host_for_its_time_once_a_socket() -> None:
         assert not any(each.signed for each in fetch.sent)
 
 
+async def test_a_host_is_kept_as_warm_as_its_slices_want_and_no_warmer_than_it_may() -> None:
+    """What lies on another host wants no connection here."""
+    async with recorded_venue(slices=("spot", "linear:USDT", "linear:USDC", "inverse")) as (venue, fetch):
+        fetch.default = answer({"serverTime": 1_800_000_000_000})
+        await venue.keep_warm(9, {"spot": 1, "linear:USDT": 2, "linear:USDC": 3, "inverse": 20})
+        asked = [host for _, host, _ in fetch.lines]
+        assert (asked.count(SPOT), asked.count(USD_M), asked.count(COIN_M)) == (1, 5, 9)
+
+
 async def test_the_venues_clock_is_what_requests_are_signed_with() -> None:
     """A clock that is off by minutes does not matter once it is measured."""
     async with recorded_venue(slices=("linear",)) as (venue, fetch):

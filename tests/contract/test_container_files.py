@@ -56,6 +56,15 @@ def test_the_health_check_is_a_command_that_the_program_has(capsys: pytest.Captu
     assert "no daemon answers" in capsys.readouterr().err
 
 
+def test_the_folder_of_the_locks_is_back_after_a_boot_before_the_node_is() -> None:
+    """Docker would make it for root, and a node that is started again by itself could not write there."""
+    text = (ROOT / "config" / "compose.yaml").read_text()
+    (user,) = instructions("USER")
+    rule = f"d /run/sovereign-node 0755 {user.replace(':', ' ')}"
+    assert f"echo '{rule}' > /etc/tmpfiles.d/sovereign-node.conf" in text
+    assert "/run/sovereign-node:/run/sovereign-node" in COMPOSE["services"]["node"]["volumes"]
+
+
 @pytest.mark.parametrize("name", sorted(COMPOSE["services"]))
 def test_every_service_is_confined(name: str) -> None:
     """Read-only, without capabilities, without a way to more; and it comes back for ever."""

@@ -464,19 +464,24 @@ async def test_what_a_guard_keeps_replaces_what_it_kept(journal: Journal) -> Non
 
 
 async def test_the_newest_drill_that_passed_is_remembered(journal: Journal) -> None:
-    """Of each account; neither those that failed nor real commands nor drills of a lock."""
+    """Of each account and action; neither those that failed nor real commands nor drills of a lock."""
+    sale = make_command(ACCOUNT, Action.FLATTEN, dry_run=True)
     first, second = (make_command(ACCOUNT, dry_run=True) for _ in range(2))
     failed, real, lock = (
         make_command(ACCOUNT, dry_run=True),
         make_command(OTHER),
         make_command(OTHER, Action.LOCK, dry_run=True),
     )
-    await journal.admit([admission(command) for command in (first, second, failed, real, lock)])
-    await journal.record([reached(second, CommandState.DONE), reached(first, CommandState.DONE)])
+    await journal.admit([admission(command) for command in (sale, first, second, failed, real, lock)])
+    await journal.record([reached(each, CommandState.DONE) for each in (sale, second)])
+    await journal.record([reached(first, CommandState.DONE)])
     await journal.record([reached(failed, CommandState.FAILED), reached(real, CommandState.DONE)])
     await journal.record([reached(lock, CommandState.DONE)])
     found = await journal.last_drills()
-    assert {account: document["command_id"] for account, document in found.items()} == {ACCOUNT: str(first.command_id)}
+    assert {of: document["command_id"] for of, document in found.items()} == {
+        (ACCOUNT, Action.CLOSE_ALL): str(first.command_id),
+        (ACCOUNT, Action.FLATTEN): str(sale.command_id),
+    }
 
 
 async def test_the_newest_drill_is_remembered_whatever_became_of_it(journal: Journal) -> None:
@@ -523,16 +528,25 @@ async def test_proofs_are_the_newest_real_closes_that_were_proven(journal: Journ
 
 
 async def test_how_long_executions_took_is_remembered(journal: Journal) -> None:
-    """Of each account, oldest first, the newest so many; neither drills nor locks nor what was never proven."""
+    """By account and action, oldest first, the newest so many; neither drills nor locks nor what was not proven."""
 
     def took(proof_ms: float | None) -> Callable[[AccountLock | None], Document]:
         return lambda _lock: {"latency_ms": {"proof": proof_ms, "total": 1.0}}
 
     real = [make_command(ACCOUNT) for _ in range(4)]
-    others = [make_command(OTHER), make_command(ACCOUNT, dry_run=True), make_command(ACCOUNT, Action.LOCK)]
+    others = [
+        make_command(ACCOUNT, Action.FLATTEN),
+        make_command(OTHER),
+        make_command(ACCOUNT, dry_run=True),
+        make_command(ACCOUNT, Action.LOCK),
+    ]
     unproven = make_command(ACCOUNT)
     await journal.admit([admission(command) for command in (*real, *others, unproven)])
     for number, command in enumerate([*real, *others]):
         await journal.record([reached(command, CommandState.DONE, document=took(100.5 + number))])
     await journal.record([reached(unproven, CommandState.FAILED, document=took(7))])
-    assert await journal.proof_times_ms(3) == {ACCOUNT: [101.5, 102.5, 103.5], OTHER: [104.5]}
+    assert await journal.proof_times_ms(3) == {
+        (ACCOUNT, Action.CLOSE_ALL): [101.5, 102.5, 103.5],
+        (ACCOUNT, Action.FLATTEN): [104.5],
+        (OTHER, Action.CLOSE_ALL): [105.5],
+    }

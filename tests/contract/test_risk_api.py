@@ -419,3 +419,26 @@ class TestRates:
             assert sent - before <= 3 * len(junk)
             for task in junk:
                 task.cancel()
+
+
+async def test_a_key_that_cannot_be_looked_up_is_not_called_wrong(api: PublicApi) -> None:
+    """The node was started without its journal: what it cannot know it does not deny; what is no key is none."""
+    key = await api.key()
+    api.keyring._keys.clear()
+    api.keyring.begin_unread()
+    assert (await api.kill(key=key)).refusal == (503, "NOT_READY")
+    assert (await api.kill(key="ad_b2b_your_key_here")).refusal == (401, "INVALID_KEY")
+    await api.keyring.load()
+    assert (await api.kill(key=key)).status == 200
+
+
+async def test_a_copied_key_kills_while_the_keys_cannot_be_read(api: PublicApi) -> None:
+    """One that the copy knows as revoked does not."""
+    key, ended = await api.key(), await api.key()
+    await api.keyring.revoke(ended.split("_")[2])
+    copied = api.keyring.keys()
+    api.keyring._keys.clear()
+    api.keyring.begin_unread()
+    api.keyring.adopt_copied(copied)
+    assert (await api.kill(key=key)).status == 200
+    assert (await api.kill(key=ended)).refusal == (403, "KEY_REVOKED")

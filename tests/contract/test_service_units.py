@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from node.app import STOP_WITHIN_S
+from node.signals.app import STOP_WITHIN_S as SIGNALS_STOP_WITHIN_S
+from node.signals.settings import SignalsTable
 from tests.support.mosquitto import executable
 from tests.support.processes import ACCOUNT, site
 
@@ -38,7 +40,9 @@ def analyse(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize("name", ["sovereign-node.service", "sovereign-node@desk.service"])
+@pytest.mark.parametrize(
+    "name", ["sovereign-node.service", "sovereign-node@desk.service", "sovereign-node-signals.service"]
+)
 def test_systemd_finds_no_fault_with_the_units(tmp_path: Path, name: str) -> None:
     """Every directive is known and every value understood; only the program has to be where it is installed."""
     unit = name.replace("@desk", "@")
@@ -58,7 +62,9 @@ def test_systemd_finds_no_fault_with_the_brokers_drop_in(tmp_path: Path) -> None
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("unit", ["sovereign-node.service", "sovereign-node@.service"])
+@pytest.mark.parametrize(
+    "unit", ["sovereign-node.service", "sovereign-node@.service", "sovereign-node-signals.service"]
+)
 def test_little_is_exposed(unit: str) -> None:
     """1.5 or better by `systemd-analyze security`; what is left is the network, which is its work."""
     done = analyse("security", "--offline=true", f"--threshold={EXPOSURE_MAX}", str(UNITS / unit))
@@ -72,10 +78,29 @@ def test_an_instance_is_the_same_service_in_places_of_its_own() -> None:
     ]
 
 
-def test_it_is_restarted_for_ever() -> None:
+def test_signals_are_in_the_nodes_sandbox_with_a_user_and_folders_of_their_own() -> None:
+    """An internet door that adds risk: nothing of what shuts the node in may be missing."""
+    node, signals = directives("sovereign-node.service"), directives("sovereign-node-signals.service")
+    begin = node.index("NoNewPrivileges=yes")
+    assert signals[signals.index("NoNewPrivileges=yes") :] == node[begin:]
+    assert {"DynamicUser=yes", "UMask=0077", "LimitCORE=0", "StateDirectoryMode=0700"} <= set(signals)
+    for name in ("StateDirectory", "RuntimeDirectory"):
+        assert value("sovereign-node-signals.service", name) != value("sovereign-node.service", name)
+    assert int(value("sovereign-node-signals.service", "OOMScoreAdjust")) > 0
+    assert not [line for line in node if "signals" in line]
+
+
+def test_signals_are_given_the_time_that_an_order_on_its_way_takes() -> None:
+    """And the answer with it."""
+    bounds = [each.le for each in SignalsTable.model_fields["request_timeout_s"].metadata if hasattr(each, "le")]
+    assert float(value("sovereign-node-signals.service", "TimeoutStopSec")) > max(bounds) + SIGNALS_STOP_WITHIN_S
+
+
+@pytest.mark.parametrize("unit", ["sovereign-node.service", "sovereign-node-signals.service"])
+def test_it_is_restarted_for_ever(unit: str) -> None:
     """Whatever it ended with, however often."""
-    assert value("sovereign-node.service", "Restart") == "always"
-    assert value("sovereign-node.service", "StartLimitIntervalSec") == "0"
+    assert value(unit, "Restart") == "always"
+    assert value(unit, "StartLimitIntervalSec") == "0"
 
 
 def test_it_is_given_the_time_that_its_end_takes() -> None:
@@ -83,14 +108,19 @@ def test_it_is_given_the_time_that_its_end_takes() -> None:
     assert float(value("sovereign-node.service", "TimeoutStopSec")) > STOP_WITHIN_S
 
 
-def test_the_unit_loads_the_credentials_that_the_example_refers_to() -> None:
+@pytest.mark.parametrize(
+    ("unit", "configuration"),
+    [
+        ("sovereign-node.service", "node.example.toml"),
+        ("sovereign-node-signals.service", "signals.example.toml"),
+    ],
+)
+def test_the_unit_loads_the_credentials_that_the_example_refers_to(unit: str, configuration: str) -> None:
     """No more and no fewer."""
     loaded = {
-        line.partition("=")[2].partition(":")[0]
-        for line in directives("sovereign-node.service")
-        if line.startswith("LoadCredential=")
+        line.partition("=")[2].partition(":")[0] for line in directives(unit) if line.startswith("LoadCredential=")
     }
-    example = (UNITS.parent / "config" / "node.example.toml").read_text()
+    example = (UNITS.parent / "config" / configuration).read_text()
     named = {
         name
         for line in example.splitlines()

@@ -193,6 +193,19 @@ class TestSpotSales:
             await client.create_order("SOL/USDT", "market", "sell", 120)
 
 
+@pytest.mark.parametrize("symbol", [BTC, COIN])
+async def test_leverage_of_a_market_is_changed_within_its_bracket(
+    client: Any, simulator: Simulator, symbol: str
+) -> None:
+    """That it is so already is no error."""
+    for _ in range(2):
+        assert (await client.set_leverage(20, symbol))["leverage"] == 20
+    with pytest.raises(ccxt.BaseError, match="-4028"):
+        await client.set_leverage(21, symbol)
+    changed = [key for key, settings in simulator.account.settings.items() if settings.leverage == 20]
+    assert [name for _, name in changed] == [client.market(symbol)["id"]]
+
+
 async def test_position_mode_changes_only_on_an_empty_account(simulator: Simulator, client: Any) -> None:
     """The demo account has orders in the way; the empty one has not."""
     with pytest.raises(ccxt.OperationRejected, match="-4067"):

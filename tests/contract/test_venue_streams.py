@@ -323,6 +323,34 @@ class TestLoop:
             assert await listener.silent(0.05)
             assert venue.said == ["hello", "ping?"]
 
+    async def test_a_frame_of_several_messages_is_each_of_them_and_half_of_one_may_have_been_a_change(self) -> None:
+        """Each ends with a sign of its own."""
+        heard = asyncio.Semaphore(0)
+
+        async def script(socket: web.WebSocketResponse) -> None:
+            for frame in (json.dumps(CONFIRMED) + "|", '{"changed": ["one"]}|{"changed": ["two"]}|', '{"changed": ["o'):
+                await socket.send_str(frame)
+                await heard.acquire()
+
+        async with streaming(script, separator="|") as (_, _venue, listener):
+            for _ in range(3):
+                assert await listener.take(2) == ["one", "two"]
+                heard.release()
+
+    async def test_a_venue_that_wants_to_hear_us_hears_us_however_much_it_tells(self) -> None:
+        """Its own messages are no reason to be silent."""
+
+        async def talkative(socket: web.WebSocketResponse) -> None:
+            await socket.send_json(CONFIRMED)
+            for _ in range(40):
+                await socket.send_json({"changed": []})
+                await asyncio.sleep(0.005)
+            await asyncio.Event().wait()
+
+        async with streaming(talkative, ping="here", talk_every_s=0.03) as (_, venue, _listener):
+            await until(lambda: venue.said.count("here") >= 3)
+            assert venue.connections == 1
+
     async def test_a_connection_is_opened_anew_before_the_venue_ends_it(self) -> None:
         """In its own time."""
         async with streaming(says(CONFIRMED), lifetime_s=0.05) as (_, venue, listener):

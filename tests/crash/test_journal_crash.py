@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 
 from node.journal.crashpoints import CRASH_POINTS
+from node.journal.inspection import Inspection
+from node.journal.migrations import packaged_migrations
 from node.journal.store import SqliteJournal
 from tests.support.journal import NODE_ID, SteadyClock
 
@@ -83,7 +85,9 @@ def kill_after(path: Path, said: Said, *, lines: int, seed: int) -> None:
 
 
 def verify(path: Path, said: Said) -> None:
-    """Everything that must hold after any death."""
+    """Everything that must hold after any death; and what `journal verify` looks at finds no fault in it."""
+    with closing(Inspection(path, newest=packaged_migrations()[-1].version)) as inspection:
+        assert inspection.faults() == []
     with closing(sqlite3.connect(path)) as connection:
 
         def rows(query: str) -> list[Any]:

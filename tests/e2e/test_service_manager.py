@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,10 +18,11 @@ import pytest
 
 from node.app import STOP_WITHIN_S
 from node.vitals import AGE_MAX_S
-from tests.support.mosquitto import PASSWORDS, executable
+from tests.support.disks import hanging_disk
+from tests.support.mosquitto import PASSWORDS
 from tests.support.notify_socket import Word
 from tests.support.processes import ACCOUNT, ROOT, site
-from tests.support.service import CONFIGURATION, WATCHDOG_S, Service, service
+from tests.support.service import WATCHDOG_S, WITH_ACCOUNT, Service, service
 
 
 @pytest.fixture
@@ -62,19 +62,6 @@ def test_the_watchdog_is_fed_while_the_node_lives_and_not_while_it_is_stuck(serv
     served.until("WATCHDOG", after=after)
 
 
-@contextmanager
-def hanging_disk(pid: int) -> Iterator[None]:
-    """No write of a process reaches the disk, nor returns, until the end."""
-    injection = "inject=fdatasync,fsync:delay_enter=120000000"
-    command = [executable("strace"), "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", injection]
-    tracer = subprocess.Popen([*command, "-p", str(pid)])
-    try:
-        yield
-    finally:
-        tracer.terminate()
-        tracer.wait(10)
-
-
 def test_the_watchdog_starves_where_the_disk_never_answers(served: Service) -> None:
     """A restart may help there, and nothing is lost by it; liveness says the same."""
     with hanging_disk(served.process.pid):
@@ -88,10 +75,10 @@ def test_the_watchdog_starves_where_the_disk_never_answers(served: Service) -> N
 
 
 def test_the_watchdog_is_fed_where_the_disk_refuses(served: Service) -> None:
-    """The node knows, works on without a record and reopens the file itself: a new process could not even begin."""
+    """The node knows, works on without a record and reopens the file itself: a new process would know less."""
     with sqlite3.connect(served.folder / "state" / "journal.sqlite3", isolation_level=None) as stranger:
         stranger.execute("BEGIN IMMEDIATE")
-        place = served.until("STATUS", value="NOT READY (journal: cannot be written)")
+        place = served.until("STATUS", value="NOT READY (journal: cannot be written: JOURNAL_BUSY")
         until_s = time.monotonic() + AGE_MAX_S + 2
         while time.monotonic() < until_s:
             place = served.until("WATCHDOG", after=place + 1)
@@ -177,25 +164,6 @@ class TestEnd:
             assert made.process.wait(20) == 1
             assert made.manager.said("READY") == []
             assert "node.tenant" in (tmp_path / "log").read_text()
-
-
-WITH_ACCOUNT = (
-    CONFIGURATION
-    + f"""
-[[owners]]
-id = "acme"
-
-[[accounts]]
-id = "{ACCOUNT}"
-name = "binance-main"
-owner = "acme"
-exchange = "binance"
-permission = "close"
-base_currency = "USDT"
-credentials = {{{{ apiKey = {{{{ credential = "nowhere_key" }}}}, secret = {{{{ credential = "nowhere_key" }}}} }}}}
-connect_to = "127.0.0.1:9"
-"""
-)
 
 
 def test_a_lock_that_no_journal_knows_outlives_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

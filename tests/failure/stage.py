@@ -112,6 +112,25 @@ class Stage:
         market = self.market(name)
         return sum((abs(each.quantity) for each in self.account.open_positions() if each.market == market), Decimal(0))
 
+    def protection(self, name: str, leg: str | None = None) -> list[Any]:
+        """What protects the positions of a market, or of one leg of it, by the venue's own books."""
+        found = self.under_test.protection(self.sim, self.account, self.market(name))
+        return [each for each in found if leg in (None, getattr(each, "terms", each).leg.value)]
+
+    def fire(self, name: str) -> None:
+        """The first of those takes effect."""
+        self.under_test.fire(self.sim, self.account, self.protection(name)[0])
+
+    def rests(self, name: str) -> bool:
+        """Whether orders of a market that may open something are there."""
+        market = self.market(name)
+        return any(order.terms.market == market for order in self.account.open_orders.values())
+
+    @property
+    def closes(self) -> int:
+        """How many requests it takes to close what is there now."""
+        return self.under_test.closes(self.sim, self.account)
+
     def triggers(self, name: str) -> list[Order]:
         """Conditional orders of a market that wait."""
         market = self.market(name)
@@ -124,7 +143,8 @@ class Stage:
     def empty(self, account: Account | None = None) -> bool:
         """Whether no position and no order is left."""
         account = account or self.account
-        return not any(account.open_positions()) and not account.open_orders
+        seen = [each for each in account.open_orders.values() if self.witness.shows(each)]
+        return not any(account.open_positions()) and not seen
 
     def balance(self, asset: str, wallet: Product = Product.SPOT) -> Decimal:
         """What is held of a coin."""
@@ -236,7 +256,10 @@ class Stage:
 
     def flat(self, document: Document) -> bool:
         """Whether it says that everything is gone that the command was about."""
-        if document["verdict"] != "flat":
+        unverified = self.under_test.unverified
+        if document["verdict"] != ("flat_with_residue" if unverified else "flat"):
+            return False
+        if document["unverified"] != list(unverified):
             return False
         positions, balances = ({each["verdict"] for each in document[name]} for name in ("positions", "balances"))
         return positions <= {"flat"} and balances <= {"flat", "held", "collateral"}
@@ -317,7 +340,15 @@ async def stage(
         log = stack.enter_context(captured_logs())
         scenario = stack.enter_context(staged(books))
         sim = await stack.enter_async_context(serve(venue=under_test.name, scenario=scenario, ca_dir=_authority()))
-        witness = Witness(sim, under_test.client_id, under_test.repaid_amount, under_test.banned, base_currency, keep)
+        witness = Witness(
+            sim,
+            under_test.client_id,
+            under_test.repaid_amount,
+            under_test.banned,
+            base_currency,
+            keep,
+            lists_triggers=under_test.lists_triggers,
+        )
         sim.set_faults(**named(under_test, faults or {}))
         pools = Pools()
         stack.push_async_callback(pools.close)
@@ -332,6 +363,7 @@ async def stage(
                 "slices": slices or under_test.slices,
                 "request_timeout_s": request_timeout_s,
                 "warm_sockets": 1,
+                "options": sim.kind.options(book.name),
             }
             venue = factory.build(VenueOptions(**(values | options)), pools)
             stack.push_async_callback(venue.close)
@@ -372,6 +404,8 @@ def named(under_test: VenueUnderTest, faults: Mapping[str, object]) -> dict[str,
         values = found.get(by_market)
         if isinstance(values, dict):
             found[by_market] = {under_test.market(name): value for name, value in values.items()}
+    if isinstance(statuses := found.pop("market_status", None), dict):
+        found |= under_test.statuses(statuses)
     for trap in ("engine_reopens", "late_trigger"):
         values = found.get(trap)
         if isinstance(values, dict):

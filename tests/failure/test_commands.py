@@ -165,7 +165,7 @@ async def test_a_venue_whose_time_cannot_be_had_at_the_start(venue: VenueUnderTe
 async def test_two_commands_at_once_close_once(venue: VenueUnderTest, book: AccountSeed) -> None:
     """Both end flat; no position is closed by both."""
     async with stage(venue, book) as the:
-        legs = len(list(the.account.open_positions()))
+        legs = the.closes
         commands = await asyncio.gather(the.command_close(), the.command_close())
         for command in commands:
             assert the.flat(await the.ending(command))
@@ -197,7 +197,7 @@ async def test_two_commands_for_different_symbols(venue: VenueUnderTest, book: A
             assert the.flat(await the.ending(command))
         assert [the.held("linear:BTC/USDT"), the.held("linear:ETH/USDT")] == [0, 0]
         assert the.held("linear:SOL/USDT") > 0
-        assert the.triggers("linear:SOL/USDT")
+        assert the.rests("linear:SOL/USDT")
 
 
 @failure("lock_during_close")

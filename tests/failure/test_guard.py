@@ -29,19 +29,24 @@ def legs(account: Account) -> dict[tuple[Any, ...], Decimal]:
     }  # fmt: skip
 
 
-def entries(account: Account) -> list[str]:
-    """Orders of derivatives that could open or enlarge a position."""
+def entries(the: Stage) -> list[str]:
+    """Orders of derivatives that could open or enlarge a position, and that the venue shows."""
     return [
         order.terms.client_id
-        for order in account.open_orders.values()
-        if order.terms.market.is_contract and not order.terms.only_reduces
+        for order in the.account.open_orders.values()
+        if order.terms.market.is_contract and not order.terms.only_reduces and the.witness.shows(order)
     ]
+
+
+def shown(the: Stage) -> set[int]:
+    """The numbers of all orders that the venue shows."""
+    return {order.order_id for order in the.account.open_orders.values() if the.witness.shows(order)}
 
 
 async def locked(the: Stage) -> None:
     """LOCK, and wait until the guard has seen what there is, and has done what there was to do."""
     assert (await the.ending(await the.command(Action.LOCK)))["verdict"] == "locked"
-    await the.until(lambda: not entries(the.account))
+    await the.until(lambda: not entries(the))
     guard = the.node.dispatcher.actors[ACCOUNT].guard
     await the.until(lambda: all(each["baseline"] for each in guard.document()["slices"].values()))
 
@@ -54,10 +59,10 @@ async def test_a_lock_cancels_what_could_open_and_leaves_positions_with_their_pr
     async with stage(venue, book) as the:
         before = legs(the.account)
         protective = {order.order_id for order in the.account.open_orders.values() if order.terms.only_reduces}
-        assert entries(the.account)
+        assert entries(the)
         await locked(the)
         assert legs(the.account) == before
-        assert {order.order_id for order in the.account.open_orders.values()} == protective
+        assert shown(the) == protective
         await until(lambda: len({document["slice"] for document in the.node.guarded}) >= len(venue.contracts))
         assert {document["lock"]["epoch"] for document in the.node.guarded} == {1}
 
@@ -71,8 +76,8 @@ async def test_orders_that_come_after_the_lock_are_cancelled(
         await locked(the)
         before = legs(the.account)
         the.engine_order(contract.market, "30" if contract.product == "inverse" else "0.3", price_factor="0.97")
-        assert entries(the.account)
-        await the.until(lambda: not entries(the.account))
+        assert entries(the)
+        await the.until(lambda: not entries(the))
         assert legs(the.account) == before
 
 
@@ -142,7 +147,12 @@ async def test_streams_that_are_silent_leave_the_polling(venue: VenueUnderTest, 
         await locked(the)
         the.set(streams={"silent": True})
         the.engine_order("linear:ETH/USDT", "2", price_factor="0.97")
-        await the.until(lambda: not entries(the.account))
+        if venue.looks_are_streams:  # and silence is not taken for an empty list
+            asked = the.count("orders")
+            await the.until(lambda: the.count("orders") > asked + 1)
+            assert entries(the)
+            the.set(streams={"silent": False})
+        await the.until(lambda: not entries(the))
 
 
 @failure("ping_pong")

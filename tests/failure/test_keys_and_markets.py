@@ -112,7 +112,7 @@ async def test_a_position_in_a_market_that_takes_no_orders_is_watched_and_closed
         assert the.held(contract.market) == held
         assert {each.market for each in the.account.open_positions()} == {the.market(contract.market)}
         if status is not MarketStatus.DELISTED:
-            assert the.triggers(contract.market)
+            assert the.protection(contract.market)
         the.set(market_status={contract.market: "TRADING"})
         assert the.flat(await the.ending(command))
         assert the.empty()
@@ -232,7 +232,7 @@ async def test_the_stop_of_a_position_in_a_closed_market_fires_when_it_opens_and
         the.set(market_status={"linear:BTC/USDT": "BREAK"})
         command = await the.command_close()
         await the.incomplete(command)
-        assert len(the.triggers("linear:BTC/USDT")) == 1
+        assert len(the.protection("linear:BTC/USDT")) == 1
         the.set(market_status={"linear:BTC/USDT": "TRADING"}, prices={"linear:BTC/USDT": "50000"})
         assert the.flat(await the.ending(command))
         assert the.empty()

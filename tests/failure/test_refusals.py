@@ -61,7 +61,7 @@ async def test_a_position_that_cannot_be_closed_keeps_its_stop_and_is_reported(
 ) -> None:
     """The others go; the command stays incomplete, and goes on until the venue takes the order."""
     async with stage(venue, book, deadline_s=0.4) as the:
-        held, stops = the.held(contract.market), the.triggers(contract.market)
+        held, stops = the.held(contract.market), the.protection(contract.market)
         assert stops
         the.refuse(reason, market=contract.market, times=None)
         command = await the.command_close()
@@ -72,9 +72,7 @@ async def test_a_position_that_cannot_be_closed_keeps_its_stop_and_is_reported(
         )
         assert document["lock"]["locked"]
         assert the.held(contract.market) == held
-        assert [each for each in the.triggers(contract.market) if each.terms.only_reduces] == [
-            each for each in stops if each.terms.only_reduces
-        ]
+        assert the.protection(contract.market) == stops
         assert {each.market for each in the.account.open_positions()} == {the.market(contract.market)}
         the.set(clear=True)
         assert the.flat(await the.ending(command))
@@ -96,11 +94,11 @@ async def test_a_stop_that_closes_the_whole_position_outlives_a_close_that_is_sa
 ) -> None:
     """The venue is wrong for a while; the position is not left without its stop for it."""
     async with stage(venue, deadline_s=0.4) as the:
-        stops = [each for each in the.triggers(contract.market) if each.terms.only_reduces]
+        stops = the.protection(contract.market)
         the.refuse("reduce_only_rejected", market=contract.market, times=None)
         command = await the.command_close()
         await the.incomplete(command)
-        assert [each for each in the.triggers(contract.market) if each.terms.only_reduces] == stops
+        assert the.protection(contract.market) == stops
         the.set(clear=True)
         assert the.flat(await the.ending(command))
 
@@ -127,7 +125,7 @@ async def test_orders_that_never_trade_leave_the_position_known_and_protected(
         the.misbehave({"partial_fill": {"fraction": 0}}, "place", market=contract.market, times=None)
         command = await the.command_close()
         await the.incomplete(command, not_flat)
-        assert [each for each in the.triggers(contract.market) if each.terms.only_reduces]
+        assert the.protection(contract.market)
         the.set(clear=True)
         assert the.flat(await the.ending(command))
 
@@ -250,7 +248,7 @@ async def test_minutes_of_overload_cost_a_bounded_number_of_requests(
     compress(PAUSE_MIN_S=0.0017, PAUSE_MAX_S=0.17)
     async with stage(venue, book, deadline_s=2.0) as the:
         the.refuse("overloaded", "place", "cancel", times=None)
-        legs = len(list(the.account.open_positions()))
+        legs = the.closes
         before, began = len(the.witness.requests), time.monotonic()
         command = await the.command_close()
         document = await the.incomplete(command)
@@ -300,6 +298,6 @@ async def test_a_leg_that_is_refused_does_not_hold_up_the_other(venue: VenueUnde
         await the.incomplete(command, told)
         long = Decimal("0.8") / the.market(LINEAR.market).contract_size
         await the.until(lambda: the.held(LINEAR.market) == long)
-        assert [each for each in the.triggers(LINEAR.market) if each.terms.leg.value == "long"]
+        assert the.protection(LINEAR.market, "long")
         the.set(clear=True)
         assert the.flat(await the.ending(command))

@@ -52,7 +52,8 @@ def answered_with(the: Stage, series: Sequence[str], intent: str, product: str |
 @SERIES
 async def test_no_shape_of_an_answer_ends_a_close(venue: VenueUnderTest, intent: str, series: Sequence[str]) -> None:
     """It is ambiguous, and the command goes on to flat."""
-    book = replace(ONE_WAY, positions=(*ONE_WAY.positions, position(linear("XRP"), "900")))  # an order for each of them
+    more = (position(linear("XRP"), "900"), position(linear("LINK"), "40"))  # an order for each of them
+    book = replace(ONE_WAY, positions=(*ONE_WAY.positions, *more))
     async with stage(venue, book) as the:
         answered_with(the, series, intent)
         await the.closes_flat()

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from node.sim.accounts import Account
+from node.sim.b2prime.front_end import B2primeFrontEnd
+from node.sim.b2prime.markets import asset_id
+from node.sim.b2prime.venue_state import VenueState
 from node.sim.binance import limits as binance_limits
 from node.sim.bybit import limits as bybit_limits
 from node.sim.bybit.account import wallet_view
 from node.sim.hyperliquid import limits as hyperliquid_limits
 from node.sim.hyperliquid import venue_state as hyperliquid_state
 from node.sim.hyperliquid.account_views import spot_state
-from node.sim.market import ZERO, Product
+from node.sim.market import ZERO, Market, Product
 from node.sim.matching import MatchingCore
 from node.sim.okx import limits as okx_limits
+from node.sim.orders import Origin
 from node.sim.scenarios import AccountSeed, MarketName, TriggerAction, TriggerSeed
 from node.sim.simulator import Simulator
+from node.venues.b2prime import charges as b2prime_charges
+from node.venues.b2prime.profile import B2primeProfile
 from node.venues.profiles.binance import calls as binance_calls
 from node.venues.profiles.binance.profile import BinanceProfile
 from node.venues.profiles.bybit import calls as bybit_calls
@@ -50,6 +57,27 @@ INVERSE: Final = Contract(product="inverse", market="inverse:BTC/USD")
 
 def _as_it_is(book: AccountSeed) -> AccountSeed:
     return book
+
+
+def _status(statuses: Mapping[str, object]) -> Mapping[str, object]:
+    return {"market_status": dict(statuses)}
+
+
+def _stops(_sim: Simulator, account: Account, market: Market) -> list[Any]:
+    """Conditional orders that can only make a position smaller."""
+    return [
+        order
+        for order in account.open_orders.values()
+        if order.terms.market == market and order.waits_for_trigger and order.terms.only_reduces
+    ]
+
+
+def _fire(sim: Simulator, account: Account, stop: Any) -> None:
+    sim.core.fire(account, stop)
+
+
+def _legs(_sim: Simulator, account: Account) -> int:
+    return len(list(account.open_positions()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +152,19 @@ class VenueUnderTest:
     dex_market: str = ""
     hidden_dex: str = ""
     late_dex: Callable[[Patch], Callable[[Simulator], None]] | None = None
+    #: What the venue cannot show, in every document's words: a flat account is then flat with that reserve.
+    unverified: tuple[str, ...] = ()
+    #: Whether conditional orders can be listed, and cancelled. Those that wait are not counted where they cannot.
+    lists_triggers: bool = True
+    #: Whether a look is a subscription of its own: it is refused without saying why, and silent where streams are.
+    looks_are_streams: bool = False
+    #: Faults that give markets a status, by the venue's own names for them.
+    statuses: Callable[[Mapping[str, object]], Mapping[str, object]] = _status
+    #: What protects the positions of a market, and what makes one of those take effect.
+    protection: Callable[[Simulator, Account, Market], list[Any]] = _stops
+    fire: Callable[[Simulator, Account, Any], None] = _fire
+    #: How many requests it takes to close everything, where nothing goes wrong.
+    closes: Callable[[Simulator, Account], int] = _legs
     #: Failures that cannot occur there, and why.
     impossible: Mapping[str, str] = field(default_factory=dict)
 
@@ -246,6 +287,62 @@ def _hyperliquid_late_dex(patch: Patch) -> Callable[[Simulator], None]:
         sim.handler.front_end.state.undeployed.clear()  # type: ignore[attr-defined]
 
     return deploy
+
+
+def _b2prime_wallet(_core: MatchingCore, account: Account, product: Product) -> object:
+    return [
+        {"assetId": asset_id(name), "available": str(each.free), "total": str(each.total), "locked": str(each.locked)}
+        for name, each in account.wallets[product].items()
+    ]
+
+
+def _b2prime_minute(patch: Patch, seconds: float) -> None:
+    budgets = {
+        name: replace(budget, interval_s=budget.interval_s * seconds / 60)
+        for name, budget in b2prime_charges.BUDGETS.items()
+    }
+    patch(B2primeProfile, "budgets", budgets)
+
+
+def _b2prime_statuses(statuses: Mapping[str, object]) -> Mapping[str, object]:
+    """A market is closed by its calendar; nothing else is told of its status."""
+    names = {name: b2prime_market_id(name) for name in statuses}
+    never = {"timeZoneId": "UTC", "tradingSessions": [], "sessionOverrides": [_TODAY, _TOMORROW]}
+    closed = {names[name]: never for name, status in statuses.items() if status in ("BREAK", "SETTLING")}
+    others = {name: "TRADING" if names[name] in closed else status for name, status in statuses.items()}
+    return {"market_status": others, "venue": {"calendars": closed}}
+
+
+def b2prime_market_id(name: str) -> str:
+    """``perp.btc_usdt`` of ``linear:BTC/USDT``."""
+    product, _, pair = name.partition(":")
+    return f"{'perp' if product == 'linear' else product}.{pair.replace('/', '_').lower()}"
+
+
+def _b2prime_state(sim: Simulator) -> VenueState:
+    front_end = sim.handler.front_end
+    assert isinstance(front_end, B2primeFrontEnd)
+    return front_end.state
+
+
+def _b2prime_protection(sim: Simulator, account: Account, market: Market) -> list[Any]:
+    """A stop loss is a part of its position."""
+    held = _b2prime_state(sim).tickets.of(account)
+    return [each for each in held if each.market == market and each.stop_loss is not None]
+
+
+def _b2prime_fire(sim: Simulator, account: Account, ticket: Any) -> None:
+    _b2prime_state(sim).close(account, ticket, abs(ticket.lots), Origin.TRIGGER, reason="StopLoss", source="System")
+
+
+def _b2prime_closes(sim: Simulator, account: Account) -> int:
+    return len(_b2prime_state(sim).tickets.of(account))
+
+
+#: Holidays.
+_TODAY, _TOMORROW = (
+    {"date": f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}", "timeIntervals": None} for days in (0, 1)
+)
 
 
 _USED: Final = {"accountValue": "1000.0", "totalNtlPos": "9000.0", "totalRawUsd": "1000.0", "totalMarginUsed": "1000.0"}
@@ -398,6 +495,55 @@ VENUES: Final[Mapping[str, VenueUnderTest]] = {
                     "(account abstraction modes)"
                 ),
                 "conversion": "there is no convert service: the exchange endpoint knows no such action",
+            },
+        ),
+        VenueUnderTest(
+            name="b2prime",
+            slices=("spot", "linear"),
+            margin_slices=(),
+            contracts=(LINEAR,),
+            client_id="comment",
+            repaid_amount="amount",
+            hidden_slice="linear:USDT",
+            shorten_minute=_b2prime_minute,
+            usual_minute_s=3.0,
+            wallet_answer=_b2prime_wallet,
+            words={
+                "not_permitted": {"code": "forbidden", "status": 400},
+                "never_heard": {"code": "whatever", "status": 418},
+                "too_small": {"code": "validation", "status": 400},
+            },
+            banned=(429, "banned"),
+            nothing={"item": []},
+            intents={"triggers": "orders", "order": "orders"},
+            quotes=("USDT",),
+            tells_fills=False,
+            overload_is_certain=False,
+            spot_list="balances",
+            unverified=B2primeProfile.unverified,
+            lists_triggers=False,
+            looks_are_streams=True,
+            rest_of_a_lot="0.0004",
+            statuses=_b2prime_statuses,
+            protection=_b2prime_protection,
+            fire=_b2prime_fire,
+            closes=_b2prime_closes,
+            impossible={
+                "limited_product": "there is one budget, if any: limits are documented for alerts alone (rest-api)",
+                "reopens_at_release": (
+                    "no hold is lifted by itself: every close names stop orders that nobody lists, and keeps the lock"
+                ),
+                "rights_removed": (
+                    "a token has the operation 'trading-ui' or it has not, and then it opens nothing: key_revoked"
+                ),
+                "ban": "nothing is documented that would ban an address (rest-api/settings names 429 for alerts alone)",
+                "rights_of_one_product": "a token has the operation 'trading-ui', of all products (rest-api/settings)",
+                "market_band": "a close names no price: there is nothing to follow a refusal at market (rest-api)",
+                "hidden_dex": "there is one matching engine, and no builder-deployed markets",
+                "conversion": "there is no convert service (rest-api/trading)",
+                "borrowed": "a wallet cannot owe: contracts are margined, and nothing is lent (rest-api/settings)",
+                "hidden_page": "a subscription's first message is the whole list: it has no pages (websocket-api)",
+                "expiring": "there are spot, CFDs and perpetual contracts, and nothing that expires (Get markets)",
             },
         ),
     )

@@ -25,7 +25,7 @@ from node.sim.matching import MatchingCore
 from node.sim.orders import Leg, Order, OrderTerms, Origin
 from node.sim.refusals import Reason, RefusalError
 from node.sim.simulator import Simulator
-from node.sim.venue import WireAnswer, WireRequest
+from node.sim.venue import VenueFrontEnd, WireAnswer, WireRequest
 from tests.support.market_names import unified
 from tests.support.waiting import PATIENCE_S
 
@@ -109,6 +109,8 @@ class Witness:
     banned: tuple[int, str | None]
     base_currency: str = "USDT"
     keep: frozenset[str] = frozenset()
+    #: Whether the venue shows conditional orders that wait.
+    lists_triggers: bool = True
     requests: list[Seen] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     #: Set at everything that happens at the venue.
@@ -190,11 +192,10 @@ class Witness:
         core.before_cancel = before
 
     def _watch_wire(self) -> None:
-        front_end = self.sim.handler.front_end
-        parse, refusal_for = front_end.parse, front_end.refusal_for
+        front_end, messages = self.sim.handler.front_end, self.sim.setup.messages
+        parse, refusal_for, handle = front_end.parse, front_end.refusal_for, messages.handle
 
-        def parsing(*request: Any) -> WireRequest:
-            parsed = parse(*request)
+        def seeing(parsed: WireRequest) -> None:
             traits = parsed.traits
             seen = Seen(
                 intent=traits.intent,
@@ -211,7 +212,15 @@ class Witness:
                 self._ambushes.remove(ambush)
                 ambush.action()
             self.happened.set()
+
+        def parsing(*request: Any) -> WireRequest:
+            parsed = parse(*request)
+            seeing(parsed)
             return parsed
+
+        def handling(front_end: VenueFrontEnd, request: WireRequest, *rest: Any, **more: Any) -> None:
+            seeing(request)
+            handle(front_end, request, *rest, **more)
 
         def refusing(request: WireRequest, reason: Reason, status: int) -> WireAnswer:
             traits = request.traits
@@ -221,13 +230,18 @@ class Witness:
             return refusal_for(request, reason, status)
 
         front_end.parse = parsing  # type: ignore[method-assign, assignment]
+        messages.handle = handling  # type: ignore[method-assign]
         front_end.refusal_for = refusing  # type: ignore[method-assign]
 
     def _note(self, account: Account) -> None:
         positions = frozenset(_thing(each.market, each.leg) for each in account.open_positions())
-        orders = frozenset(_thing(order.terms.market) for order in account.open_orders.values())
+        orders = frozenset(_thing(each.terms.market) for each in account.open_orders.values() if self.shows(each))
         self._history.setdefault(account.name, []).append(Truth(time.time(), positions, orders))
         self.happened.set()
+
+    def shows(self, order: Order) -> bool:
+        """Whether the venue has a list that an order is in."""
+        return self.lists_triggers or not order.waits_for_trigger
 
     def _judge_cancel(self, account: Account, order: Order) -> None:
         terms = order.terms

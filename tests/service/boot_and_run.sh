@@ -47,7 +47,7 @@ cp -r "$source/systemd/." "$root/etc/systemd/system/"
 sed 's#config/broker/#/var/lib/mosquitto/#; s#config/#/etc/mosquitto/#' "$source/config/mosquitto.conf" \
   > "$root/etc/mosquitto/mosquitto.conf"
 cp "$source/config/mosquitto.acl" "$root/etc/mosquitto/"
-cp "$source/config/node.example.toml" "$root/node.example.toml"
+cp "$source/config/node.example.toml" "$source/config/signals.example.toml" "$root/"
 cp "$here/tests/service/inside.sh" "$root/inside.sh"
 cat > "$root/etc/systemd/system/inside.service" <<'UNIT'
 [Unit]

@@ -39,9 +39,11 @@ chmod 0755 /sim
 (cd /sim && exec sovereign-node sim serve --venue binance --port 9443 --control 9444 --ca-dir /sim > /sim/ready.json 2> /sim/log) &
 until_true 60 test -s /sim/ready.json
 umask 077
-key() { python3 -c 'import json,sys; print(json.load(open("/sim/ready.json"))["accounts"][0]["credentials"][sys.argv[1]],end="")' "$1"; }
-key apiKey > /etc/sovereign-node/credentials/binance_key
-key secret > /etc/sovereign-node/credentials/binance_secret
+key() { python3 -c 'import json,sys; print(json.load(open("/sim/ready.json"))["accounts"][0][sys.argv[1]][sys.argv[2]],end="")' "$1" "$2"; }
+key credentials apiKey > /etc/sovereign-node/credentials/binance_key
+key credentials secret > /etc/sovereign-node/credentials/binance_secret
+key engine_credentials apiKey > /etc/sovereign-node/credentials/signals_binance_key
+key engine_credentials secret > /etc/sovereign-node/credentials/signals_binance_secret
 printf node-secret > /etc/sovereign-node/credentials/mqtt_password
 umask 022
 chmod 0755 /etc/sovereign-node
@@ -50,13 +52,17 @@ public_key="$(cd ~ && rm -f desk.key && sovereign-node issuer new desk --out des
 sed -e "s|^public_key = .*|public_key = \"$public_key\"|; s|\"./state\"|\"/var/lib/sovereign-node\"|; s|\"./run\"|\"/run/sovereign-node\"|" \
   -e 's|"state/sim-ca/ca.pem"|"/etc/sovereign-node/sim-ca.pem"|' /node.example.toml > /etc/sovereign-node/node.toml
 
+sed -e 's|"./signals-state"|"/var/lib/sovereign-node-signals"|; s|"./signals-run"|"/run/sovereign-node-signals"|' \
+  -e 's|"./run"|"/run/sovereign-node"|; s|"state/sim-ca/ca.pem"|"/etc/sovereign-node/sim-ca.pem"|' \
+  /signals.example.toml > /etc/sovereign-node/signals.toml
+
 # The broker, with the drop-in.
 mosquitto_passwd -c -b /etc/mosquitto/passwd node-1 node-secret
 mosquitto_passwd -b /etc/mosquitto/passwd desk desk-secret
 chown mosquitto: /etc/mosquitto/passwd
 chmod 600 /etc/mosquitto/passwd
 held "mosquitto starts in the drop-in's sandbox" systemctl start mosquitto
-held "the units are sound" systemd-analyze verify --man=no sovereign-node.service sovereign-node@desk.service mosquitto.service
+held "the units are sound" systemd-analyze verify --man=no sovereign-node.service sovereign-node@desk.service sovereign-node-signals.service mosquitto.service
 
 held "the node starts: systemd has heard READY" systemctl start "$unit"
 held "every account is armed within 60 s" until_true 60 ready
@@ -81,8 +87,37 @@ epoch() { python3 -c 'import json,sys; print(json.load(sys.stdin)["epoch"])' < "
 held "an engine of another user reads that it is locked" engine_sees True
 held "the operator unlocks" sovereign-node unlock binance-main --epoch "$(epoch)" --socket "$socket"
 held "and the engine reads that it may trade" engine_sees False
+# Signals, beside it: a user, folders and keys of their own, and nothing of the node's but its lock files.
+signals_socket=/run/sovereign-node-signals/operator.sock
+signals_pid() { systemctl show sovereign-node-signals -p MainPID --value; }
+webhook_key() { sovereign-node signals keys create --name test --socket "$signals_socket" --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["apiKey"])'; }
+alert_is() { # alert_is KEY STATUS
+  python3 -c "
+import json, sys, urllib.error, urllib.request
+body = {'apiKey': '$1', 'accountId': 'binance-main', 'symbol': 'perp.BTCUSDT.P', 'side': 'buy', 'quantity': '0.01'}
+place = 'http://127.0.0.1:8789/frontoffice/api/v3/webhook/alerts/acme'
+try:
+    status = urllib.request.urlopen(urllib.request.Request(place, json.dumps(body).encode())).status
+except urllib.error.HTTPError as error:
+    status = error.code
+    print(error.read().decode())
+sys.exit(status != $2)"
+}
+held "signals start: systemd has heard READY" systemctl start sovereign-node-signals
+held "and are ready" until_true 60 sovereign-node ping --ready --socket "$signals_socket"
+held "they are another user than the node" test "$(stat -c %u "/proc/$(signals_pid)")" != "$(stat -c %u "/proc/$(pid)")"
+held "their state is their own" test "$(stat -Lc %a /var/lib/private/sovereign-node-signals)" = 700
+webhook="$(webhook_key)"
+held "an alert is an order while the account is unlocked" alert_is "$webhook" 200
 held "locked again" sovereign-node send LOCK binance-main --wait --socket "$socket"
 held "the engine reads that, too" engine_sees True
+held "and an alert is refused" alert_is "$webhook" 409
+kill -KILL "$(signals_pid)"
+held "killed, signals come back" until_true 60 sovereign-node ping --ready --socket "$signals_socket"
+held "with their keys" alert_is "$webhook" 409
+held "they stop in order" systemctl stop sovereign-node-signals
+held "with success" test "$(systemctl show sovereign-node-signals -p Result --value)" = success
+held "and no trace of a refused system call" bash -c "! journalctl -u sovereign-node-signals -o cat | grep -Ei 'operation not permitted|traceback|read-only file system'"
 held "another user may not use the operator's socket" bash -c "! setpriv --reuid=nobody --clear-groups /opt/sovereign-node/bin/sovereign-node status --socket $socket"
 held "another user reads no secret" bash -c "! setpriv --reuid=nobody --clear-groups cat /run/credentials/sovereign-node.service/binance_key"
 
@@ -140,7 +175,7 @@ held "an instance of the template starts" systemctl start "$unit"
 held "and is ready" until_true 60 ready
 held "and stops" systemctl stop "$unit"
 
-journalctl -u sovereign-node -u sovereign-node@desk -u mosquitto -o short-monotonic > /results.journal 2>&1
+journalctl -u sovereign-node-signals -u sovereign-node -u sovereign-node@desk -u mosquitto -o short-monotonic > /results.journal 2>&1
 systemd-analyze security sovereign-node.service --no-pager 2>/dev/null | tail -1
 [ "$failed" = 0 ] && echo "ALL HELD"
 exit "$failed"

@@ -224,6 +224,13 @@ class CoreVenue:
     def converts(self, slice_name: str) -> bool:
         return self.converting and slice_name == Product.SPOT
 
+    @property
+    def doors(self) -> str | None:
+        return None
+
+    async def shut_doors(self) -> int:
+        return 0
+
     async def changes(self) -> AsyncIterator[str]:
         for _ in ():
             yield ""
@@ -410,7 +417,7 @@ class CoreVenue:
         step = CancelOrders(slice=self.slices[0], symbol="", market_id="", order_ids=("0",), trigger=False)
         return StepResult(step=step, outcome=Outcome.DONE)
 
-    async def keep_warm(self, sockets: int) -> None:
+    async def keep_warm(self, sockets: int, by_slice: Mapping[str, int] | None = None) -> None:
         return None
 
     def round_trip_ms(self) -> float | None:

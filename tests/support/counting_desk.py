@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from uuid import UUID
 
-from node.domain.command import ALL_ACCOUNTS, Door, RejectCode, Request
+from node.domain.command import ALL_ACCOUNTS, Action, Door, RejectCode, Request
 from node.domain.guard_mode import GuardMode
 from node.domain.result import Document
 from node.engine.ports import HistoryEntry, Rejection, Submission
@@ -158,6 +158,6 @@ class CountingDesk:
         self.guard_modes.append((account_id, mode))
         return {"active": False, "after_lock": mode or "cancel", "after_close": mode or "revert"}
 
-    def estimated_execution_ms(self, account_id: UUID) -> float:
+    def estimated_execution_ms(self, account_id: UUID, action: Action) -> float:
         """From history."""
         return 480.2 if account_id == ACCOUNT else 10_000

@@ -23,6 +23,7 @@ from node.engine.account import AccountTerms, ExecutionTerms
 from node.engine.actor import AccountActor
 from node.engine.authority import Authority, Issuer
 from node.engine.bus import Bus
+from node.engine.departures import Departures
 from node.engine.desk import Desk, unlock_obstacle
 from node.engine.dispatcher import Dispatcher
 from node.engine.inbox import Inbox
@@ -142,9 +143,11 @@ async def engine(
     by_account = dict(zip(accounts, venues, strict=True))
     bus = Bus()
     ledger = LockLedger(accounts, node_id=NODE_ID, boot_id="boot", clock=clock)
-    ledger.load(await journal.locks())
+    if journal.healthy:
+        ledger.load(await journal.locks())
     scribe = Scribe(journal, ledger, bus, clock)
     actors = []
+    departures = Departures()
     guarded: list[Document] = []
     for number, (account, venue) in enumerate(by_account.items()):
         terms = AccountTerms(
@@ -165,6 +168,7 @@ async def engine(
             clock=clock,
             ledger=ledger,
             journal=journal,
+            departures=departures,
             on_guard=lambda _terms, document: guarded.append(document),
         )
         actors.append(AccountActor(context, node_id=NODE_ID))

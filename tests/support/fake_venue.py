@@ -136,6 +136,10 @@ class FakeVenue:
     hiding: bool = False
     #: Called before a slice is read in a round or for a proof.
     before_reading: Callable[[str], None] = lambda _name: None
+    #: What lets orders in past the engine, how many are open, and why they cannot be shut.
+    doors: str | None = None
+    open_doors: int = 0
+    doors_error: VenueError | None = None
     #: Orders that no list shows any more, although they rest.
     unlisted: set[str] = field(default_factory=set)
     #: What the next reads show of balances, oldest first, instead of what is there.
@@ -172,6 +176,13 @@ class FakeVenue:
 
     def converts(self, slice_name: str) -> bool:
         return slice_name == SPOT and self.converting
+
+    async def shut_doors(self) -> int:
+        self.calls["shut_doors"] += 1
+        if self.doors_error is not None:
+            raise self.doors_error
+        found, self.open_doors = self.open_doors, 0
+        return found
 
     async def changes(self) -> AsyncIterator[str]:
         while self.streams:
@@ -318,7 +329,7 @@ class FakeVenue:
         step = CancelOrders(slice=LINEAR, symbol="BTC/USDT:USDT", market_id="BTCUSDT", order_ids=("0",), trigger=False)
         return StepResult(step=step, outcome=Outcome.DONE, sent_ns=monotonic_ns(), ended_ns=monotonic_ns())
 
-    async def keep_warm(self, sockets: int) -> None:
+    async def keep_warm(self, sockets: int, by_slice: Mapping[str, int] | None = None) -> None:
         self.calls["keep_warm"] += 1
 
     def round_trip_ms(self) -> float | None:

@@ -117,6 +117,11 @@ class Site:
         with urllib.request.urlopen(request, timeout=10) as answer:
             assert answer.status == 200
 
+    def metrics(self) -> str:
+        """What Prometheus would read."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['metrics']}/metrics", timeout=10) as answer:
+            return str(answer.read().decode())
+
     def lock_file(self) -> Document:
         """The lock as programs on this machine read it."""
         return dict(json.loads((self.folder / "run" / "locks" / f"{ACCOUNT}.json").read_text()))

@@ -7,14 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from node.commands.operator_client import Answer, OperatorClient
+from tests.support.disks import mend
 from tests.support.notify_socket import NotifySocket, Word, notify_socket
-from tests.support.processes import ROOT
+from tests.support.processes import ACCOUNT, ROOT
 
 WATCHDOG_S = 2.0
 CONFIGURATION = """
@@ -24,6 +25,26 @@ tenant = "acme"
 state_dir = "{folder}/state"
 runtime_dir = "{folder}/run"
 """
+
+
+#: The same with an account whose exchange nobody reaches.
+WITH_ACCOUNT = (
+    CONFIGURATION
+    + f"""
+[[owners]]
+id = "acme"
+
+[[accounts]]
+id = "{ACCOUNT}"
+name = "binance-main"
+owner = "acme"
+exchange = "binance"
+permission = "close"
+base_currency = "USDT"
+credentials = {{{{ apiKey = {{{{ credential = "nowhere_key" }}}}, secret = {{{{ credential = "nowhere_key" }}}} }}}}
+connect_to = "127.0.0.1:9"
+"""
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,7 +62,12 @@ class Service:
 
     def ask(self, path: str) -> Answer:
         """Over the operator's socket."""
-        return OperatorClient(self.folder / "run" / "operator.sock").call("GET", path)
+        return self.operator.call("GET", path)
+
+    @property
+    def operator(self) -> OperatorClient:
+        """The operator's socket."""
+        return OperatorClient(self.folder / "run" / "operator.sock")
 
     def log(self) -> list[dict[str, object]]:
         """Its log, a line an event; what is no event is left out."""
@@ -70,11 +96,16 @@ _PASSING = 'exec 3<&"$HELD"; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES="$NAME" e
 
 @contextmanager
 def service(
-    folder: Path, configuration: str = CONFIGURATION, *, held: Mapping[str, int] | None = None
+    folder: Path,
+    configuration: str = CONFIGURATION,
+    *,
+    held: Mapping[str, int] | None = None,
+    under: Sequence[str] = (),
 ) -> Iterator[Service]:
     """Started, not waited for; killed at the end if it has not ended by itself.
 
-    *held*: what the service manager holds from the process before, at most one.
+    *held*: what the service manager holds from the process before, at most one. *under*: a command that becomes the
+    daemon in its own process.
     """
     (folder / "node.toml").write_text(configuration.format(folder=folder))
     with ExitStack() as stack:
@@ -85,7 +116,7 @@ def service(
         for name, descriptor in passed.items():
             command = ["env", f"HELD={descriptor}", f"NAME={name}", "bash", "-c", _PASSING, "bash", *command]
         process = subprocess.Popen(
-            command,
+            [*under, *command],
             stderr=log,
             cwd=folder,
             pass_fds=list(passed.values()),
@@ -100,5 +131,7 @@ def service(
             yield Service(folder=folder, manager=manager, process=process)
         finally:
             process.send_signal(signal.SIGCONT)
+            if under and process.poll() is None:
+                mend(process.pid)
             process.kill()
             process.wait(10)

@@ -57,7 +57,8 @@ async def bench(
             "ca_file": sim.ca_path,
             "warm_sockets": 1,
         }
-        options = VenueOptions(**(values | changes))
+        own = {**sim.kind.options(sim.account.name), **changes.pop("options", {})}
+        options = VenueOptions(**(values | changes), options=own)
         pools = Pools()
         account = factory.build(options, pools)
         try:

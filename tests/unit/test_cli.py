@@ -13,7 +13,7 @@ import pytest
 
 from node.cli import main
 from node.commands.operator_client import config_path, operator_socket
-from node.commands.output import Trouble
+from node.commands.output import Output, Trouble
 from node.commands.report import exit_status, line, paragraph
 from tests.support.counting_desk import event
 
@@ -39,7 +39,8 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("mqtt_password", "binance_key", "binance_secret"):
         (credentials / name).write_text("secret-of-a-test")
         (credentials / name).chmod(0o600)
-    lines = [line for line in EXAMPLE.read_text().splitlines() if not line.startswith("ca_file")]
+    simulator = ("ca_file", "connect_to")
+    lines = [line for line in EXAMPLE.read_text().splitlines() if not line.startswith(simulator)]
     key = 'public_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="'
     path = tmp_path / "node.toml"
     path.write_text("\n".join(key if "REPLACE" in line else line for line in lines))
@@ -95,9 +96,12 @@ def test_a_fault_elsewhere_in_the_file_does_not_hide_the_socket(tmp_path: Path) 
     path = tmp_path / "node.toml"
     path.write_text('[node]\nruntime_dir = "/run/sn"\ncolour = "red"\n[accounts]\n')
     assert operator_socket(path) == Path("/run/sn/operator.sock")
-    path.write_text("[node\n")
-    with pytest.raises(Trouble, match="--socket"):
-        operator_socket(path)
+    path.write_text('\ufeff[node]\nruntime_dir = "/run/sn"\n', encoding="utf-8")
+    assert operator_socket(path) == Path("/run/sn/operator.sock")
+    for text in ("[node\n", "a = " + "[" * 5000, "a = " + "9" * 5000):
+        path.write_text(text)
+        with pytest.raises(Trouble, match="--socket"):
+            operator_socket(path)
 
 
 def test_nobody_there_is_said_at_once(capsys: Captured, tmp_path: Path) -> None:
@@ -166,7 +170,7 @@ def test_check_says_all_that_is_wrong(capsys: Captured, config: Path, tmp_path: 
     """Missing secrets together; one line each, on standard error."""
     (tmp_path / "credentials" / "binance_key").unlink()
     (tmp_path / "credentials" / "mqtt_password").unlink()
-    config.write_text(config.read_text().replace('connect_to = "127.0.0.1:9443"', 'ca_file = "none.pem"'))
+    config.write_text(config.read_text().replace("[accounts.flatten]", 'ca_file = "none.pem"\n[accounts.flatten]'))
     status, out, err = run(capsys, "check", "--config", str(config))
     faults = [line for line in err.splitlines() if not line.startswith("warning: ")]
     assert (status, out) == (1, "")
@@ -176,6 +180,15 @@ def test_check_says_all_that_is_wrong(capsys: Captured, config: Path, tmp_path: 
         "accounts[0].ca_file",
     ]
     assert "secret-of-a-test" not in err
+
+
+def test_check_says_that_an_account_is_not_sent_to_its_exchange(capsys: Captured, config: Path) -> None:
+    """The example's lines for the simulator, left in beside a real key: everything would be proven flat there."""
+    sent = 'connect_to = "127.0.0.1:9443"\n[accounts.flatten]'
+    config.write_text(config.read_text().replace("[accounts.flatten]", sent))
+    _, out, _ = run(capsys, "check", "--json", "--config", str(config))
+    told = [each for each in json.loads(out)["warnings"] if ".connect_to: " in each]
+    assert told == ["accounts[0].connect_to: requests go to 127.0.0.1:9443, and not to binance itself"]
 
 
 def test_check_knows_the_venues(capsys: Captured, config: Path) -> None:
@@ -306,3 +319,13 @@ def test_a_reader_that_leaves_is_no_disaster(tmp_path: Path) -> None:
     )
     os.close(write_end)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_nobody_elses_words_move_the_terminals_cursor(capsys: Captured) -> None:
+    """Not those of an exchange or of a broker; nor do they end the command line because they cannot be printed."""
+    output = Output(as_json=False)
+    output.result({}, "refused: \x1b[2Jflat\r\nß \ud800\u202e")
+    output.note("\x1b]0;x\x07")
+    captured = capsys.readouterr()
+    assert captured.out == "refused: \\x1b[2Jflat\\r\nß \\ud800\\u202e\n"
+    assert captured.err == "\\x1b]0;x\\x07\n"

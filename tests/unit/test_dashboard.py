@@ -25,6 +25,7 @@ LEFT_OUT = {
     "account_deadline_seconds": "the alert on unfinished commands compares with it",
     "account_commands_total": "the same by account, for the alert",
     "key_may_withdraw": "an alert, and no picture",
+    "journal_backup_interval_seconds": "the alert on old backups compares with it",
     "guard_spaced": "among what the guard says",
 }
 

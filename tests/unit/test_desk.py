@@ -10,6 +10,7 @@ import pytest
 
 from node.domain.command import Action, CommandState, RejectCode
 from node.domain.result import Document
+from node.domain.track_record import TrackRecord
 from node.engine.account import ExecutionTerms
 from node.errors import JournalUnavailable, VenueUnavailable
 from tests.support.engine import ACCOUNT, OTHER, Engine, engine, request
@@ -117,6 +118,13 @@ class TestAccounts:
             assert shown["unread"] == list(venue.slices)
             assert shown["reasons"] == ["VENUE_UNAVAILABLE: no route"]
 
+    async def test_say_how_long_a_drill_should_wait(self) -> None:
+        """For whoever drills again and again: the budgets are the daemon's."""
+        venue = book()
+        async with engine(venue) as node:
+            venue.respite = 2.5
+            assert node.desk.accounts()[0]["drill_respite_s"] == 2.5
+
 
 class TestStatus:
     async def test_is_ready_unless_somebody_says_otherwise(self) -> None:
@@ -162,32 +170,40 @@ class TestEstimate:
     async def test_is_the_deadline_before_anything_is_known(self) -> None:
         """The worst that was promised."""
         async with engine(book(), execution=ExecutionTerms(deadline_s=7.0)) as node:
-            assert node.desk.estimated_execution_ms(ACCOUNT) == 7000
+            assert node.desk.estimated_execution_ms(ACCOUNT, Action.CLOSE_ALL) == 7000
 
     async def test_is_a_drills_prediction_until_there_is_history(self) -> None:
         """Then what really was measured."""
         async with engine(book()) as node:
             await read(node)
             drill = await node.carried_out(Action.CLOSE_ALL, dry_run=True)
-            assert node.desk.estimated_execution_ms(ACCOUNT) == drill["predicted_ms"]
+            assert node.desk.estimated_execution_ms(ACCOUNT, Action.CLOSE_ALL) == drill["predicted_ms"]
             assert node.desk.accounts()[0]["last_drill_at"] is not None
             real = await node.carried_out(Action.CLOSE_ALL)
-            assert node.desk.estimated_execution_ms(ACCOUNT) == real["latency_ms"]["proof"]
+            assert node.desk.estimated_execution_ms(ACCOUNT, Action.CLOSE_ALL) == real["latency_ms"]["proof"]
 
     async def test_is_remembered_across_a_restart(self) -> None:
         """From the journal: a new process does not promise the deadline."""
         async with engine(book()) as node:
             real = await node.carried_out(Action.CLOSE_ALL)
-            again = replace(node.desk, _history={}, _predicted={})
+            again = replace(node.desk, _record=TrackRecord())
             await again.recall()
-            assert again.estimated_execution_ms(ACCOUNT) == real["latency_ms"]["proof"]
+            assert again.estimated_execution_ms(ACCOUNT, Action.CLOSE_ALL) == real["latency_ms"]["proof"]
+
+    async def test_of_one_action_is_not_made_from_another(self) -> None:
+        """A FLATTEN sells as well: what a CLOSE_ALL took says nothing of it."""
+        async with engine(book()) as node:
+            await read(node)
+            before = node.desk.estimated_execution_ms(ACCOUNT, Action.FLATTEN)
+            await node.carried_out(Action.CLOSE_ALL)
+            assert node.desk.estimated_execution_ms(ACCOUNT, Action.FLATTEN) == before
 
     async def test_learns_nothing_from_locks(self) -> None:
         """They close nothing."""
         async with engine(book()) as node:
-            before = node.desk.estimated_execution_ms(ACCOUNT)
+            before = node.desk.estimated_execution_ms(ACCOUNT, Action.CLOSE_ALL)
             await node.carried_out(Action.LOCK)
-            assert node.desk.estimated_execution_ms(ACCOUNT) == before
+            assert node.desk.estimated_execution_ms(ACCOUNT, Action.CLOSE_ALL) == before
 
 
 class TestAbort:

@@ -20,7 +20,12 @@ def configured(tmp_path: Path) -> Settings:
     (tmp_path / "state").mkdir(mode=0o700)
     return settings.parse(
         {
-            "node": {"id": "n", "tenant": "t", "state_dir": str(tmp_path / "state"), "runtime_dir": "r"},
+            "node": {
+                "id": "n",
+                "tenant": "t",
+                "state_dir": str(tmp_path / "state"),
+                "runtime_dir": str(tmp_path / "run"),
+            },
             "mqtt": {"url": "mqtt://localhost", "username": "n", "password": {"credential": "mqtt_password"}},
         }
     )
@@ -137,3 +142,13 @@ def test_check_and_doctor_say_it(configured: Settings, secret: Path, tmp_path: P
         )
         assert done.returncode == 0, done.stderr
         assert "can be read by others: chmod 600" in done.stdout
+
+
+def test_a_folder_of_locks_that_others_can_change(configured: Settings, tmp_path: Path) -> None:
+    """Engines believe what is shown there."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run").chmod(0o755)
+    assert exposures(configured, environ={}) == []
+    (tmp_path / "run").chmod(0o775)
+    (said,) = exposures(configured, environ={})
+    assert said.startswith(f"node.runtime_dir: {tmp_path / 'run'} can be changed by others")

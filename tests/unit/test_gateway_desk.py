@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from node.domain.command import Action, Door, RejectCode
+from node.domain.result import instant_text
 from node.errors import NotAvailable, NotConfirmed
 from node.gateway.sent import SentCommand
 from node.transport.issuer_key import IssuerKey
@@ -164,6 +166,25 @@ async def test_what_anybody_could_have_written_is_not_an_answer(gateway: Parts) 
     assert len(gateway.junk) == 7 * 3 + 3
     gateway.node.script = ["done"]
     assert (await gateway.desk.submit(request())).document["state"] == "done"
+
+
+@pytest.mark.parametrize("value", ['"\\ud800"', "1e999", "[" * 200 + "]" * 200, '{"\\ud800": 1}'])
+async def test_what_cannot_be_told_on_is_not_taken_in(gateway: Parts, value: str) -> None:
+    """JSON has words for what no JSON can be made of again: one such document would make an error of every answer."""
+    asked = request()
+    submission = await gateway.desk.submit(asked)
+    now = instant_text(datetime.now(UTC))
+    status = f'{{"node_id": "node-1", "state": "online", "at": "{now}", "accounts": [], "version": {value}}}'
+    lease = instant_text(datetime.now(UTC) + timedelta(seconds=9))
+    lock = json.dumps(
+        {"schema": "sovereign-node/lock/1", "node_id": "n", "account_id": str(ACCOUNT), "locked": True, "epoch": 1}
+    ).replace('"epoch": 1', f'"epoch": 1, "valid_until": "{lease}", "by": {value}')
+    event = json.dumps(submission.document | {"node_id": "other", "x": 0}).replace('"x": 0', f'"x": {value}')
+    await gateway.node.transport.publish(TOPICS.status("node-1"), status.encode())
+    await gateway.node.transport.publish(TOPICS.lock(ACCOUNT), lock.encode())
+    await gateway.node.transport.publish(TOPICS.event(ACCOUNT, asked.command_id), event.encode())
+    assert (await gateway.desk.submit(request())).document["state"] == "accepted"
+    assert len(gateway.junk) == 3
 
 
 async def test_a_conflict_at_the_node_comes_by_the_response_topic_alone(gateway: Parts) -> None:

@@ -62,6 +62,15 @@ class TestTheExample:
         assert check(EXAMPLE, Output(as_json=False)) is ExitStatus.DONE
         assert capsys.readouterr().out.strip() == f"{EXAMPLE}: ok"
 
+    def test_check_names_what_others_could_read(self, credentials: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """The gateway's key commands every account of every node."""
+        (credentials / "gateway_issuer_key").chmod(0o644)
+        (credentials / "gateway_mqtt_password").chmod(0o600)
+        assert check(EXAMPLE, Output(as_json=False)) is ExitStatus.DONE
+        assert re.findall(r"warning: (credential \w+): .* can be read by others", capsys.readouterr().err) == [
+            "credential gateway_issuer_key"
+        ]
+
 
 class TestFaults:
     @pytest.mark.parametrize(

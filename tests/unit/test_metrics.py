@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import socket
+import threading
+import time
 import urllib.request
+from collections.abc import Callable
 
 import pytest
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
@@ -15,6 +20,7 @@ from node.domain.latency import STAGES
 from node.errors import ConfigError
 from node.observe.metric_list import BY_NAME, LABELS, METRICS, PREFIX, SERIES, Kind
 from node.observe.metrics import Metrics, MetricsServer
+from node.observe.scrapes import CONNECTIONS_MAX
 
 
 def declared(metrics: Metrics) -> dict[str, MetricWrapperBase]:
@@ -171,3 +177,25 @@ def test_the_server_serves_and_lets_go_of_its_port() -> None:
     again = MetricsServer(metrics, host="127.0.0.1", port=port)
     again.start()
     again.close()
+
+
+def test_whoever_opens_connections_and_says_nothing_takes_few_threads_and_keeps_no_scrape_out() -> None:
+    """The last thread of the process belongs to a command."""
+    server = MetricsServer(Metrics("1.0"), host="127.0.0.1", port=0)
+    server.start()
+    before = threading.active_count()
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.close)
+        for _ in range(3 * CONNECTIONS_MAX):
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5))
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=5) as answer:
+            assert f"{PREFIX}_build_info" in answer.read().decode()
+        assert eventually(lambda: threading.active_count() - before <= CONNECTIONS_MAX)
+
+
+def eventually(holds: Callable[[], bool], within_s: float = 5.0) -> bool:
+    """Whether something comes true in time."""
+    until = time.monotonic() + within_s
+    while not (held := holds()) and time.monotonic() < until:
+        time.sleep(0.01)
+    return held

@@ -129,6 +129,12 @@ def edit(file: Path, change: Callable[[str], str]) -> None:
     file.write_text(change(before))
 
 
+async def kept(shelf: MarketShelf, kinds: list[MarketKind], loader: CountingLoader) -> None:
+    """Stocked from the venue; what goes to disk is there."""
+    await shelf.stock(kinds, loader)
+    await shelf.close()
+
+
 class TestMarketShelf:
     """Loaded once, kept on disk."""
 
@@ -141,7 +147,7 @@ class TestMarketShelf:
 
     async def test_a_start_without_the_venue_uses_the_copy_on_disk(self, tmp_path: Path) -> None:
         """Every number as it was."""
-        await MarketShelf(name="binance", directory=tmp_path).stock([MarketKind.INVERSE], CountingLoader())
+        await kept(MarketShelf(name="binance", directory=tmp_path), [MarketKind.INVERSE], CountingLoader())
         later = MarketShelf(name="binance", directory=tmp_path)
         await later.stock([MarketKind.INVERSE], CountingLoader(failures=9))
         assert later.books[MarketKind.INVERSE].by_symbol == {"BTC/USD:BTC": RULE}
@@ -149,7 +155,7 @@ class TestMarketShelf:
 
     async def test_the_copy_is_refreshed_while_it_is_in_use(self, tmp_path: Path) -> None:
         """A start from disk asks the venue at once, without waiting."""
-        await MarketShelf(name="binance", directory=tmp_path).stock([MarketKind.INVERSE], CountingLoader())
+        await kept(MarketShelf(name="binance", directory=tmp_path), [MarketKind.INVERSE], CountingLoader())
         later = MarketShelf(name="binance", directory=tmp_path)
         news = replace(RULE, trading=True)
         await later.stock([MarketKind.INVERSE], CountingLoader(news))
@@ -185,7 +191,7 @@ class TestMarketShelf:
         self, tmp_path: Path, spoil: Callable[[str], str]
     ) -> None:
         """Then the venue is asked."""
-        await MarketShelf(name="binance", directory=tmp_path).stock([MarketKind.INVERSE], CountingLoader())
+        await kept(MarketShelf(name="binance", directory=tmp_path), [MarketKind.INVERSE], CountingLoader())
         edit(only_file(tmp_path), spoil)
         later, load = MarketShelf(name="binance", directory=tmp_path), CountingLoader(failures=1)
         with pytest.raises(VenueUnavailable):
@@ -202,7 +208,7 @@ class TestMarketShelf:
 
     async def test_the_file_names_what_it_holds(self, tmp_path: Path) -> None:
         """Schema, ccxt version, venue, kind; and leaves nothing half-written beside it."""
-        await MarketShelf(name="binance", directory=tmp_path / "deep").stock([MarketKind.SPOT], CountingLoader())
+        await kept(MarketShelf(name="binance", directory=tmp_path / "deep"), [MarketKind.SPOT], CountingLoader())
         file = only_file(tmp_path / "deep")
         document = json.loads(file.read_text())
         assert file.name == "binance-spot.json"

@@ -66,7 +66,7 @@ def written(folder: Path, *, execution: str = "", issuer: bool = True) -> Path:
     return folder / "node.toml"
 
 
-def reload_of(config: Path | None, adopted: list[Settings], *, certificate: ConfigError | None = None) -> Reload:
+def reload_of(config: Path | None, adopted: list[Settings], *, certificate: Exception | None = None) -> Reload:
     """Of a node that runs without issuers."""
 
     def reload_certificates() -> None:
@@ -99,6 +99,9 @@ async def test_a_certificate_that_cannot_be_used_changes_nothing(tmp_path: Path)
     """As a file that is wrong, or none."""
     adopted: list[Settings] = []
     await reload_of(written(tmp_path), adopted, certificate=ConfigError(["http.cert_file: no"])).carry_out()
+    await reload_of(written(tmp_path), adopted, certificate=RuntimeError("unforeseen")).carry_out()
     await reload_of(tmp_path / "missing.toml", adopted).carry_out()
+    (tmp_path / "deep.toml").write_text("a = " + "[" * 5000 + "]" * 5000)
+    await reload_of(tmp_path / "deep.toml", adopted).carry_out()
     await reload_of(None, adopted).carry_out()
     assert adopted == []

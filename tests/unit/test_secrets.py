@@ -54,6 +54,20 @@ def test_one_trailing_newline_is_the_editors(directory: Path, content: str, valu
     assert find("x", {"CREDENTIALS_DIRECTORY": str(directory)}).get_secret_value() == value
 
 
+def test_a_byte_order_mark_is_the_editors_too(directory: Path) -> None:
+    """Nobody sees it, and no exchange knows a key that begins with it."""
+    (directory / "x").write_bytes(b"\xef\xbb\xbfabcd\r\n")
+    assert find("x", {"CREDENTIALS_DIRECTORY": str(directory)}).get_secret_value() == "abcd"
+
+
+def test_a_file_that_is_no_text_is_a_fault(directory: Path) -> None:
+    """And is not repeated."""
+    (directory / "x").write_bytes(b"canary\0canary")
+    with pytest.raises(ConfigError, match="NUL") as raised:
+        find("x", {"CREDENTIALS_DIRECTORY": str(directory)})
+    assert "canary" not in str(raised.value)
+
+
 def test_a_dash_is_an_underscore_in_the_environment() -> None:
     """No shell can set a variable with a dash."""
     assert find("mqtt-password", {"MQTT_PASSWORD": "pass"}).get_secret_value() == "pass"
@@ -94,8 +108,11 @@ def test_known_secrets_are_masked_in_every_form() -> None:
     known.add("-----BEGIN KEY-----\nMIIBcanary\n-----END KEY-----")
     assert known.mask("<abcd/efgh+> <abcd/e>") == "<***> <***>"
     assert known.mask("<abcd%2Fefgh%2B>") == "<***>"
+    assert known.mask("<abcd/efgh%2B>") == "<***>"
     assert known.mask("<MIIBcanary>") == "<***>"
     assert known.mask("-----BEGIN KEY-----") == "-----BEGIN KEY-----"
+    known.add('{\n "x": "public-half",\n "d": "private-half"\n}')
+    assert known.mask("<private-half> <public-half>") == "<***> <public-half>"
 
 
 def test_a_secret_too_short_to_mask_leaves_the_log_readable() -> None:

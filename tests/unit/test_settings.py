@@ -140,6 +140,8 @@ def test_the_least_configuration_needs_only_the_node() -> None:
         ("node.id", "a/b", "node.id: not of the form"),
         ("node.tenant", ..., "node.tenant: is missing"),
         ("node.runtime_dir", "/" + "x" * 100, "node.runtime_dir: too long for a socket"),
+        ("node.state_dir", "", "node.state_dir: an empty path would be the folder in which the program was started"),
+        ("node.state_dir", "a\0b", "node.state_dir: there is a NUL in it"),
         ("node.colour", "red", "node.colour: this version does not know this key"),
         ("surprise", {}, "surprise: this version does not know this key"),
         ("mqtt.url", "mqtt://broker.example:1883", "mqtt.url: broker.example is not a loopback address: use mqtts://"),
@@ -174,6 +176,9 @@ def test_the_least_configuration_needs_only_the_node() -> None:
         ("issuers.0.public_key", "REPLACE me", "issuers[0].public_key: still the example's placeholder: run"),
         ("issuers.0.actions", ["LOCK", "SELL"], "issuers[0].actions[1]: input should be"),
         ("issuers.0.actions", [], "issuers[0].actions: "),
+        ("issuers.0.actions", ["SELL"], "issuers[0].actions[0]: input should be"),
+        ("notify", {"url": "http://a.example/"}, "notify.url: not a loopback address: use https://"),
+        ("notify", {"url": {"credential": "../x"}}, "notify.url.credential: not of the form"),
         ("issuers.0.accounts", ["nobody"], "issuers[0].accounts[0]: no such account: nobody"),
         ("accounts.0.id", ACCOUNT.upper(), f"accounts[0].id: not in canonical form: write {ACCOUNT}"),
         ("accounts.0.id", "1", "accounts[0].id: not a UUID"),
@@ -215,16 +220,16 @@ def test_a_name_is_never_the_id_of_an_account() -> None:
     assert faults_of(data) == ["accounts[1].name: is the id of an account"]
 
 
-@pytest.mark.parametrize("section", settings.RESERVED_SECTIONS)
-def test_sections_of_later_versions_are_refused_by_name(section: str) -> None:
+@pytest.mark.parametrize("section", settings.FOREIGN_SECTIONS)
+def test_sections_of_other_processes_are_refused_by_name(section: str) -> None:
     """A section that would be ignored is worse than one that is refused."""
-    assert faults_of(changed(section, {})) == [f"{section}: this version does not know this section yet"]
+    assert faults_of(changed(section, {})) == [f"{section}: `sovereign-node {section}` has a file of its own for this"]
 
 
 def test_everything_wrong_is_said_at_once() -> None:
     """Nobody wants to learn of faults one start at a time."""
     data = changed("accounts.0.sandbox", "no")
-    data["backup"] = {}
+    data["signals"] = {}
     data["http"]["listen"] = "x"
     assert len(faults_of(data)) == 3
 
@@ -273,6 +278,20 @@ def test_a_missing_file_and_broken_toml_are_faults(tmp_path: Path) -> None:
     broken.write_text("[node]\nid = \n")
     with pytest.raises(ConfigError, match="line 2"):
         settings.load(broken)
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000 + "]" * 5000, "a = " + "9" * 5000])
+def test_what_the_parser_of_toml_does_not_expect_is_a_fault(tmp_path: Path, text: str) -> None:
+    """A running node reads the file again: no file may end it."""
+    (tmp_path / "node.toml").write_text(text)
+    with pytest.raises(ConfigError, match="not TOML"):
+        settings.load(tmp_path / "node.toml")
+
+
+def test_a_byte_order_mark_is_not_part_of_the_file(tmp_path: Path) -> None:
+    """Editors on other systems write one that nobody sees."""
+    (tmp_path / "node.toml").write_text("\ufeff[node]\nid = 1", encoding="utf-8")
+    assert settings.read(tmp_path / "node.toml") == {"node": {"id": 1}}
 
 
 def test_the_example_needs_nothing_but_a_key(tmp_path: Path) -> None:

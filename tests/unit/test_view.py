@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from itertools import pairwise
 import pytest
 
 from node.domain.snapshot import Balance, OpenOrder, Position, SliceSnapshot
-from node.engine.view import READS_BESIDE, SOCKETS_MAX, SOCKETS_MIN, UNREAD_AFTER_NS, WARM_MAX_NS, AccountView
+from node.engine.view import READS_BESIDE, SOCKETS_MIN, UNREAD_AFTER_NS, WARM_MAX_NS, AccountView
 from node.errors import VenueUnavailable
 from node.venues.lane import WHOLE_READS_SHARE, Budget, Charge, Lane, background
 from tests.support.fake_venue import LINEAR, SPOT, FakeVenue, order, position
@@ -227,12 +227,9 @@ class TestSweep:
 
     def test_wants_a_connection_for_every_leg_and_order(self, view: AccountView, clock: HandClock) -> None:
         """Within reason."""
-        assert view.sockets_wanted() == SOCKETS_MIN
+        assert view.sockets_wanted() == {SPOT: SOCKETS_MIN, LINEAR: SOCKETS_MIN}
         view.note(full(clock, *(order(BTC, str(number)) for number in range(8))))
-        assert view.sockets_wanted() == 8 + READS_BESIDE
-        clock.ns += 1
-        view.note(full(clock, *(order(BTC, str(number)) for number in range(500))))
-        assert view.sockets_wanted() == SOCKETS_MAX
+        assert view.sockets_wanted() == {SPOT: SOCKETS_MIN, LINEAR: 8 + READS_BESIDE}
 
 
 class HurriedClock(HandClock):
@@ -261,9 +258,10 @@ class CountedVenue(FakeVenue):
         cost = [Charge(bucket=slice_name, units=90)]
         return self._lane.interval_s(cost) / WHOLE_READS_SHARE
 
-    async def keep_warm(self, sockets: int) -> None:
+    async def keep_warm(self, sockets: int, by_slice: Mapping[str, int] | None = None) -> None:
         with background():
-            await self._lane.admit([Charge(bucket=LINEAR, units=sockets)])
+            wanted = min(sockets, (by_slice or {}).get(LINEAR, sockets))
+            await self._lane.admit([Charge(bucket=LINEAR, units=wanted)])
 
     async def read_slice(self, slice_name: str) -> SliceSnapshot:
         snapshot = full(self._clock, name=slice_name)

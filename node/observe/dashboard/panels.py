@@ -32,6 +32,9 @@ class Row:
 _ON_OFF: Final = [
     {"type": "value", "options": {"0": {"text": "no", "color": "red"}, "1": {"text": "yes", "color": "green"}}}
 ]
+_NO_YES: Final = [
+    {"type": "value", "options": {"0": {"text": "no", "color": "green"}, "1": {"text": "yes", "color": "red"}}}
+]
 _LOCKED: Final = [
     {"type": "value", "options": {"0": {"text": "open", "color": "blue"}, "1": {"text": "locked", "color": "orange"}}}
 ]
@@ -244,6 +247,21 @@ ROWS: Final[tuple[Row, ...]] = (
         title="The node itself",
         panels=(
             Panel(title="Commits of the journal", unit="s", targets=quantiles("journal_commit_seconds", "")),
+            Panel(
+                title="Backups of the journal",
+                unit="s",
+                targets=(
+                    ("age {{instance}}", series("journal_backup_age_seconds")),
+                    ("failed {{instance}}", increase("journal_backups_total", "instance", 'outcome="failed"')),
+                ),
+                description="Since the newest one; and how many could not be made.",
+            ),
+            Panel(
+                title="Begun without the journal",
+                kind="stat",
+                mappings=_NO_YES,
+                targets=(("{{instance}}", series("locks_assumed")),),
+            ),
             Panel(title="Lag of the event loop", unit="s", targets=quantiles("event_loop_lag_seconds", "")),
             Panel(
                 title="Resident memory",

@@ -73,7 +73,7 @@ def read_request(
             products=frozenset({Product.LINEAR}) if path.endswith("/bulk-close") else frozenset(),
             account=account.name if account is not None else None,
             symbols=symbols,
-            sides=frozenset({params["side"].lower()}) if "side" in params else frozenset(),
+            sides=_sides(state, account, params, parts),
         ),
         endpoint=endpoint,
         parts=parts,
@@ -114,6 +114,16 @@ def _flat(document: Mapping[str, Any]) -> dict[str, str]:
     order = document.get("order")
     fields = {**document, **(order if isinstance(order, dict) else {})}
     return {name: str(value) for name, value in fields.items() if isinstance(value, str | int | float)}
+
+
+def _sides(
+    state: VenueState, account: Account | None, params: Mapping[str, str], parts: tuple[str, ...]
+) -> frozenset[str]:
+    """An order's; of a close the counter order's."""
+    if "side" in params:
+        return frozenset({params["side"].lower()})
+    ticket = state.tickets.find(account, parts[0]) if account is not None and parts else None
+    return frozenset() if ticket is None else frozenset({"sell" if ticket.lots > 0 else "buy"})
 
 
 def _symbols(

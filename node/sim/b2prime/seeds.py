@@ -14,6 +14,8 @@ from typing import TypeVar
 from node.sim.b2prime.markets import ROOT, listings
 from node.sim.market import Product
 from node.sim.scenarios import (
+    DEMO,
+    HEDGE,
     AccountSeed,
     MarketName,
     OrderSeed,
@@ -39,7 +41,7 @@ def adapt(seed: AccountSeed) -> AccountSeed:
         orders=orders,
         triggers=tuple(_moved(seed.triggers)),
     )
-    return _with_cfds(account) if seed.name in ("demo", "hedge") else account
+    return _with_cfds(account) if seed in (DEMO, HEDGE) else account
 
 
 def _moved(seeds: Iterable[Seed]) -> Iterable[Seed]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +19,7 @@ from node.sim.settlement import unrealised
 
 MAINTENANCE_RATE = Decimal("0.025")
 MAX_NOTIONAL = "20000000"
+MAX_LEVERAGE = 20
 
 
 def position_risk_v3(call: Call) -> list[dict[str, Any]]:
@@ -94,13 +96,23 @@ def leverage_bracket(call: Call) -> list[dict[str, Any]]:
     unit = "notional" if call.product is Product.LINEAR else "qty"
     bracket = {
         "bracket": 1,
-        "initialLeverage": 20,
+        "initialLeverage": MAX_LEVERAGE,
         f"{unit}Cap": int(MAX_NOTIONAL),
         f"{unit}Floor": 0,
         "maintMarginRatio": float(MAINTENANCE_RATE),
         "cum": 0.0,
     }
     return [{"symbol": listing.market.symbol, "brackets": [bracket]} for listing in call.listings()]
+
+
+def change_leverage(call: Call) -> dict[str, Any]:
+    """``POST …/leverage``: of a market; that it is so already is no error."""
+    market, leverage = call.listing(call.params.required("symbol")).market, call.params.required_decimal("leverage")
+    if not 1 <= leverage <= MAX_LEVERAGE or leverage != int(leverage):
+        raise BinanceError(-4028, f"Leverage {leverage} is not valid")
+    call.account.settings[market.key] = replace(call.account.position_settings(market), leverage=int(leverage))
+    cap = "maxNotionalValue" if call.product is Product.LINEAR else "maxQty"
+    return {"leverage": int(leverage), cap: str(int(MAX_NOTIONAL)), "symbol": market.symbol}
 
 
 def position_mode(call: Call) -> dict[str, Any]:

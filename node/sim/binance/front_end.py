@@ -141,13 +141,18 @@ class BinanceFrontEnd:
 
     def forgive(self) -> None:
         """No ban, and full budgets."""
-        self._limiters = {root: Limiter(budget) for root, budget in BUDGETS.items()}
+        self._limiters: dict[str, Limiter] = {}  # by what is counted: an account, or an API for an address
         self._banned_until_ms = 0
 
     def _limiter(self, request: WireRequest, *, by_account: bool = False) -> Limiter:
         if by_account and request.key is not None:
             return self._limiters.setdefault(f"account {request.key.account}", Limiter(SAPI_ACCOUNT_BUDGET))
-        return self._limiters.get(request.path.split("/", 2)[1], self._limiters["api"])
+        return self._of_api(request, request.address)
+
+    def _of_api(self, request: WireRequest, address: str) -> Limiter:
+        root = request.path.split("/", 2)[1]
+        root = root if root in BUDGETS else "api"
+        return self._limiters.setdefault(f"{root} {address}", Limiter(BUDGETS[root]))
 
     def _admit(self, request: WireRequest, endpoint: Endpoint, headers: dict[str, str]) -> None:
         now_ms = self.setup.clock.now_ms()
@@ -188,7 +193,7 @@ class BinanceFrontEnd:
         if endpoint.signed:
             call.key = authenticate(request, now_ms, futures=futures, trades=endpoint.trades)
         if endpoint.orders is not None:
-            limiter, account = self._limiter(request), call.account.name
+            limiter, account = self._of_api(request, "whatever"), call.account.name
             headers.update(limiter.count_orders(account, endpoint.orders, now_ms, enforce=self.setup.enforce_limits))
         return endpoint.handler(call)
 

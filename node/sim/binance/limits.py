@@ -44,7 +44,7 @@ COIN_M_BUDGET = Budget(weight_1m=2400, weight_header="X-MBX-USED-WEIGHT-1M", ord
 
 
 class Limiter:
-    """Counts one API's traffic. Every client here has the same address: loopback."""
+    """Counts one API's traffic, of one address or one account."""
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget

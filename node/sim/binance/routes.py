@@ -185,6 +185,7 @@ def _futures_routes(root: str, product: Product) -> Routes:
         ("GET", f"{v1}/ticker/24hr"): _public(Intent.QUOTES, product, market_data.day_ticker, 1, 40),
         ("GET", f"{v1}/premiumIndex"): _public(Intent.QUOTES, product, market_data.premium_index, 1, 10),
         ("GET", f"{v1}/leverageBracket"): _read(Intent.OTHER, product, contract_account.leverage_bracket),
+        ("POST", f"{v1}/leverage"): _trade(Intent.OTHER, product, contract_account.change_leverage),
         ("GET", f"{v1}/positionSide/dual"): _read(Intent.OTHER, product, contract_account.position_mode, 30),
         ("POST", f"{v1}/positionSide/dual"): _trade(Intent.OTHER, product, contract_account.change_position_mode),
         ("GET", f"{v1}/openOrders"): _read(Intent.ORDERS, product, futures.open_orders, 1, 40),

@@ -1,1 +1,1 @@
-"""B2PRIME (the B2TRADER platform): a class in ccxt's style, ``node.venues.b2prime.exchange.b2prime``."""
+"""B2PRIME (the B2TRADER platform): a class in ccxt's style, ``exchange.b2prime``, and the node's ``profile``."""

@@ -119,6 +119,8 @@ STREAMS: Final[Mapping[str, tuple[str, str]]] = {
     "closed_positions": ("frontoffice/ws/v4/account", "ClosePositionsOrders"),
     "balances": ("frontoffice/ws/v3/account", "FullBalance"),
     "margin": ("frontoffice/ws/v3/account", "MarginData"),
+    #: With the markets besides the account.
+    "quotes": ("marketdata/v5/info", "Tob"),
 }
 
 #: What may be set in ``options``. Everything that no documentation of the venue bears out is here, by name, with the

@@ -25,6 +25,8 @@ Params: TypeAlias = Mapping[str, Any] | None
 _ACCOUNT: Final = "accountId"
 #: After an early renewal has failed, the next is this many seconds later; the old token serves meanwhile.
 _RENEWAL_PAUSE_S: Final = 30.0
+#: What has been heard is not held up by the server's goodbye.
+_GOODBYE: Final = aiohttp.ClientWSTimeout(ws_close=0.01)
 #: Where an error's own words may be found; the body's schema is not documented.
 _WORDS: Final = ("message", "detail", "title", "error", "errors", "code")
 _MESSAGE_MAX: Final = 300
@@ -129,6 +131,9 @@ class Session(Exchange):  # type: ignore[misc]
     def before_repetition(self) -> None:
         """Called before a refused request is sent once more."""
 
+    def before_connecting(self, url: str) -> None:
+        """Called with the address, token and all, before a connection to a hub is opened; to raise keeps it closed."""
+
     async def authorize(self, instead_of: str | None = None) -> str:
         """Have an access token, another than *instead_of*; requests that need one together ask once.
 
@@ -137,6 +142,10 @@ class Session(Exchange):  # type: ignore[misc]
         """
         if not self.options["exchangeToken"]:
             return str(self.token)
+        now_s, known = time.monotonic(), self._access
+        good = known is not None and not known.expired(now_s) and known.value != instead_of
+        if known is not None and good and (self._renewing.locked() or not known.due(now_s)):
+            return known.value  # whoever renews it early keeps nobody waiting
         async with self._renewing:
             now_s, known = time.monotonic(), self._access
             if known is None or known.expired(now_s) or known.value == instead_of:
@@ -189,8 +198,12 @@ class Session(Exchange):  # type: ignore[misc]
 
     # Streams
 
-    async def first_items(self, names: Sequence[str], params: Params = None) -> list[Json]:
+    async def first_items(
+        self, names: Sequence[str], params: Params = None, *, arguments: Sequence[Json] = ()
+    ) -> list[Json]:
         """The first message of a fresh subscription to each stream (``endpoints.STREAMS``), all at once.
+
+        *arguments* follow the account's in each subscription.
 
         Raises:
             RequestTimeout: a stream said nothing in time, which is never the same as an empty list.
@@ -198,13 +211,15 @@ class Session(Exchange):  # type: ignore[misc]
             BadResponse: what came is no SignalR.
         """
         await self.authorize()
-        account = self.account_id(params)
+        wanted_of = [self.account_id(params), *arguments]
         hubs: dict[str, list[str]] = {}
         for name in names:
             hubs.setdefault(endpoints.STREAMS[name][0], []).append(name)
+        for _ in hubs if self.enableRateLimit else ():
+            await self.throttle(1)
         found: dict[str, Json] = {}
         tasks = [
-            asyncio.create_task(self._listen(path, wanted, account), name=f"{self.id}:first:{wanted[0]}")
+            asyncio.create_task(self._listen(path, wanted, wanted_of), name=f"{self.id}:first:{wanted[0]}")
             for path, wanted in hubs.items()
         ]
         try:
@@ -219,38 +234,48 @@ class Session(Exchange):  # type: ignore[misc]
             await asyncio.gather(*tasks, return_exceptions=True)
         return [found[name] for name in names]
 
-    async def _listen(self, path: str, names: Sequence[str], account: str) -> dict[str, Json]:
+    async def _listen(self, path: str, names: Sequence[str], arguments: list[Json]) -> dict[str, Json]:
         used = self._bearer()
         try:
-            return await self._listen_once(path, names, account)
+            return await self._listen_once(path, names, arguments)
         except AccessTokenRefused:
             if not self.options["exchangeToken"]:
                 raise
             await self.authorize(instead_of=used)
-            return await self._listen_once(path, names, account)
+            return await self._listen_once(path, names, arguments)
 
-    async def _listen_once(self, path: str, names: Sequence[str], account: str) -> dict[str, Json]:
+    async def _listen_once(self, path: str, names: Sequence[str], arguments: list[Json]) -> dict[str, Json]:
         found: dict[str, Json] = {}
         self.open(True)
+        # The token is part of the address, as documented: no error may carry that address.
+        url = await self._hub_url(path)
+        self.before_connecting(url)
         try:
-            # The token is part of the address, as documented: no error may carry that address.
-            url = await self._hub_url(path)
-            async with self.session.ws_connect(url, proxy=self._hub_proxy(), autoping=True, max_msg_size=0) as socket:
+            opening = self.session.ws_connect(
+                url, proxy=self._hub_proxy(), autoping=True, max_msg_size=0, timeout=_GOODBYE
+            )
+            async with opening as socket:
                 hub = Hub(socket)
                 await hub.open()
-                streams = {await hub.subscribe(endpoints.STREAMS[name][1], [account]): name for name in names}
+                streams = {await hub.subscribe(endpoints.STREAMS[name][1], arguments): name for name in names}
                 async for stream, item in hub.items():
                     if stream in streams:
                         found.setdefault(streams[stream], item)
                     if len(found) == len(names):
                         break
         except aiohttp.WSServerHandshakeError as error:
+            self._told(error.status, url, dict(error.headers or {}), "")
             raise _error_class(error.status, path)(f"{self.id} /{path} answered {error.status}") from None
         except HubError as error:
             raise errors.ExchangeNotAvailable(f"{self.id} /{path}: {error}") from None
         except (aiohttp.ClientError, OSError) as error:
             raise errors.ExchangeNotAvailable(f"{self.id} /{path}: {type(error).__name__}") from None
+        self._told(200, url, {}, json.dumps(found))
         return found
+
+    def _told(self, status: int, url: str, headers: Mapping[str, str], body: str) -> None:
+        """What a hub answered, for whoever looks at raw answers, as ccxt does it after each request."""
+        self.on_rest_response(status, "", url, "GET", headers, body, {}, None)
 
     async def _hub_url(self, path: str) -> str:
         query = {"access_token": self._bearer()}

@@ -54,12 +54,8 @@ class GenericProfile(PlainProfile):
             ConfigError: ccxt does not know it.
         """
         super().__init__(options)
-        from ccxt import async_support
-
-        if not known(options.exchange):
-            raise ConfigError([f"exchange: ccxt has no {options.exchange!r}"])
         self.exchange = options.exchange  # type: ignore[misc]  # of the class elsewhere
-        self._ccxt = getattr(async_support, options.exchange)()
+        self._ccxt = self.plain_class()()
         self.credentials = tuple(name for name, needed in self._ccxt.requiredCredentials.items() if needed)
         self.other_credentials = tuple(self._ccxt.requiredCredentials)
         self.sandboxes = bool(self._ccxt.urls.get("test"))  # type: ignore[misc]
@@ -89,6 +85,16 @@ class GenericProfile(PlainProfile):
     def layout(self, configured: Collection[str] | None) -> Layout:
         """What the class says that it has."""
         return resolve(self.exchange, configured, self._kinds)
+
+    def plain_class(self) -> Any:  # noqa: ANN401 - ccxt has no types
+        """ccxt's class of that name.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if not known(self.exchange):
+            raise ConfigError([f"exchange: ccxt has no {self.exchange!r}"])
+        return super().plain_class()
 
     def ccxt_class(self, plain: Any) -> Any:  # noqa: ANN401 - ccxt has no types
         """The class with its unified methods under names that take one dictionary, as endpoints do."""

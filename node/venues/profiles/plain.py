@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 from node.domain.key_facts import KeyFacts
 from node.domain.permission import Effect
-from node.domain.snapshot import MarketKind, MarketRules, OpenOrder, Position, PositionSide
+from node.domain.snapshot import MarketKind, MarketRules, OpenOrder, Position, PositionSide, SliceSnapshot
 from node.domain.steps import (
     BuyToRepay,
     CancelOrders,
@@ -100,10 +100,8 @@ class PlainProfile:
 
     def build(self, options: VenueOptions, session: object) -> Ccxt:
         """ccxt's class with its hidden requests, broker ids and retries switched off by ``ccxt_options``."""
-        from ccxt import async_support  # not ccxt.pro: its requests over WebSockets would pass no gate
-
         given = {name: value for name, value in options.options.items() if name != ACCOUNT}
-        exchange = self.ccxt_class(getattr(async_support, self.exchange))(
+        exchange = self.ccxt_class(self.plain_class())(
             {
                 **options.credentials,
                 "session": session,
@@ -114,6 +112,12 @@ class PlainProfile:
         if options.sandbox:
             self.to_sandbox(exchange)
         return exchange
+
+    def plain_class(self) -> Any:  # noqa: ANN401 - ccxt has no types
+        """ccxt's class of that name. Not ccxt.pro's: its requests over WebSockets would pass no gate."""
+        from ccxt import async_support
+
+        return getattr(async_support, self.exchange)
 
     def ccxt_class(self, plain: Any) -> Any:  # noqa: ANN401 - ccxt has no types
         """The class itself, or one derived from it with endpoints that ccxt makes of several functions."""
@@ -134,6 +138,14 @@ class PlainProfile:
         raise NotImplementedError
 
     # Lists
+
+    def details(self, part: Slice, book: MarketBook, snapshot: SliceSnapshot) -> tuple[Call, ...]:
+        """The list of markets says it all."""
+        return ()
+
+    def detailed(self, kind: MarketKind, answer: Answer) -> MarketRules:
+        """Never asked for."""
+        raise NotImplementedError
 
     def reads(self, part: Slice) -> SliceReads:
         """Every venue's own."""
@@ -237,6 +249,23 @@ class PlainProfile:
         return None
 
     # Around it
+
+    @property
+    def doors(self) -> str | None:
+        """None that the node could shut."""
+        return None
+
+    def door_calls(self) -> tuple[Call, ...]:
+        """Never asked for."""
+        return ()
+
+    def open_doors(self, answer: Answer) -> tuple[Call, ...]:
+        """Never asked for."""
+        raise NotImplementedError
+
+    def door_shut(self, answer: Answer) -> None:
+        """Never asked for."""
+        raise NotImplementedError
 
     def streams(self, layout: Layout, *, sandbox: bool) -> tuple[Stream, ...]:
         """None that are listened to."""

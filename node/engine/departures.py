@@ -1,0 +1,51 @@
+"""Who still has first orders to put onto the wire, over all accounts: what only looks lets them go first.
+
+One process signs and sends one thing after the other: a read that is signed before an order makes the order late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+from uuid import UUID
+
+#: How long what only looks waits at most. The orders of ten accounts are out by then.
+HEAD_START_S: Final = 0.05
+
+
+class Departures:
+    """The slices, of any account, whose first orders are still to leave."""
+
+    def __init__(self) -> None:
+        self._waiting: set[tuple[UUID, str]] = set()
+        self._all_out = asyncio.Event()
+        self._all_out.set()
+
+    def announce(self, account_id: UUID, slices: Iterable[str]) -> None:
+        """These are about to send."""
+        self._waiting |= {(account_id, name) for name in slices}
+        if self._waiting:
+            self._all_out.clear()
+
+    def left(self, account_id: UUID, slice_name: str | None = None) -> None:
+        """Its first orders are on their way, or will not come; of all its slices where none is named."""
+        self._waiting = {
+            (account, name)
+            for account, name in self._waiting
+            if account != account_id or slice_name not in (None, name)
+        }
+        if not self._waiting:
+            self._all_out.set()
+
+    def pending(self, account_id: UUID, slice_name: str) -> bool:
+        """Whether the slice's first orders are still to leave."""
+        return (account_id, slice_name) in self._waiting
+
+    async def over(self) -> None:
+        """Return when all have left, or after a short while."""
+        try:
+            async with asyncio.timeout(HEAD_START_S):
+                await self._all_out.wait()
+        except TimeoutError:
+            pass

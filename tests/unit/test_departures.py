@@ -1,0 +1,55 @@
+"""Reads let the first orders of every account go first, and never wait long for them."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from node.engine import departures as module
+from node.engine.departures import Departures
+
+ONE, OTHER = UUID(int=1), UUID(int=2)
+
+
+async def waits(departures: Departures) -> bool:
+    """Whether who looks now has to wait."""
+    looking = asyncio.ensure_future(departures.over())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waiting = not looking.done()
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+    return waiting
+
+
+async def test_nobody_waits_where_nothing_is_announced() -> None:
+    """An account without positions delays nothing."""
+    departures = Departures()
+    departures.announce(ONE, [])
+    assert not await waits(departures)
+
+
+async def test_all_accounts_orders_go_first() -> None:
+    """The last one opens the way."""
+    departures = Departures()
+    departures.announce(ONE, ["linear", "inverse"])
+    departures.announce(OTHER, ["linear"])
+    assert departures.pending(OTHER, "linear")
+    departures.left(ONE, "linear")
+    departures.left(OTHER, "linear")
+    assert await waits(departures)
+    departures.left(ONE)
+    assert not departures.pending(ONE, "inverse")
+    assert not await waits(departures)
+
+
+async def test_orders_that_never_leave_hold_nobody_up_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault in one account is not another one's."""
+    monkeypatch.setattr(module, "HEAD_START_S", 0.001)
+    departures = Departures()
+    departures.announce(ONE, ["linear"])
+    async with asyncio.timeout(5):
+        await departures.over()
+    assert departures.pending(ONE, "linear")
