@@ -35,6 +35,7 @@ _ACTING: Final = frozenset(
         "new",
         "place",
         "replace",
+        "reverse",
         "sell",
         "send",
         "submit",

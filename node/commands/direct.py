@@ -41,7 +41,7 @@ def direct(config: Path, order: Order, output: Output, *, timeout_s: float) -> E
     """Carry a command out until it has ended, beyond ``incomplete``, for *timeout_s* at most.
 
     Raises:
-        Trouble: another process holds the state directory, or there is no such account.
+        Trouble: another process holds the state directory, no daemon ever did, or there is no such account.
         ConfigError, JournalUnavailable: nothing was started.
     """
     settings = _settings(config, order.account)
@@ -49,6 +49,8 @@ def direct(config: Path, order: Order, output: Output, *, timeout_s: float) -> E
     allow_open_files()
     with ExitStack() as stack:
         state_dir = settings.node.state_dir
+        if not (state_dir / "lock").exists():
+            raise _elsewhere(state_dir)
         stack.callback(_hand_back, state_dir)
         try:
             stack.enter_context(StateDirectory(state_dir))
@@ -123,6 +125,15 @@ def _with_runtime_dir(settings: Settings, stack: ExitStack, output: Output) -> S
         output.note(f"sovereign-node: engines are not told of the lock: {path}: {error}")
         path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sovereign-node-")))
     return settings.model_copy(update={"node": settings.node.model_copy(update={"runtime_dir": path})})
+
+
+def _elsewhere(state_dir: Path) -> Trouble:
+    """A new directory would keep nobody out: the daemon may live, and hold another."""
+    return Trouble(
+        "STATE_DIRECTORY",
+        f"{state_dir.absolute()}: no daemon has ever run here. node.state_dir is relative to the working directory:"
+        " go where the daemon was started",
+    )
 
 
 def _busy(state_dir: Path) -> Trouble:

@@ -308,18 +308,42 @@ class TestEpochs:
             exchange.privatePostV5OrderCreate({"symbol": "BTCP", "lock_epoch": node.epoch - 1})
         assert sent.requests == []
 
-    async def test_a_lock_that_falls_while_the_order_waits_its_turn_stops_it(self, node: NodeLock) -> None:
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            lambda exchange: exchange.create_order(*ENTRY),
+            lambda exchange: exchange.create_order(*ENTRY[:5], {"reduceOnly": False}),
+            lambda exchange: exchange.edit_order("1", *REDUCING),
+        ],
+    )
+    @pytest.mark.parametrize("unlocked_again", [False, True])
+    async def test_a_lock_that_falls_while_the_order_waits_its_turn_stops_it(
+        self, node: NodeLock, ask: Callable[[Any], Any], unlocked_again: bool
+    ) -> None:
         """ccxt may hold an order back for seconds; what counts is the lock when it leaves."""
         exchange, sent = exchange_of("bybit", node.engine, library=ccxt.async_support, enableRateLimit=True)
 
         async def throttled(_cost: object = None) -> None:
             node.lock()
-            node.unlock()
+            if unlocked_again:
+                node.unlock()
 
         exchange.throttle = throttled
         with pytest.raises(EngineLocked):
-            await exchange.create_order(*ENTRY)
+            await ask(exchange)
         assert sent.requests == []
+        await exchange.close()
+
+    async def test_what_may_only_reduce_is_not_stopped_by_it(self, node: NodeLock) -> None:
+        exchange, sent = exchange_of("bybit", node.engine, library=ccxt.async_support, enableRateLimit=True)
+
+        async def throttled(_cost: object = None) -> None:
+            node.lock()
+
+        exchange.throttle = throttled
+        with pytest.raises(NothingAnswers):
+            await exchange.create_order(*REDUCING)
+        assert len(sent.requests) == 1
         await exchange.close()
 
 
@@ -370,11 +394,11 @@ class TestSockets:
             exchange.urls["api"]["ws"]["private"]["trade"] = url
             assert (await exchange.create_order_ws(*ENTRY))["id"] == "1"
             client = exchange.clients[url]
-            waited: list[Any] = []
+            waited: list[object] = []
 
-            async def throttled(_cost: object) -> None:
+            async def throttled(cost: object) -> None:
+                waited.append(cost)
                 node.lock()
-                waited.append(_cost)
 
             client.throttle, exchange.enableRateLimit = throttled, True
             with pytest.raises(EngineLocked, match="drawdown"):
