@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from node.clock import SystemClock
-from node.commands.exposure import exposures, looser_than_needed
+from node.commands.exposure import exposures, forgeable_locks, looser_than_needed
 from node.commands.output import ExitStatus, Output
 from node.domain.command import Action
 from node.domain.guard_mode import GuardMode
@@ -65,6 +65,12 @@ def _of_signals(data: dict[str, object], config: Path) -> tuple[list[str], list[
         runtime_dir=("signals.runtime_dir", settings.signals.runtime_dir),
         config=config,
     )
+    nodes = {settings.signals.node_runtime_dir: "signals.node_runtime_dir"}
+    for index, account in enumerate(settings.accounts):
+        if account.node_runtime_dir is not None:
+            nodes.setdefault(account.node_runtime_dir, f"accounts[{index}].node_runtime_dir")
+    for folder, place in nodes.items():
+        looser += forgeable_locks(place, folder)
     return faults, [*warnings, *looser]
 
 

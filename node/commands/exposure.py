@@ -56,10 +56,14 @@ def looser_than_needed(
     place, folder = state_dir
     if folder.is_dir() and _mode(folder) & _GROUP_AND_OTHERS:
         found.append(f"{place}: {folder} is open to others: chmod 700")
-    place, folder = runtime_dir
-    if folder.is_dir() and _mode(folder) & _WRITE:
-        found.append(f"{place}: {folder} can be changed by others, who could show locks of their own: chmod go-w")
-    return found
+    return [*found, *forgeable_locks(*runtime_dir)]
+
+
+def forgeable_locks(place: str, runtime_dir: Path) -> Iterator[str]:
+    """Folders of a node's lock files that somebody else could write to."""
+    for folder in (runtime_dir, runtime_dir / "locks"):
+        if folder.is_dir() and _mode(folder) & _WRITE:
+            yield f"{place}: {folder} can be changed by others, who could show locks of their own: chmod go-w"
 
 
 def _of_credentials(names: Iterable[str], environ: Mapping[str, str]) -> Iterator[str]:

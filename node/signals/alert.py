@@ -108,7 +108,7 @@ def read_message(body: bytes) -> Message:
         document = json.loads(
             body.decode("utf-8-sig"), object_pairs_hook=_each_once, parse_float=Decimal, parse_constant=_no_number
         )
-    except (ValueError, RecursionError):
+    except (ValueError, ArithmeticError, RecursionError):  # a number may be beyond any Decimal
         raise _bad("the body is no JSON object, or names a field twice") from None
     if not isinstance(document, dict):
         raise _bad("the body is no JSON object")

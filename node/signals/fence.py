@@ -30,6 +30,10 @@ class Passage:
     handed_over: bool = False
     #: Its bytes are being written: from here on it may be at the exchange.
     written: bool = False
+    #: The request under way may be the order.
+    ordering: bool = False
+    #: Another request came after the order: the newest answer is not the order's.
+    followed: bool = False
 
     def check(self) -> None:
         """Ask the fence, unless it is too late."""
@@ -58,7 +62,9 @@ def fenced(send: Send, is_order: Callable[[str, str], bool]) -> Send:
         passage = _passage.get()
         if passage is not None:
             passage.check()
-            passage.handed_over = passage.handed_over or is_order(url, method)
+            passage.followed = passage.followed or passage.written
+            passage.ordering = is_order(url, method)
+            passage.handed_over = passage.handed_over or passage.ordering
         return await send(url, method, headers, body)
 
     return fetch
@@ -68,7 +74,8 @@ def fence_trace() -> aiohttp.TraceConfig:
     """The same when the connection is there.
 
     aiohttp calls back immediately before it writes the head of a request, together with its body; what is raised here
-    ends the request, and closes the connection with nothing written.
+    ends the request, and closes the connection with nothing written. What is lost with its connection it writes again
+    by itself where the method is GET or PUT, which some exchanges place orders with: an order is written once.
     """
 
     async def about_to_be_written(
@@ -76,6 +83,8 @@ def fence_trace() -> aiohttp.TraceConfig:
     ) -> None:
         passage = _passage.get()
         if passage is not None:
+            if passage.ordering and passage.written:
+                raise aiohttp.ServerDisconnectedError("the connection was lost; an order is not written again")
             passage.check()
             passage.written = passage.handed_over
 

@@ -135,6 +135,8 @@ class SignalVenue:
             await self._measure_clock()
         if attempt.error is not None and not passage.written:
             raise self._not_sent(attempt, handed_over=passage.handed_over)
+        if attempt.error is not None and passage.followed:  # the order itself was answered, and not refused
+            raise OrderUnknown(self._client.scrub(describe(attempt.error)))
         return self._judged(draft, attempt)
 
     async def find(self, draft: Draft, client_order_id: str) -> Placed | None:

@@ -531,6 +531,21 @@ class TestUnknownFate:
         ccxt.has["fetchOrder"] = False
         assert (await binance.alert(quantity="0.02")).refusal == (504, "ORDER_UNKNOWN")
 
+    async def test_what_is_read_after_the_order_refuses_no_order(self, binance: SignalBench) -> None:
+        """A class may look at what it has placed, and the exchange may not show it yet."""
+        ccxt = binance.signals.venues["main"]._client.ccxt
+        real = ccxt.create_order
+
+        async def order_and_look(*arguments: Any, **named: Any) -> Any:
+            await real(*arguments, **named)
+            return await ccxt.fetch_order("1", "BTC/USDT")
+
+        ccxt.create_order = order_and_look
+        assert ((await binance.alert()).status, binance.placed) == (200, 1)  # it was looked up
+        ccxt.has["fetchOrder"] = False
+        assert (await binance.alert(quantity="0.02")).refusal == (504, "ORDER_UNKNOWN")
+        assert binance.placed == 2
+
     async def test_a_failure_of_our_own_is_never_an_invitation_to_send_again(self, binance: SignalBench) -> None:
         """TradingView repeats a 500: so there is none once an order may have left."""
         venue: Any = binance.signals.venues["main"]

@@ -55,6 +55,7 @@ class TestMessages:
             b"\xff\xfe{}",
             b"[" * 10_000,
             b'{"apiKey": "k", "quantity": NaN}',
+            b'{"apiKey": "k", "quantity": 1e99999999999999999999}',
             b'{"apiKey": "k", "quantity": 1, "quantity": 2}',
             b'{"apiKey": "k", "quantity": ' + b"9" * 5000 + b"}",
             b"{}",

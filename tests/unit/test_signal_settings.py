@@ -195,3 +195,17 @@ class TestCheck:
         path.write_text("[signals]\n")
         assert main(["check", "--json", "--config", str(path)]) == 1
         assert main(["signals", "--json", "--config", str(path)]) == 1
+
+    @pytest.mark.parametrize("loose", ["", "locks"])
+    def test_says_that_others_could_forge_the_locks_of_the_node(
+        self, secrets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], loose: str
+    ) -> None:
+        """Whoever can write there unlocks every account for alerts."""
+        node, path = tmp_path / "node-run", tmp_path / "signals.toml"
+        (node / "locks").mkdir(parents=True)
+        (node / loose).chmod(0o777)
+        path.write_text(EXAMPLE.read_text().replace('node_runtime_dir = "./run"', f'node_runtime_dir = "{node}"'))
+        main(["check", "--json", "--config", str(path)])
+        warnings = json.loads(capsys.readouterr().out)["warnings"]
+        told = f"signals.node_runtime_dir: {node / loose} can be changed by others"
+        assert [line for line in warnings if line.startswith(told)]
