@@ -38,6 +38,8 @@ PAGE_BYTES: Final = 4096
 ORDER_MORE_MS: Final = 3.0
 LOCK_MORE_MS: Final = 2.0
 #: A look at the lock file, so many at a time.
+#: A file that has just been written is read again at each look, until its time tells it from the next.
+SETTLED_S: Final = 0.1
 LOOKS: Final = 500
 LOOK_FACTOR: Final = 0.5
 #: Where systemd's RuntimeDirectory is: in memory.
@@ -147,6 +149,7 @@ def _look(lock_file: Path, taken: Found) -> None:
     lock = EngineLock(lock_file.parents[1], str(configuration.ACCOUNT_ID))
     if lock.locked:
         raise BenchError(f"the engine's side sees a lock: {lock.state().reason}")
+    time.sleep(SETTLED_S)
     check: Callable[[], Any] = getattr(lock, "check", lambda: lock.locked)
     taken.look_us.append(_each_us(check))
     taken.parse_us.append(_each_us(lambda: _parsed(lock_file)))
