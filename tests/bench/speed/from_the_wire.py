@@ -37,9 +37,9 @@ PAUSE_S: Final = 0.02
 PAGE_BYTES: Final = 4096
 ORDER_MORE_MS: Final = 3.0
 LOCK_MORE_MS: Final = 2.0
-#: A look at the lock file, so many at a time.
 #: A file that has just been written is read again at each look, until its time tells it from the next.
 SETTLED_S: Final = 0.1
+#: A look at the lock file, so many at a time.
 LOOKS: Final = 500
 LOOK_FACTOR: Final = 0.5
 #: Where systemd's RuntimeDirectory is: in memory.
