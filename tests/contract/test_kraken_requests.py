@@ -24,6 +24,7 @@ from node.venues.profiles.kraken import line as kraken_line
 from node.venues.profiles.kraken.profile import KrakenProfile
 from tests.support.kraken import API, CREDENTIALS, ONE, TWO, cancel, close, empty, failed, ok, sell, sweep, venue
 from tests.support.venue import RecordedFetch, Sent
+from tests.support.waiting import until
 
 HOST = "api.kraken.com"
 ID = "sabcdefgh234567abc"
@@ -252,8 +253,7 @@ class TestLine:
         monkeypatch.setattr(kraken_line, "PATIENCE_S", 0.01)
         async with venue() as (account, _):
             slow, tasks = await self.started(account, 3)
-            await asyncio.sleep(0.1)
-            assert len(slow.sent) == 3
+            await until(lambda: len(slow.sent) == 3)
             slow.may_answer.set()
             await asyncio.gather(*tasks)
 

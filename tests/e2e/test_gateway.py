@@ -63,8 +63,9 @@ def test_a_kill_through_the_gateway_closes_the_account_and_proves_it(gateway: Ga
     assert answer.document["estimated_execution"] == "10000ms"  # nothing was ever seen of this account
     assert answer.document["result"]["node_id"] == "node-1"
     assert answer.document["result"]["issuer"] == "desk"
+    assert answer.document["result"]["state"] == "accepted"
+    # From where the command stands when the stream is opened: on a busy machine that may be its end.
     events = gateway.events(answer.document["command_id"])
-    assert events[0]["state"] == "accepted"
     assert (events[-1]["state"], events[-1]["verdict"]) == ("done", "flat_with_residue")
     assert [each["seq"] for each in events] == sorted({each["seq"] for each in events})
     assert covered_positions(gateway.site) == []
