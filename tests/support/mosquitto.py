@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
+import fcntl
 import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -120,22 +120,32 @@ def answers(process: subprocess.Popen[Any], port: int) -> bool:
     return False
 
 
-def _ports() -> Iterator[int]:
-    """Below the range from which the kernel serves connections: those of other tests would take a free port before it
-    is listened on. Test processes that run side by side begin at places of their own.
-    """
-    first, number = 12_000, 20_000
-    return (first + (os.getpid() * 53 + offset) % number for offset in itertools.count())
-
-
-_candidates = _ports()
+#: Below the range from which the kernel serves connections: those of other tests would take a free port before it is
+#: listened on.
+_FIRST_PORT, _PORTS = 12_000, 20_000
+#: The last port given, for all test processes of this user.
+_LAST_GIVEN = Path(tempfile.gettempdir()) / f"sovereign-node-tests-{os.getuid()}.port"
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody has now, and that no other caller is given."""
-    for port in _candidates:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """A TCP port on loopback that nobody has now, and that no other caller is given, in whichever process."""
+    with _LAST_GIVEN.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        last = int(file.read() or 0)
+        for offset in range(1, _PORTS):
+            port = _FIRST_PORT + (last + offset) % _PORTS
+            if _is_free(port):
+                file.truncate(0)
+                file.write(str(port - _FIRST_PORT))
+                return port
+    raise AssertionError("no port is free")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("ports never end")
+            return True
+    return False

@@ -61,7 +61,9 @@ class Site:
         ports = ["--port", str(self.ports["venue"]), "--control", str(self.ports["control"])]
         process = self._spawn("sim", *command, *ports, *arguments, stdout=subprocess.PIPE)
         assert process.stdout is not None
-        self.venue = json.loads(process.stdout.readline())
+        announced = process.stdout.readline()
+        assert announced, self.log("sim")
+        self.venue = json.loads(announced)
         credentials = self.venue["accounts"][0]["credentials"]
         self._credential("binance_key", credentials["apiKey"])
         self._credential("binance_secret", credentials["secret"])
