@@ -75,13 +75,13 @@ class GatewayStore:
     async def add(self, sent: SentCommand) -> SentCommand | None:
         """Remember a command before it is sent; or what is remembered by its id already. None: it is new."""
 
-        async def work(writer: aiosqlite.Connection) -> SentCommand | None:
+        def work(writer: sqlite3.Connection) -> SentCommand | None:
             marks = ", ".join("?" * len(_row(sent)))
             statement = f"INSERT INTO sent ({_COLUMNS}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608  (constants)
-            if (await writer.execute(statement, _row(sent))).rowcount:
+            if writer.execute(statement, _row(sent)).rowcount:
                 return None
             query = f"SELECT {_COLUMNS} FROM sent WHERE command_id = ?"  # noqa: S608  (as above)
-            (row,) = await writer.execute_fetchall(query, (str(sent.command_id),))
+            (row,) = writer.execute(query, (str(sent.command_id),)).fetchall()
             return _sent(row)
 
         return await self._database.transact("gateway-add", work)
@@ -89,16 +89,16 @@ class GatewayStore:
     async def keep(self, heard: Sequence[Heard]) -> None:
         """Remember answers, in this order."""
 
-        async def work(writer: aiosqlite.Connection) -> None:
+        def work(writer: sqlite3.Connection) -> None:
             for each in heard:
                 text = json.dumps(each.document, separators=(",", ":"))
-                await writer.execute(
+                writer.execute(
                     "INSERT INTO answer (root_id, command_id, document) SELECT ?, ?, ?"
                     " WHERE EXISTS (SELECT 1 FROM sent WHERE command_id = ?)",
                     (str(each.root_id), str(each.command_id), text, str(each.root_id)),
                 )
                 if each.ended:
-                    await writer.execute("UPDATE sent SET ended = 1 WHERE command_id = ?", (str(each.root_id),))
+                    writer.execute("UPDATE sent SET ended = 1 WHERE command_id = ?", (str(each.root_id),))
 
         await self._database.transact("gateway-keep", work)
 
@@ -132,8 +132,8 @@ class GatewayStore:
     async def probe(self) -> None:
         """One tiny durable write."""
 
-        async def touch(writer: aiosqlite.Connection) -> None:
-            await writer.execute("UPDATE probe SET count = count + 1")
+        def touch(writer: sqlite3.Connection) -> None:
+            writer.execute("UPDATE probe SET count = count + 1")
 
         await self._database.probe(touch)
 
@@ -142,7 +142,7 @@ class GatewayStore:
         return [json.loads(row[0]) for row in rows]
 
 
-async def _nothing(_writer: aiosqlite.Connection) -> None:
+async def _nothing(_connection: aiosqlite.Connection) -> None:
     """There is nothing to be loaded at opening."""
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import aiosqlite
 
 from node.errors import JournalUnavailable
 from node.journal.migrations import JournalDamaged, Migration, check, migrate, sync_directory, usable_version
+
+T = TypeVar("T")
 
 #: Beside a journal: a restoration that has not come to its end.
 RESTORING: Final = ".restoring"
@@ -40,6 +43,17 @@ _PRAGMAS: Final[tuple[tuple[str, str, str | int], ...]] = (
     # A log that has grown beside a long reader gives its space back.
     ("journal_size_limit", "16777216", 16777216),
 )
+
+
+async def in_its_thread(connection: aiosqlite.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+    """Call *work* with the connection, in the connection's own thread: one way there and one back, whatever it does.
+
+    aiosqlite offers single statements only, each of which crosses twice between threads; for a transaction that is
+    more than its write to the disk takes. What it does itself is not public there: every opening depends on it, so
+    that another version shows at once. Cancelling the caller does not stop the work.
+    """
+    result: T = await connection._execute(work, connection._conn)  # type: ignore[no-untyped-call]
+    return result
 
 
 async def open_writer(

@@ -7,6 +7,7 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -15,7 +16,7 @@ import aiosqlite
 import structlog
 
 from node.errors import JournalUnavailable
-from node.journal.connection import open_reader, open_writer
+from node.journal.connection import in_its_thread, open_reader, open_writer
 from node.journal.crashpoints import crash_point
 from node.journal.migrations import JournalDamaged, JournalIncompatible, Migration, copy_to
 from node.journal.trouble import DiskSilent, JournalTrouble, trouble_of
@@ -142,7 +143,7 @@ class Database:
     async def transact(
         self,
         name: str,
-        work: Callable[[aiosqlite.Connection], Awaitable[T]],
+        work: Callable[[sqlite3.Connection], T],
         adopt: Callable[[T], None] = lambda _result: None,
     ) -> T:
         """Run ``work`` in one transaction; call ``adopt`` with its result once that is durable.
@@ -177,7 +178,7 @@ class Database:
             self._fail(error)
             raise JournalUnavailable(f"the journal cannot be read: {error}") from error
 
-    async def probe(self, touch: Callable[[aiosqlite.Connection], Awaitable[None]]) -> None:
+    async def probe(self, touch: Callable[[sqlite3.Connection], None]) -> None:
         """Prove that the file can be written and is still the one that has its name; then tidy the log away.
 
         Raises:
@@ -211,22 +212,15 @@ class Database:
         except _DISK_FAILURES as error:
             raise JournalUnavailable(f"the backup failed: {error}") from error
 
-    async def _transact(
-        self, name: str, work: Callable[[aiosqlite.Connection], Awaitable[T]], adopt: Callable[[T], None]
-    ) -> T:
+    async def _transact(self, name: str, work: Callable[[sqlite3.Connection], T], adopt: Callable[[T], None]) -> T:
         async with self._lock:
             writer = self._usable(self._writer)
             asked = self._ask()
             try:
-                # Each statement awaits the one before: some failures end the transaction by themselves, and a
-                # statement already queued behind would then commit alone.
-                await writer.execute("BEGIN IMMEDIATE")
-                result = await work(writer)
-                crash_point(f"{name}.before_commit")
-                started = time.perf_counter()
-                await writer.execute("COMMIT")
-                self._commit_seconds(time.perf_counter() - started)
-                crash_point(f"{name}.after_commit")
+                result, commit_s = await in_its_thread(writer, partial(_transaction, name, work))
+            except _NotUndone as error:
+                self._fail(error.failure)
+                raise error.reason from None
             except _DISK_FAILURES as error:
                 self._fail(error)
                 raise JournalUnavailable(f"the journal could not be written: {error}") from error
@@ -234,11 +228,9 @@ class Database:
                 # Only the end of the event loop does this; whether it was committed is no longer known.
                 self._set_healthy(False)
                 raise
-            except BaseException:
-                await self._undo(writer)
-                raise
             finally:
                 self._asked_ns.pop(asked, None)
+            self._commit_seconds(commit_s)
             adopt(result)
             return result
 
@@ -246,12 +238,6 @@ class Database:
         asked = object()
         self._asked_ns[asked] = time.monotonic_ns()
         return asked
-
-    async def _undo(self, writer: aiosqlite.Connection) -> None:
-        try:
-            await writer.rollback()
-        except _DISK_FAILURES as error:
-            self._fail(error)
 
     def _start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name=name)
@@ -345,3 +331,37 @@ class Database:
         if healthy is not self._healthy:
             self._healthy = healthy
             self._on_health(healthy)
+
+
+class _NotUndone(Exception):
+    """The work failed by itself, and then the disk failed to take back what it had done."""
+
+    def __init__(self, reason: BaseException, failure: Exception) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+        self.failure = failure
+
+
+def _transaction(name: str, work: Callable[[sqlite3.Connection], T], writer: sqlite3.Connection) -> tuple[T, float]:
+    """Run *work* in one transaction; its result, and how many seconds the commit took. Call it in the writer's thread.
+
+    A statement that fails is the last one: some failures end the transaction by themselves, and another statement
+    would then commit alone.
+    """
+    writer.execute("BEGIN IMMEDIATE")
+    try:
+        result = work(writer)
+    except _DISK_FAILURES:
+        raise
+    except BaseException as reason:
+        try:
+            writer.rollback()
+        except _DISK_FAILURES as failure:
+            raise _NotUndone(reason, failure) from reason
+        raise
+    crash_point(f"{name}.before_commit")
+    began = time.perf_counter()
+    writer.execute("COMMIT")
+    commit_s = time.perf_counter() - began
+    crash_point(f"{name}.after_commit")
+    return result, commit_s

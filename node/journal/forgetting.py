@@ -6,10 +6,9 @@ and the executions that the estimate is made from, API keys; and of signed LOCKs
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import datetime
 from typing import Final
-
-import aiosqlite
 
 from node.journal import rows
 
@@ -58,22 +57,22 @@ _DROP: Final = (
 _DROP_REJECTS: Final = "DELETE FROM reject WHERE seq IN (SELECT seq FROM reject WHERE at < ? ORDER BY at LIMIT ?)"
 
 
-async def forget(connection: aiosqlite.Connection, before: datetime, limit: int) -> int:
+def forget(connection: sqlite3.Connection, before: datetime, limit: int) -> int:
     """Drop at most so many commands (with their children), and rejects, that ended before an instant; how many went.
 
     Call it in a transaction.
     """
     horizon = rows.instant(before)
-    ((seq,),) = await connection.execute_fetchall(rows.SELECT_SEQ)
-    await connection.execute(_FLOOR, (seq,))
-    await connection.execute(_HORIZON, (horizon,))
+    ((seq,),) = connection.execute(rows.SELECT_SEQ).fetchall()
+    connection.execute(_FLOOR, (seq,))
+    connection.execute(_HORIZON, (horizon,))
     for statement in _ROOM:
-        await connection.execute(statement)
-    await connection.execute(_KEEP_EXECUTIONS, (EXECUTIONS_KEPT,))
-    await connection.execute(_KEEP_DRILLS)
-    chosen = await connection.execute(_CHOOSE, (horizon, limit))
+        connection.execute(statement)
+    connection.execute(_KEEP_EXECUTIONS, (EXECUTIONS_KEPT,))
+    connection.execute(_KEEP_DRILLS)
+    chosen = connection.execute(_CHOOSE, (horizon, limit))
     if chosen.rowcount:
         for statement in _DROP:
-            await connection.execute(statement)
-    rejects = await connection.execute(_DROP_REJECTS, (horizon, limit))
+            connection.execute(statement)
+    rejects = connection.execute(_DROP_REJECTS, (horizon, limit))
     return chosen.rowcount + rejects.rowcount

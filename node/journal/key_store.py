@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -62,8 +63,8 @@ class SqliteKeyStore:
     async def add(self, key: ApiKey) -> bool:
         """Store a new key, unless its owner has as many active ones as may be: False."""
 
-        async def work(connection: aiosqlite.Connection) -> bool:
-            return await _add(connection, key)
+        def work(connection: sqlite3.Connection) -> bool:
+            return _add(connection, key)
 
         return await self._database.transact("add_key", work)
 
@@ -74,14 +75,14 @@ class SqliteKeyStore:
         """
         at_once = ends_at <= new.created_at
 
-        async def work(connection: aiosqlite.Connection) -> bool:
+        def work(connection: sqlite3.Connection) -> bool:
             if at_once:
-                await connection.execute(_REVOKE, (instant(new.created_at), old.id))
-            added = await _add(connection, new)
+                connection.execute(_REVOKE, (instant(new.created_at), old.id))
+            added = _add(connection, new)
             if not added:
                 raise _TooMany  # takes the revocation back
             if not at_once:
-                await connection.execute(_EXPIRE, (instant(ends_at), old.id, instant(ends_at)))
+                connection.execute(_EXPIRE, (instant(ends_at), old.id, instant(ends_at)))
             return True
 
         try:
@@ -92,8 +93,8 @@ class SqliteKeyStore:
     async def revoke(self, key_id: str, *, at: datetime) -> None:
         """End a key for good; nothing happens if it has been revoked before."""
 
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute(_REVOKE, (instant(at), key_id))
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(_REVOKE, (instant(at), key_id))
 
         await self._database.transact("revoke_key", work)
 
@@ -108,8 +109,8 @@ class SqliteKeyStore:
             for usage in usages
         ]
 
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.executemany(_UPSERT_USAGE, rows)
+        def work(connection: sqlite3.Connection) -> None:
+            connection.executemany(_UPSERT_USAGE, rows)
 
         await self._database.transact("keep_key_usage", work)
 
@@ -141,11 +142,11 @@ def key_database(path: Path, *, clock: Clock) -> Database:
     )
 
 
-async def _add(connection: aiosqlite.Connection, key: ApiKey) -> bool:
-    ((active,),) = await connection.execute_fetchall(_ACTIVE, (key.owner, instant(key.created_at)))
+def _add(connection: sqlite3.Connection, key: ApiKey) -> bool:
+    ((active,),) = connection.execute(_ACTIVE, (key.owner, instant(key.created_at))).fetchall()
     if active >= ACTIVE_KEYS_MAX:
         return False
-    await connection.execute(_INSERT, _row(key))
+    connection.execute(_INSERT, _row(key))
     return True
 
 

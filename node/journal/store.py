@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 from uuid import UUID
 
 import aiosqlite
@@ -20,6 +21,7 @@ from node.domain.result import Document
 from node.engine.ports import Admission, AdmissionOutcome, Event, HistoryEntry, OutboxMessage, RejectNote, StoredCommand
 from node.errors import JournalUnavailable
 from node.journal import rows
+from node.journal.connection import in_its_thread
 from node.journal.database import REOPEN_AFTER_S, STALL_S, Database
 from node.journal.decisions import Draft, Ledger
 from node.journal.forgetting import forget
@@ -40,7 +42,7 @@ class SqliteJournal:
     """Implements the engine's ``Journal``: one file, one process (hold its ``StateDirectory``).
 
     What every decision needs (locks, live commands, the counter) is kept in memory and changed only after a
-    commit; an admission therefore costs one query and its writes, in one transaction however large the batch.
+    commit; an admission therefore costs two queries and its writes, in one transaction however large the batch.
     """
 
     def __init__(
@@ -129,9 +131,9 @@ class SqliteJournal:
             return
         locks = list(self._assumed())
 
-        async def work(connection: aiosqlite.Connection) -> tuple[Draft, None]:
+        def work(connection: sqlite3.Connection) -> tuple[Draft, None]:
             draft = self._with_assumed(locks)
-            await _write(connection, draft)
+            _write(connection, draft)
             return draft, None
 
         await self._database.transact("write_assumed", work, self._adopt)
@@ -153,10 +155,10 @@ class SqliteJournal:
         What is not begun comes back as ``Refused``, whoever found the obstacle: the door or the journal.
         """
 
-        async def work(connection: aiosqlite.Connection) -> tuple[Draft, list[AdmissionOutcome]]:
+        def work(connection: sqlite3.Connection) -> tuple[Draft, list[AdmissionOutcome]]:
             asked = rows.ids(command.command_id for admission in admissions for command in admission.commands)
-            found = await connection.execute_fetchall(rows.SELECT_KNOWN, asked)
-            spent = await connection.execute_fetchall(rows.SELECT_SPENT, asked)
+            found = connection.execute(rows.SELECT_KNOWN, asked).fetchall()
+            spent = connection.execute(rows.SELECT_SPENT, asked).fetchall()
             draft = Draft(
                 self._ledger,
                 node_id=self._node_id,
@@ -165,7 +167,7 @@ class SqliteJournal:
                 spent={UUID(row[0]) for row in spent},
             )
             outcomes = [draft.admit(admission) for admission in admissions]
-            await _write(connection, draft)
+            _write(connection, draft)
             return draft, outcomes
 
         return (await self._database.transact("admit", work, self._adopt))[1]
@@ -173,11 +175,11 @@ class SqliteJournal:
     async def raise_locks(self, locks: Sequence[AccountLock]) -> None:
         """Take over locks that an earlier run had in force without a record: higher epochs, and locked, only."""
 
-        async def work(connection: aiosqlite.Connection) -> tuple[Draft, None]:
+        def work(connection: sqlite3.Connection) -> tuple[Draft, None]:
             draft = Draft(self._ledger, node_id=self._node_id, clock=self._clock)
             for lock in locks:
                 draft.raise_lock(lock)
-            await _write(connection, draft)
+            _write(connection, draft)
             return draft, None
 
         await self._database.transact("raise_locks", work, self._adopt)
@@ -185,11 +187,11 @@ class SqliteJournal:
     async def note_rejects(self, notes: Sequence[RejectNote]) -> None:
         """Store rejects of known issuers that are no commands at all."""
 
-        async def work(connection: aiosqlite.Connection) -> tuple[Draft, None]:
+        def work(connection: sqlite3.Connection) -> tuple[Draft, None]:
             draft = Draft(self._ledger, node_id=self._node_id, clock=self._clock)
             for note in notes:
                 draft.note(note)
-            await _write(connection, draft)
+            _write(connection, draft)
             return draft, None
 
         await self._database.transact("note_rejects", work, self._adopt)
@@ -206,12 +208,12 @@ class SqliteJournal:
         """
         endings = {(event.command.command_id, event.state) for event in events if event.state.ended}
 
-        async def work(connection: aiosqlite.Connection) -> tuple[Draft, list[Document]]:
+        def work(connection: sqlite3.Connection) -> tuple[Draft, list[Document]]:
             draft = Draft(
-                self._ledger, node_id=self._node_id, clock=self._clock, settled=await self._settled(connection, endings)
+                self._ledger, node_id=self._node_id, clock=self._clock, settled=self._settled(connection, endings)
             )
             documents = [draft.record(event) for event in events]
-            await _write(connection, draft)
+            _write(connection, draft)
             return draft, documents
 
         try:
@@ -235,10 +237,10 @@ class SqliteJournal:
     async def unfinished(self) -> list[StoredCommand]:
         """What has not ended, oldest first; each one's attempt has been raised (durably) by this call."""
 
-        async def work(connection: aiosqlite.Connection) -> list[StoredCommand]:
-            await connection.execute(rows.RAISE_ATTEMPTS)
+        def work(connection: sqlite3.Connection) -> list[StoredCommand]:
+            connection.execute(rows.RAISE_ATTEMPTS)
             query = f"{rows.SELECT_STORED} WHERE c.ended_at IS NULL ORDER BY c.first_seq"
-            return [rows.stored_command(row) for row in await connection.execute_fetchall(query)]
+            return [rows.stored_command(row) for row in connection.execute(query).fetchall()]
 
         return await self._database.transact("unfinished", work)
 
@@ -256,18 +258,18 @@ class SqliteJournal:
         if not seqs:
             return
 
-        async def work(connection: aiosqlite.Connection) -> None:
+        def work(connection: sqlite3.Connection) -> None:
             at = rows.instant(self._clock.now())
-            await connection.execute(rows.PUBLISHED, (at, json.dumps(list(seqs))))
+            connection.execute(rows.PUBLISHED, (at, json.dumps(list(seqs))))
 
         await self._database.transact("published", work)
 
     async def keep_guard(self, account_id: UUID, document: Document) -> None:
         """Keep what the guard of an account must not forget, in place of what it kept before."""
 
-        async def work(connection: aiosqlite.Connection) -> None:
+        def work(connection: sqlite3.Connection) -> None:
             at = rows.instant(self._clock.now())
-            await connection.execute(rows.UPSERT_GUARD, (str(account_id), rows.text(document), at))
+            connection.execute(rows.UPSERT_GUARD, (str(account_id), rows.text(document), at))
 
         await self._database.transact("keep_guard", work)
 
@@ -318,8 +320,8 @@ class SqliteJournal:
             JournalUnavailable: it could not.
         """
 
-        async def touch(connection: aiosqlite.Connection) -> None:
-            await connection.execute("UPDATE meta SET probed_at = ?", (rows.instant(self._clock.now()),))
+        def touch(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE meta SET probed_at = ?", (rows.instant(self._clock.now()),))
 
         await self._database.probe(touch)
 
@@ -335,8 +337,8 @@ class SqliteJournal:
         """Write down that what this journal holds was restored, and that no number before may come again."""
         at, seq = rows.instant(self._clock.now()), self._ledger.seq
 
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute(rows.RESTORED, (at, source, seq))
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(rows.RESTORED, (at, source, seq))
 
         await self._database.transact("note_restored", work)
 
@@ -352,8 +354,8 @@ class SqliteJournal:
             JournalUnavailable: the outcome is unknown.
         """
 
-        async def work(connection: aiosqlite.Connection) -> int:
-            return await forget(connection, before, limit)
+        def work(connection: sqlite3.Connection) -> int:
+            return forget(connection, before, limit)
 
         return await self._database.transact("forget", work)
 
@@ -364,14 +366,12 @@ class SqliteJournal:
         self._durable_seq = max([self._durable_seq, *written])
         self.advance_seq(skipped_to)
 
-    async def _settled(
-        self, connection: aiosqlite.Connection, endings: set[tuple[UUID, CommandState]]
-    ) -> dict[UUID, Document]:
+    def _settled(self, connection: sqlite3.Connection, endings: set[tuple[UUID, CommandState]]) -> dict[UUID, Document]:
         doubted = endings & self._in_doubt
         if not doubted:
             return {}
         asked = rows.ids(command_id for command_id, _ in doubted)
-        found = await connection.execute_fetchall(rows.SELECT_SETTLED, asked)
+        found = connection.execute(rows.SELECT_SETTLED, asked).fetchall()
         return {
             UUID(command_id): json.loads(document)
             for command_id, state, document in found
@@ -380,37 +380,43 @@ class SqliteJournal:
 
     async def _load(self, connection: aiosqlite.Connection) -> None:
         """Called at each opening, before anything else is let in."""
-        ((seq,),) = await connection.execute_fetchall(rows.SELECT_SEQ)
-        if seq < self._durable_seq:
-            # Another file, or an older copy: its locks are not to be believed. A restart would accept it.
-            raise JournalUnavailable(f"the journal ends at {seq}, although {self._durable_seq} was committed")
-        now = rows.instant(self._clock.now())
-        found = list(await connection.execute_fetchall("SELECT node_id FROM meta"))
-        if not found:
-            insert = "INSERT INTO meta (one, created_at, node_id) VALUES (1, ?, ?)"
-            await connection.execute(insert, (now, self._node_id))
-        elif found[0][0] != self._node_id:
-            # A renamed node keeps its locks; its numbers go on rising.
-            log.warning("journal_of_another_node", stored=found[0][0], node_id=self._node_id)
-        # This also proves that the file can be written.
-        await connection.execute("UPDATE meta SET node_id = ?, probed_at = ?", (self._node_id, now))
-        live = await connection.execute_fetchall(rows.SELECT_LIVE)
-        locks = await connection.execute_fetchall(rows.SELECT_LOCKS)
-        holds = await connection.execute_fetchall(rows.SELECT_HOLDS)
+        seq, live, locks, holds = await in_its_thread(connection, self._look)
         try:
             self._ledger = rows.ledger(max(seq, self._ledger.seq), live, locks, holds)
         except (ValueError, KeyError) as error:
             raise JournalUnavailable(f"the journal is damaged: {error!r}") from error
         self._durable_seq = seq
         if self._assumed is not None:
-            await self._write_assumed(connection, self._assumed())
+            draft = self._with_assumed(self._assumed())
 
-    async def _write_assumed(self, connection: aiosqlite.Connection, locks: Iterable[AccountLock]) -> None:
-        draft = self._with_assumed(locks)
-        await connection.execute("BEGIN IMMEDIATE")
-        await _write(connection, draft)
-        await connection.execute("COMMIT")
-        self._ledger, self._assumed = draft.ledger, None
+            def work(opened: sqlite3.Connection) -> None:
+                opened.execute("BEGIN IMMEDIATE")
+                _write(opened, draft)
+                opened.execute("COMMIT")
+
+            await in_its_thread(connection, work)
+            self._adopt((draft, None))
+            self._assumed = None
+
+    def _look(self, connection: sqlite3.Connection) -> tuple[int, list[Any], list[Any], list[Any]]:
+        """The newest number, and what decisions are made from; proves that the file can be written."""
+        ((seq,),) = connection.execute(rows.SELECT_SEQ).fetchall()
+        if seq < self._durable_seq:
+            # Another file, or an older copy: its locks are not to be believed. A restart would accept it.
+            raise JournalUnavailable(f"the journal ends at {seq}, although {self._durable_seq} was committed")
+        now = rows.instant(self._clock.now())
+        found = connection.execute("SELECT node_id FROM meta").fetchall()
+        if not found:
+            insert = "INSERT INTO meta (one, created_at, node_id) VALUES (1, ?, ?)"
+            connection.execute(insert, (now, self._node_id))
+        elif found[0][0] != self._node_id:
+            # A renamed node keeps its locks; its numbers go on rising.
+            log.warning("journal_of_another_node", stored=found[0][0], node_id=self._node_id)
+        connection.execute("UPDATE meta SET node_id = ?, probed_at = ?", (self._node_id, now))
+        live, locks, holds = (
+            connection.execute(query).fetchall() for query in (rows.SELECT_LIVE, rows.SELECT_LOCKS, rows.SELECT_HOLDS)
+        )
+        return seq, live, locks, holds
 
     def _with_assumed(self, locks: Iterable[AccountLock]) -> Draft:
         draft = Draft(self._ledger, node_id=self._node_id, clock=self._clock)
@@ -419,8 +425,8 @@ class SqliteJournal:
         return draft
 
 
-async def _write(connection: aiosqlite.Connection, draft: Draft) -> None:
-    """Put a decided transaction into the open one; each statement crosses to the connection's thread once."""
+def _write(connection: sqlite3.Connection, draft: Draft) -> None:
+    """Put a decided transaction into the open one."""
     at, changed = draft.at, draft.changed_locks()
     statements: list[tuple[str, list[rows.Row]]] = [
         (rows.INSERT_COMMAND, [rows.command_row(new) for new in draft.commands]),
@@ -432,4 +438,4 @@ async def _write(connection: aiosqlite.Connection, draft: Draft) -> None:
     ]
     for statement, parameters in statements:
         if parameters:
-            await connection.executemany(statement, parameters)
+            connection.executemany(statement, parameters)

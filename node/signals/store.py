@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 from base64 import b32encode
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -92,9 +93,9 @@ class SignalStore:
     async def recover(self) -> int:
         """After a crash: what had not left is forgotten, what may have left is unknown for good. How many those are."""
 
-        async def work(writer: aiosqlite.Connection) -> int:
-            await writer.execute("UPDATE alert SET state = 'abandoned' WHERE state = 'received'")
-            return (await writer.execute("UPDATE alert SET state = 'unknown' WHERE state = 'leaving'")).rowcount
+        def work(writer: sqlite3.Connection) -> int:
+            writer.execute("UPDATE alert SET state = 'abandoned' WHERE state = 'received'")
+            return writer.execute("UPDATE alert SET state = 'unknown' WHERE state = 'leaving'").rowcount
 
         return await self.database.transact("signals-recover", work)
 
@@ -102,12 +103,12 @@ class SignalStore:
         """Put an alert on disk; or what is there of it already."""
         now_s, same = at.timestamp(), message.deduplication_id
 
-        async def work(writer: aiosqlite.Connection) -> Entry | Earlier:
-            earlier = await _earlier(writer, key.owner, message, now_s)
+        def work(writer: sqlite3.Connection) -> Entry | Earlier:
+            earlier = _earlier(writer, key.owner, message, now_s)
             if earlier is not None:
                 return earlier
-            client_order_id = await _client_order_id(writer, key.owner, same, alert_id)
-            await writer.execute(
+            client_order_id = _client_order_id(writer, key.owner, same, alert_id)
+            writer.execute(
                 "INSERT INTO alert"
                 " (id, owner, key, deduplication_id, digest, fields, client_order_id, received_at, state)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'received')",
@@ -123,8 +124,8 @@ class SignalStore:
     async def leaving(self, entry: Entry, *, epoch: int | None) -> None:
         """From now on the order may leave."""
 
-        async def work(writer: aiosqlite.Connection) -> None:
-            await writer.execute("UPDATE alert SET state = 'leaving', epoch = ? WHERE id = ?", (epoch, entry.id))
+        def work(writer: sqlite3.Connection) -> None:
+            writer.execute("UPDATE alert SET state = 'leaving', epoch = ? WHERE id = ?", (epoch, entry.id))
 
         await self.database.transact("signals-leaving", work)
 
@@ -132,8 +133,8 @@ class SignalStore:
         """What became of an alert: ``answered``, ``unknown`` or ``abandoned``."""
         text = json.dumps(answer, separators=(",", ":"))
 
-        async def work(writer: aiosqlite.Connection) -> None:
-            await writer.execute(
+        def work(writer: sqlite3.Connection) -> None:
+            writer.execute(
                 "UPDATE alert SET state = ?, status = ?, answer = ? WHERE id = ?", (state, status, text, alert_id)
             )
 
@@ -152,8 +153,8 @@ class SignalStore:
     async def add_key(self, key: WebhookKey) -> None:
         """Store a new key."""
 
-        async def work(writer: aiosqlite.Connection) -> None:
-            await writer.execute(
+        def work(writer: sqlite3.Connection) -> None:
+            writer.execute(
                 "INSERT INTO webhook_key (id, owner, name, digest, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
                 (key.id, key.owner, key.name, key.digest, _instant(key.created_at), _instant(key.expires_at)),
             )
@@ -163,29 +164,29 @@ class SignalStore:
     async def revoke_key(self, key_id: str, *, at: datetime) -> None:
         """End a key; nothing happens if it has been revoked before."""
 
-        async def work(writer: aiosqlite.Connection) -> None:
+        def work(writer: sqlite3.Connection) -> None:
             statement = "UPDATE webhook_key SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL"
-            await writer.execute(statement, (_instant(at), key_id))
+            writer.execute(statement, (_instant(at), key_id))
 
         await self.database.transact("signals-revoke-key", work)
 
     async def probe(self) -> None:
         """One tiny durable write."""
 
-        async def touch(writer: aiosqlite.Connection) -> None:
-            await writer.execute("UPDATE probe SET count = count + 1")
+        def touch(writer: sqlite3.Connection) -> None:
+            writer.execute("UPDATE probe SET count = count + 1")
 
         await self.database.probe(touch)
 
 
-async def _nothing(_writer: aiosqlite.Connection) -> None:
+async def _nothing(_connection: aiosqlite.Connection) -> None:
     """There is nothing to be loaded at opening."""
 
 
 _SELECT: Final = "SELECT id, client_order_id, state, status, answer, fields, received_at FROM alert WHERE owner = ?"
 
 
-async def _earlier(writer: aiosqlite.Connection, owner: str, message: Message, now_s: float) -> Earlier | None:
+def _earlier(writer: sqlite3.Connection, owner: str, message: Message, now_s: float) -> Earlier | None:
     """By the sender's own id: the answer for five minutes, and for ever that nobody knows. Without one, a message that
     is the same to the letter as one of unknown fate: that is how TradingView repeats what it got no answer to.
     """
@@ -193,12 +194,12 @@ async def _earlier(writer: aiosqlite.Connection, owner: str, message: Message, n
         # ``received`` is the rest of one whose writing failed: one that is under way never gets here.
         query = f"{_SELECT} AND deduplication_id = ? AND state NOT IN ('received', 'abandoned')"
         query += " ORDER BY position DESC LIMIT 1"
-        rows = await writer.execute_fetchall(query, (owner, message.deduplication_id))
+        rows = writer.execute(query, (owner, message.deduplication_id)).fetchall()
     else:
         query = f"{_SELECT} AND digest = ? AND deduplication_id IS NULL AND state = 'unknown' AND received_at > ?"
-        rows = await writer.execute_fetchall(
+        rows = writer.execute(
             f"{query} ORDER BY position DESC LIMIT 1", (owner, message.digest, now_s - REMEMBERED_S)
-        )
+        ).fetchall()
     for alert_id, client_order_id, state, status, answer, fields, received_at in rows:
         known = state == "answered"
         if known and now_s - received_at >= REMEMBERED_S:
@@ -213,12 +214,12 @@ async def _earlier(writer: aiosqlite.Connection, owner: str, message: Message, n
     return None
 
 
-async def _client_order_id(writer: aiosqlite.Connection, owner: str, same: str | None, alert_id: str) -> str:
+def _client_order_id(writer: sqlite3.Connection, owner: str, same: str | None, alert_id: str) -> str:
     """The same for the same alert, whichever process derives it; another for each time that an id is used anew."""
     parts = ["alert", owner, alert_id]
     if same is not None:
         query = "SELECT count(*) FROM alert WHERE owner = ? AND deduplication_id = ?"
-        ((used,),) = await writer.execute_fetchall(query, (owner, same))
+        ((used,),) = writer.execute(query, (owner, same)).fetchall()
         parts = ["deduplication", owner, same, str(used)]
     digest = hashlib.sha256("|".join(parts).encode()).digest()
     return CLIENT_ORDER_ID_PREFIX + b32encode(digest).decode().lower()[:_ID_DIGITS]
