@@ -213,7 +213,8 @@ async def running(
         if late.pending:
             keyring.adopt_copied(await copied_keys(key_copy))
         transport = broker.transport(settings, secrets, topics, metrics)
-        mirror = LockMirror(ledger, files, bus, transport, topics.lock)
+        departures = Departures()
+        mirror = LockMirror(ledger, files, bus, transport, topics.lock, departures)
         ledger.add_listener(mirror.changed)
         webhook, notifier = notices.webhook(settings, secrets, clock), None
         if webhook is not None:
@@ -226,11 +227,10 @@ async def running(
         stack.push_async_callback(pools.close)
         scribe = Scribe(journal, ledger, bus, clock)
         late.number_events(scribe)
-        outbox = Outbox(journal, transport, broker.router(topics), held=leave_events)
+        outbox = Outbox(journal, transport, broker.router(topics), held=leave_events, departures=departures)
         on_guard = accounts.guard_observer(topics, outbox, telemetry)
         actors: list[AccountActor] = []
         venues: dict[UUID, ExaminedVenue] = {}
-        departures = Departures()
         for account in settings.accounts:
             venue = factory.build(accounts.revealed_options(account, settings, secrets), pools, clock=clock)
             venues[account.id] = venue

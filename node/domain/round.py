@@ -21,6 +21,11 @@ def target(step: Step) -> tuple[object, ...]:
             return ("settle", step.asset)
 
 
+def holds(snapshot: SliceSnapshot, scope: Scope) -> bool:
+    """Whether there is a position within the goal."""
+    return any(scope.covers(position.symbol) for position in snapshot.positions)
+
+
 def clear(snapshot: SliceSnapshot, scope: Scope) -> bool:
     """Whether nothing is known of a scope."""
     symbols = [position.symbol for position in snapshot.positions] + [order.symbol for order in snapshot.orders or ()]

@@ -13,6 +13,7 @@ from node.domain.latency import Stopwatch
 from node.domain.lock import AccountLock
 from node.domain.permission import Effect
 from node.domain.result import ErrorReport, Findings, Verdict
+from node.domain.round import holds
 from node.engine.drill import Drill
 from node.engine.guard import Guard, GuardLinks
 from node.engine.pursuit import AccountContext, Pursuit
@@ -106,6 +107,7 @@ class AccountActor:
                 error = ErrorReport(code="PREEMPTED", message="a real command came")
                 self._end_drill(drill, CommandState.FAILED, Verdict.DRILL_FAILED, error)
             self._live[command.command_id] = live
+            self._announce(live)
             self._hurry.set()
             self._work.set()
             if self._pursuit is not None:
@@ -209,6 +211,14 @@ class AccountActor:
                 self._pursuit = None
                 if self._live:
                     self._work.set()
+
+    def _announce(self, live: LiveCommand) -> None:
+        """What could be told of the command from now on lets its orders go first."""
+        context = self.context
+        if self._pursuit is None and self.armed.is_set():
+            seen = ((name, context.view.warm(name)) for name in live.slices(context.venue))
+            closing = [name for name, warm in seen if warm is not None and holds(warm, live.scope)]
+            context.departures.announce(context.terms.account_id, closing)
 
     # Guarding
 

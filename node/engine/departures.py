@@ -1,6 +1,7 @@
-"""Who still has first orders to put onto the wire, over all accounts: what only looks lets them go first.
+"""Who still has first orders to put onto the wire, over all accounts: what only looks or tells lets them go first.
 
-One process signs and sends one thing after the other: a read that is signed before an order makes the order late.
+One process signs and sends one thing after the other: a read that is signed before an order makes the order late, and
+so does the news of it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 from uuid import UUID
 
-#: How long what only looks waits at most. The orders of ten accounts are out by then.
+#: How long what only looks or tells waits at most. The orders of ten accounts are out by then.
 HEAD_START_S: Final = 0.05
 
 
@@ -19,13 +20,17 @@ class Departures:
 
     def __init__(self) -> None:
         self._waiting: set[tuple[UUID, str]] = set()
+        #: Monotonic, of the event loop: after that nobody waits for what was announced.
+        self._until_s = 0.0
         self._all_out = asyncio.Event()
         self._all_out.set()
 
     def announce(self, account_id: UUID, slices: Iterable[str]) -> None:
         """These are about to send."""
-        self._waiting |= {(account_id, name) for name in slices}
-        if self._waiting:
+        announced = {(account_id, name) for name in slices} - self._waiting
+        if announced:
+            self._waiting |= announced
+            self._until_s = asyncio.get_running_loop().time() + HEAD_START_S
             self._all_out.clear()
 
     def left(self, account_id: UUID, slice_name: str | None = None) -> None:
@@ -43,9 +48,11 @@ class Departures:
         return (account_id, slice_name) in self._waiting
 
     async def over(self) -> None:
-        """Return when all have left, or after a short while."""
+        """Return when all have left, or a short while after the last was announced."""
+        if self._all_out.is_set():
+            return
         try:
-            async with asyncio.timeout(HEAD_START_S):
+            async with asyncio.timeout_at(self._until_s):
                 await self._all_out.wait()
         except TimeoutError:
             pass

@@ -15,6 +15,7 @@ import structlog
 from node.domain.lock import AccountLock
 from node.domain.result import Document
 from node.engine.bus import Bus
+from node.engine.departures import Departures
 from node.engine.lock_ledger import LockLedger
 from node.engine.outbox import encode
 from node.engine.ports import MessageTransport
@@ -40,7 +41,7 @@ class LockFiles(Protocol):
 
 
 class LockMirror:
-    """Follows the ledger: files at once and in order, the topic as soon as the broker takes it."""
+    """Follows the ledger: files at once and in order, the topic once first orders are out and the broker takes it."""
 
     def __init__(
         self,
@@ -49,7 +50,9 @@ class LockMirror:
         bus: Bus,
         transport: MessageTransport | None,
         topic_of: Callable[[UUID], str],
+        departures: Departures | None = None,
     ) -> None:
+        self._departures = departures or Departures()
         self._ledger = ledger
         self._files = files
         self._bus = bus
@@ -94,6 +97,7 @@ class LockMirror:
         while True:
             await self._work.wait()
             self._work.clear()
+            await self._departures.over()  # the file is changed; the news of it must not hold orders up
             if self._transport is None:
                 self._dirty.clear()
                 continue

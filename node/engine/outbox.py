@@ -13,6 +13,7 @@ import structlog
 from node.concurrency import together
 from node.domain.command import Command, ReplyTo
 from node.domain.result import Document
+from node.engine.departures import Departures
 from node.engine.ports import Journal, MessageTransport, OutboxMessage
 from node.errors import JournalUnavailable, TransportRefused, TransportUnavailable
 
@@ -38,10 +39,17 @@ class Outbox:
     """Publishes what the journal says is unpublished."""
 
     def __init__(
-        self, journal: Journal, transport: MessageTransport | None, route: Router, *, held: bool = False
+        self,
+        journal: Journal,
+        transport: MessageTransport | None,
+        route: Router,
+        *,
+        held: bool = False,
+        departures: Departures | None = None,
     ) -> None:
         """*held*: everything waits in the journal for a later process."""
         self._held = held
+        self._departures = departures or Departures()
         self._journal = journal
         self._transport = transport
         self._route = route
@@ -78,6 +86,7 @@ class Outbox:
         while True:
             await self._work.wait()
             self._work.clear()
+            await self._departures.over()
             try:
                 await self.flush()
             except (JournalUnavailable, TransportUnavailable) as error:

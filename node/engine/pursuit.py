@@ -14,6 +14,7 @@ from node.clock import Clock
 from node.domain.assess import Aim, Assessment, SliceState, assess, to_renew
 from node.domain.command import CommandState
 from node.domain.result import Document, ErrorReport
+from node.domain.round import holds
 from node.domain.snapshot import SliceSnapshot
 from node.domain.steps import OrderIds, StepResult
 from node.engine.account import AccountTerms
@@ -243,7 +244,7 @@ class Pursuit:
 
     def _has_something_to_close(self, name: str) -> bool:
         warm, goal = self._context.view.warm(name), self.goal(name)
-        return bool(warm and goal and any(goal.scope.covers(position.symbol) for position in warm.positions))
+        return bool(warm and goal and holds(warm, goal.scope))
 
     def _judge(self) -> None:
         """End the commands whose part is proven, or lost; have proofs renewed that a later step has overtaken."""
