@@ -51,6 +51,7 @@ class AccountActor:
                 tell=lambda document: context.on_guard(context.terms, document),
                 idle=self._guard_idle,
                 on_step=context.on_step,
+                orders_first=context.departures.over,
             ),
         )
         context.ledger.add_listener(self._lock_changed)
@@ -185,7 +186,7 @@ class AccountActor:
         context = self.context
         if self._tasks is None or self._rehearsal is not None or not context.terms.permission.allows(Effect.CLOSE):
             return
-        rehearsal = Rehearsal(context.terms, context.venue, context.view, context.clock)
+        rehearsal = Rehearsal(context.terms, context.journal, context.venue, context.view, context.clock)
         self._rehearsal = self._tasks.create_task(rehearsal.run(), name=f"rehearsal:{context.terms.name}")
 
     # Closing

@@ -228,6 +228,9 @@ class Journal(Protocol):
     async def admit(self, admissions: Sequence[Admission]) -> list[AdmissionOutcome]:
         """Decide and store: commands, lock changes, events and outbox rows, all in one transaction."""
 
+    async def rehearse(self, admission: Admission) -> None:
+        """Decide and write an admission, and take all of it back: nothing is stored, and no number is spent."""
+
     async def raise_locks(self, locks: Sequence[AccountLock]) -> None:
         """Take over locks that an earlier run had in force without a record: higher epochs, and locked, only."""
 

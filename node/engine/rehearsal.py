@@ -1,25 +1,29 @@
 """What it takes to close a position, exercised before it is asked for.
 
-Code that has never run is slower by half: an interpreter specialises what it has seen a few times. Nothing leaves, and
-nothing is counted: planning, requests, signatures and the gate, up to the socket.
+Code that has never run is slower by half: an interpreter specialises what it has seen a few times. Nothing leaves,
+nothing stays and nothing is counted: the record, planning, requests, signatures and the gate, up to the socket.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from hashlib import sha256
 from typing import Final
 from uuid import uuid4
 
 import structlog
 
 from node.clock import Clock
+from node.domain.command import THE_NODE, Action, Command, Door
+from node.domain.latency import Stopwatch
 from node.domain.plan import Scope, plan_slice
 from node.domain.snapshot import SliceSnapshot
 from node.domain.steps import OrderIds
 from node.engine.account import AccountTerms
-from node.engine.ports import Venue
+from node.engine.ports import Admission, Journal, Venue
 from node.engine.view import AccountView
+from node.errors import JournalUnavailable
 
 #: As often as an interpreter wants to see a function before it specialises it, and some more.
 TIMES: Final = 20
@@ -30,8 +34,9 @@ log = structlog.get_logger(__name__)
 class Rehearsal:
     """Of one account: once, as soon as it holds a position."""
 
-    def __init__(self, terms: AccountTerms, venue: Venue, view: AccountView, clock: Clock) -> None:
+    def __init__(self, terms: AccountTerms, journal: Journal, venue: Venue, view: AccountView, clock: Clock) -> None:
         self._terms = terms
+        self._journal = journal
         self._venue = venue
         self._view = view
         self._clock = clock
@@ -40,6 +45,8 @@ class Rehearsal:
         """Wait for a position, and close it in thought."""
         await self._position_seen()
         began_ns = self._clock.monotonic_ns()
+        for _ in range(TIMES):
+            await self._record_in_thought()
         for snapshot in self._held():
             for _ in range(TIMES):
                 await self._close_in_thought(snapshot)
@@ -70,6 +77,25 @@ class Rehearsal:
             for each in seen
             if each is not None and each.snapshot.positions
         ]
+
+    async def _record_in_thought(self) -> None:
+        now, account_id = self._clock.now(), self._terms.account_id
+        command = Command(
+            command_id=uuid4(),
+            account_id=account_id,
+            action=Action.CLOSE_ALL,
+            issuer=THE_NODE,
+            door=Door.DIRECT,
+            issued_at=now,
+            received_at=now,
+            content_digest=sha256().hexdigest(),
+        )
+        stopwatch = Stopwatch(received_ns=self._clock.monotonic_ns())
+        latch = {account_id: self._terms.execution.latch_by_default}
+        try:
+            await self._journal.rehearse(Admission(commands=(command,), latch_by_default=latch, stopwatch=stopwatch))
+        except JournalUnavailable:
+            return  # it is being looked after
 
     async def _close_in_thought(self, snapshot: SliceSnapshot) -> None:
         plan = plan_slice(

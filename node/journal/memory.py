@@ -116,6 +116,11 @@ class MemoryJournal:
         _raise(failure)
         return outcomes
 
+    async def rehearse(self, admission: Admission) -> None:
+        """Decide, and forget it."""
+        _raise(self._called("rehearse", writes=True))
+        Draft(self._ledger, node_id=self._node_id, clock=self._clock, known={}).admit(admission)
+
     async def record(self, events: Sequence[Event]) -> list[Document]:
         """Keep further states with their lock changes; all or none.
 

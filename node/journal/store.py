@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
@@ -155,22 +156,40 @@ class SqliteJournal:
         What is not begun comes back as ``Refused``, whoever found the obstacle: the door or the journal.
         """
 
-        def work(connection: sqlite3.Connection) -> tuple[Draft, list[AdmissionOutcome]]:
-            asked = rows.ids(command.command_id for admission in admissions for command in admission.commands)
-            found = connection.execute(rows.SELECT_KNOWN, asked).fetchall()
-            spent = connection.execute(rows.SELECT_SPENT, asked).fetchall()
-            draft = Draft(
-                self._ledger,
-                node_id=self._node_id,
-                clock=self._clock,
-                known=rows.known_commands(found),
-                spent={UUID(row[0]) for row in spent},
-            )
-            outcomes = [draft.admit(admission) for admission in admissions]
-            _write(connection, draft)
-            return draft, outcomes
+        decided = await self._database.transact(
+            "admit", lambda connection: self._admit(connection, admissions), self._adopt
+        )
+        return decided[1]
 
-        return (await self._database.transact("admit", work, self._adopt))[1]
+    async def rehearse(self, admission: Admission) -> None:
+        """Decide and write an admission, and take all of it back: nothing is stored, and no number is spent.
+
+        A file's first transaction of a kind takes twice as long as the next: statements are compiled, pages read.
+        """
+
+        def work(connection: sqlite3.Connection) -> None:
+            self._admit(connection, [admission])
+            raise _Rehearsed
+
+        with contextlib.suppress(_Rehearsed):
+            await self._database.transact("rehearse", work)
+
+    def _admit(
+        self, connection: sqlite3.Connection, admissions: Sequence[Admission]
+    ) -> tuple[Draft, list[AdmissionOutcome]]:
+        asked = rows.ids(command.command_id for admission in admissions for command in admission.commands)
+        found = connection.execute(rows.SELECT_KNOWN, asked).fetchall()
+        spent = connection.execute(rows.SELECT_SPENT, asked).fetchall()
+        draft = Draft(
+            self._ledger,
+            node_id=self._node_id,
+            clock=self._clock,
+            known=rows.known_commands(found),
+            spent={UUID(row[0]) for row in spent},
+        )
+        outcomes = [draft.admit(admission) for admission in admissions]
+        _write(connection, draft)
+        return draft, outcomes
 
     async def raise_locks(self, locks: Sequence[AccountLock]) -> None:
         """Take over locks that an earlier run had in force without a record: higher epochs, and locked, only."""
@@ -423,6 +442,10 @@ class SqliteJournal:
         for lock in locks:
             draft.assume_lock(lock)
         return draft
+
+
+class _Rehearsed(Exception):
+    """Takes a transaction back."""
 
 
 def _write(connection: sqlite3.Connection, draft: Draft) -> None:

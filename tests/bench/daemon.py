@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from tests.support.mosquitto import PASSWORDS
 #: The burst of a start is over when the venue has heard nothing for so long; with many accounts it is never quiet.
 QUIET_S: Final = 0.3
 QUIET_WITHIN_S: Final = 3.0
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108
 #: Between two questions whether a node is ready.
 LOOK_EVERY_S: Final = 0.005
 
@@ -118,15 +120,13 @@ async def running(
     node: str = NODE,
     accounts: range = range(1),
     own_addresses: bool = False,
-    runtime: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Daemon]:
     """``run`` in its own process, with everything it keeps under *work*; what is there already is taken over.
 
-    *runtime*: where its lock files and its socket go instead. *own_addresses*: each account has a source address, and
-    so request budgets and connections, of its own; otherwise they share one.
+    But lock files and socket: those are in memory, as systemd's RuntimeDirectory is, and go with it. *own_addresses*:
+    each account has a source address, and so request budgets and connections, of its own; otherwise they share one.
     """
-    runtime = runtime or work / "run"
     credentials = work / "credentials"
     credentials.mkdir(mode=0o700, parents=True, exist_ok=True)
     (credentials / "mqtt_password").write_text(PASSWORDS[node])
@@ -134,12 +134,15 @@ async def running(
         for name, value in venue.accounts[number].items():
             (credentials / credential(number, name)).write_text(value)
     config = work / "node.toml"
-    config.write_text(node_toml(work, runtime, venue, key, broker_port, node, accounts, own_addresses=own_addresses))
     log = work / "daemon.log"
-    connector = aiohttp.UnixConnector(path=str(runtime / "operator.sock"))
     surroundings = {"CREDENTIALS_DIRECTORY": str(credentials), **(environment or {})}
-    async with (
-        python("-m", "node", "run", "--config", str(config), log=log, environment=surroundings) as process,
-        aiohttp.ClientSession(connector=connector) as http,
-    ):
-        yield Daemon(process=process, log=log, runtime=runtime, accounts=accounts, _http=http)
+    with TemporaryDirectory(prefix="bench-run-", dir=_MEMORY) as name:
+        runtime = Path(name)
+        config.write_text(
+            node_toml(work, runtime, venue, key, broker_port, node, accounts, own_addresses=own_addresses)
+        )
+        async with (
+            python("-m", "node", "run", "--config", str(config), log=log, environment=surroundings) as process,
+            aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=str(runtime / "operator.sock"))) as http,
+        ):
+            yield Daemon(process=process, log=log, runtime=runtime, accounts=accounts, _http=http)

@@ -550,3 +550,15 @@ async def test_how_long_executions_took_is_remembered(journal: Journal) -> None:
         (ACCOUNT, Action.FLATTEN): [104.5],
         (OTHER, Action.CLOSE_ALL): [105.5],
     }
+
+
+async def test_an_admission_that_is_rehearsed_leaves_nothing(journal: Journal) -> None:
+    """No command, no lock, no event, and the next number is the next one."""
+    rehearsed = make_command(ACCOUNT)
+    await journal.rehearse(admission(rehearsed))
+    assert await journal.find(rehearsed.command_id) is None
+    assert await lock_of(journal) == AccountLock(account_id=ACCOUNT)
+    assert await journal.pending(10) == []
+    [outcome] = await journal.admit([admission(make_command(OTHER))])
+    assert isinstance(outcome, Admitted)
+    assert [document["seq"] for document in outcome.documents] == [1]

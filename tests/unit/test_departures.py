@@ -53,3 +53,17 @@ async def test_orders_that_never_leave_hold_nobody_up_for_long(monkeypatch: pyte
     async with asyncio.timeout(5):
         await departures.over()
     assert departures.pending(ONE, "linear")
+
+
+async def test_what_never_leaves_holds_up_only_what_comes_soon_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account that hangs delays the first news by a moment, and nothing after that."""
+    monkeypatch.setattr(module, "HEAD_START_S", 0.0)
+    departures = Departures()
+    departures.announce(ONE, ["linear"])
+    await departures.over()
+    departures.announce(ONE, ["linear"])
+    began = asyncio.get_running_loop().time()
+    monkeypatch.setattr(module, "HEAD_START_S", 3600.0)
+    async with asyncio.timeout(5):
+        await departures.over()
+    assert asyncio.get_running_loop().time() - began < 5

@@ -13,6 +13,7 @@ import structlog
 
 from node.domain.command import Action, CommandState
 from node.domain.guard_mode import GuardMode, GuardModes
+from node.domain.latency import Stopwatch
 from node.domain.snapshot import Balance, PositionSide, Side, SliceSnapshot
 from node.domain.steps import (
     BuyToRepay,
@@ -32,6 +33,7 @@ from node.engine.rehearsal import TIMES
 from node.errors import VenueLimited, VenueUnavailable
 from tests.support.engine import ACCOUNT, OTHER, engine
 from tests.support.fake_venue import LINEAR, SPOT, FakeVenue, ambiguous, order, position, refused, rules
+from tests.support.journal import make_command
 from tests.support.waiting import until
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
@@ -1186,8 +1188,10 @@ class TestRehearsal:
     async def test_an_account_with_a_position_rehearses_its_close_once_it_is_ready(self) -> None:
         """Before anybody asks for it; nothing is done."""
         venue = FakeVenue(positions=[position(BTC, "1.2"), position(ETH, "5")])
-        async with engine(venue):
+        async with engine(venue) as node:
             await until(lambda: venue.calls["rehearse"] == TIMES)
+            assert node.journal.calls["rehearse"] == TIMES
+            assert await node.journal.unfinished() == []
         assert venue.steps == []
 
     async def test_without_a_position_there_is_nothing_to_rehearse_with(self) -> None:
@@ -1197,3 +1201,26 @@ class TestRehearsal:
             await node.armed()
             await until(lambda: node.dispatcher.actors[ACCOUNT].healthy)
             assert venue.calls["rehearse"] == 0
+
+
+class TestDepartures:
+    async def test_a_close_is_announced_the_moment_it_is_accepted(self) -> None:
+        """What could be told of it lets its orders go first."""
+        venue = FakeVenue(positions=[position(BTC, "1.2")])
+        async with engine(venue) as node:
+            await until(lambda: venue.calls["rehearse"] == TIMES)
+            actor = node.dispatcher.actors[ACCOUNT]
+            departures = actor.context.departures
+            actor.accept(make_command(ACCOUNT, Action.CLOSE_ALL), Stopwatch(received_ns=monotonic_ns()))
+            assert departures.pending(ACCOUNT, LINEAR)
+            await until(lambda: not departures.pending(ACCOUNT, LINEAR))
+            assert venue.steps
+
+    async def test_where_nothing_is_held_nothing_is_announced(self) -> None:
+        """Nobody waits for orders that will not come."""
+        venue = FakeVenue(positions=[])
+        async with engine(venue) as node:
+            await node.armed()
+            actor = node.dispatcher.actors[ACCOUNT]
+            actor.accept(make_command(ACCOUNT, Action.CLOSE_ALL), Stopwatch(received_ns=monotonic_ns()))
+            assert not actor.context.departures.pending(ACCOUNT, LINEAR)

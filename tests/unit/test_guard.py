@@ -52,6 +52,7 @@ from node.domain.steps import (
 )
 from node.engine.account import AccountTerms, ExecutionTerms
 from node.engine.actor import AccountActor
+from node.engine.departures import Departures
 from node.engine.guard import INTERVAL_ALERT_S, LOOK_GAP_S, Guard, GuardLinks
 from node.engine.restraint import REFUSED_WAIT_MAX_NS, REFUSED_WAIT_NS, SETTLED_NS
 from node.engine.view import AccountView
@@ -884,6 +885,7 @@ class Post:
             tell=self.told.append,
             idle=lambda: None,
             on_step=lambda _terms, _result: None,
+            orders_first=Departures().over,
         )
         terms = AccountTerms(
             account_id=ACCOUNT, name="a", owner="o", exchange="fake", permission=Permission.CLOSE,

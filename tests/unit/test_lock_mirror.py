@@ -17,6 +17,7 @@ from node.clock import SystemClock
 from node.domain.lock import AccountLock
 from node.domain.result import Document
 from node.engine.bus import Bus
+from node.engine.departures import Departures
 from node.engine.lock_ledger import LEASE, LockLedger
 from node.engine.lock_mirror import LockMirror
 from node.engine.ports import Delivery
@@ -94,11 +95,11 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage() -> AsyncIterator[Stage]:
+async def stage(departures: Departures | None = None) -> AsyncIterator[Stage]:
     """A ledger with two accounts, mirrored."""
     files, broker, bus = Files(), Broker(), Bus()
     ledger = LockLedger((ACCOUNT, OTHER), node_id="node-1", boot_id="boot", clock=SystemClock())
-    mirror = LockMirror(ledger, files, bus, broker, lambda account_id: f"lock/{account_id}")
+    mirror = LockMirror(ledger, files, bus, broker, lambda account_id: f"lock/{account_id}", departures)
     ledger.add_listener(mirror.changed)
     task = asyncio.create_task(mirror.publish(), name="mirror")
     try:
@@ -115,6 +116,20 @@ async def test_the_file_is_written_before_the_change_returns() -> None:
         ((account_id, document),) = on.files.written
         assert (account_id, document["locked"], document["epoch"]) == (ACCOUNT, True, 1)
         assert on.broker.taken == []
+
+
+async def test_the_topic_lets_the_first_orders_of_a_close_go_first_and_the_file_does_not() -> None:
+    """The lock is in force before them; the broker hears of it after them."""
+    departures = Departures()
+    departures.announce(ACCOUNT, ["linear"])
+    async with stage(departures) as on:
+        on.latch()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(on.files.written) == 1
+        assert not on.broker.attempted.is_set()
+        departures.left(ACCOUNT)
+        await on.broker.has(1)
 
 
 async def test_the_topic_is_retained_and_shows_the_same_document() -> None:

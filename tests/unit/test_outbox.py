@@ -16,6 +16,7 @@ from node.clock import SystemClock
 from node.domain.command import Action, Command, Door, ReplyTo
 from node.domain.latency import Stopwatch
 from node.domain.result import Document
+from node.engine.departures import Departures
 from node.engine.outbox import Outbox
 from node.engine.ports import Admission, Delivery
 from node.errors import JournalUnavailable, TransportRefused, TransportUnavailable
@@ -231,3 +232,18 @@ async def test_without_a_broker_the_journal_is_cleared(journal: MemoryJournal) -
     await accept(journal)
     await Outbox(journal, None, route).flush()
     assert await journal.pending(10) == []
+
+
+async def test_events_let_the_first_orders_of_a_close_go_first(journal: MemoryJournal, broker: Broker) -> None:
+    """The news of a command does not delay what it is about."""
+    departures = Departures()
+    departures.announce(ACCOUNT, ["linear"])
+    async with running(Outbox(journal, broker, route, departures=departures)):
+        await accept(journal)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert broker.attempts == 0
+        departures.left(ACCOUNT)
+        async with asyncio.timeout(PATIENCE_S):
+            await broker.arrived.wait()
+    assert broker.numbers == [1]

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from node.client import EngineLock
@@ -42,8 +41,6 @@ SETTLED_S: Final = 0.1
 #: A look at the lock file, so many at a time.
 LOOKS: Final = 500
 LOOK_FACTOR: Final = 0.5
-#: Where systemd's RuntimeDirectory is: in memory.
-_MEMORY: Final = Path("/dev/shm")  # noqa: S108
 
 
 @dataclass(slots=True)
@@ -93,19 +90,16 @@ async def measure(stage: Stage) -> Found:
     """
     found = Found()
     async with AsyncExitStack() as stack:
-        runtime = Path(stack.enter_context(TemporaryDirectory(prefix="bench-speed-", dir=_MEMORY)))
         work = stage.work / "wire"
         work.mkdir()
         venue = await stack.enter_async_context(simulator(work, WITHOUT_LIMITS))
         await venue.open_book()
-        node = await stack.enter_async_context(
-            daemon.running(work, venue, stage.key, stage.broker.port, runtime=runtime)
-        )
+        node = await stack.enter_async_context(daemon.running(work, venue, stage.key, stage.broker.port))
         await node.until_warm(venue)
         echo = await stack.enter_async_context(Echo(stage.broker.port))
         disk = Disk(work)
         stack.callback(disk.close)
-        lock_file = runtime / "locks" / f"{configuration.ACCOUNT_ID}.json"
+        lock_file = node.runtime / "locks" / f"{configuration.ACCOUNT_ID}.json"
         watch = stack.enter_context(LockWatch(lock_file))
         for turn in range(-1, stage.runs):
             taken = found if turn >= 0 else Found()
