@@ -51,7 +51,7 @@ class AccountActor:
                 tell=lambda document: context.on_guard(context.terms, document),
                 idle=self._guard_idle,
                 on_step=context.on_step,
-                orders_first=context.departures.over,
+                requests_first=context.departures.reads_out,
             ),
         )
         context.ledger.add_listener(self._lock_changed)

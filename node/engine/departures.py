@@ -13,6 +13,8 @@ from uuid import UUID
 
 #: How long what only looks or tells waits at most. The orders of ten accounts are out by then.
 HEAD_START_S: Final = 0.05
+#: How long what only tells waits for the reads that follow the orders of an account.
+READS_S: Final = 0.01
 
 
 class Departures:
@@ -22,6 +24,8 @@ class Departures:
         self._waiting: set[tuple[UUID, str]] = set()
         #: Monotonic, of the event loop: after that nobody waits for what was announced.
         self._until_s = 0.0
+        #: When all orders were out, or given up on; never while nothing was announced.
+        self._out_at_s = float("-inf")
         self._all_out = asyncio.Event()
         self._all_out.set()
 
@@ -40,7 +44,8 @@ class Departures:
             for account, name in self._waiting
             if account != account_id or slice_name not in (None, name)
         }
-        if not self._waiting:
+        if not self._waiting and not self._all_out.is_set():
+            self._out_at_s = asyncio.get_running_loop().time()
             self._all_out.set()
 
     def pending(self, account_id: UUID, slice_name: str) -> bool:
@@ -56,3 +61,10 @@ class Departures:
                 await self._all_out.wait()
         except TimeoutError:
             pass
+
+    async def reads_out(self) -> None:
+        """Return when the reads that follow the orders are likely to have left, too; for what only tells."""
+        await self.over()
+        wait_s = min(self._out_at_s, self._until_s) + READS_S - asyncio.get_running_loop().time()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)

@@ -65,8 +65,8 @@ class GuardLinks:
     #: The guard's steps have all ended.
     idle: Callable[[], None]
     on_step: Callable[[AccountTerms, StepResult], None]
-    #: Returns when the first orders of a close are on their way; soon in any case.
-    orders_first: Callable[[], Awaitable[None]]
+    #: Returns when the first requests of a close are on their way; soon in any case.
+    requests_first: Callable[[], Awaitable[None]]
 
 
 class Guard:
@@ -274,7 +274,7 @@ class Guard:
         while True:
             await self._dirty.wait()
             await self._read.wait()
-            await self._links.orders_first()
+            await self._links.requests_first()
             self._dirty.clear()
             try:
                 await self._links.keep(baseline_document(self._baseline, self._override))

@@ -97,7 +97,7 @@ class LockMirror:
         while True:
             await self._work.wait()
             self._work.clear()
-            await self._departures.over()  # the file is changed; the news of it must not hold orders up
+            await self._departures.reads_out()  # the file is changed; the news of it must not hold orders up
             if self._transport is None:
                 self._dirty.clear()
                 continue

@@ -86,7 +86,7 @@ class Outbox:
         while True:
             await self._work.wait()
             self._work.clear()
-            await self._departures.over()
+            await self._departures.reads_out()
             try:
                 await self.flush()
             except (JournalUnavailable, TransportUnavailable) as error:

@@ -29,6 +29,8 @@ from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueLimite
 PATIENCE_S: Final = 2.0
 #: The whole read that a proof goes back to is no older than this.
 CHAIN_MAX_AGE_NS: Final = 5_000_000_000
+#: How often the event loop goes round until the last of many closes, which waits for company, is on the wire.
+TURNS_TO_THE_WIRE: Final = 6
 #: While nothing moves, everything is read every so many rounds; positions alone in between.
 FULL_LOOK_EVERY: Final = 5
 
@@ -356,6 +358,9 @@ class SliceWorker:
             # One turn of the loop each: else the first order's bytes wait until the last one is signed.
             await asyncio.sleep(0)
             self._closes_leaving = closes
+        if launched:
+            for _ in range(TURNS_TO_THE_WIRE):
+                await asyncio.sleep(0)
         self._pursuit.launched(self.name)
         return launched
 

@@ -885,7 +885,7 @@ class Post:
             tell=self.told.append,
             idle=lambda: None,
             on_step=lambda _terms, _result: None,
-            orders_first=Departures().over,
+            requests_first=Departures().reads_out,
         )
         terms = AccountTerms(
             account_id=ACCOUNT, name="a", owner="o", exchange="fake", permission=Permission.CLOSE,
