@@ -337,6 +337,7 @@ async def running(
             settings=settings,
             adopt_issuers=adopt_issuers,
             reload_certificates=api.reload_certificates,
+            try_certificates=api.try_certificates,
         )
         metrics_server = doors.metrics_server(settings, metrics)
         if metrics_server is not None:
