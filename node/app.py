@@ -270,6 +270,7 @@ async def running(
             observer=telemetry.inbox_observer(scribe.is_unjournaled),
             publish=outbox.publish_directly,
             reply_only=outbox.reply_only,
+            repeat=outbox.repeat,
         )
         health = Health()
         health.register("journal", lambda: record.ping(journal, late))

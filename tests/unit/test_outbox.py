@@ -231,3 +231,23 @@ async def test_without_a_broker_the_journal_is_cleared(journal: MemoryJournal) -
     await accept(journal)
     await Outbox(journal, None, route).flush()
     assert await journal.pending(10) == []
+
+
+async def test_an_event_told_again_does_not_overtake_what_waits(journal: MemoryJournal, broker: Broker) -> None:
+    """Who goes by the numbers would take the earlier ones, coming after it, for copies."""
+    outbox, commands = Outbox(journal, broker, route), [await accept(journal) for _ in range(3)]
+    (newest,) = await journal.events(commands[-1].command_id)
+    outbox.repeat(newest, commands[-1])
+    await outbox.flush()
+    assert broker.numbers == [1, 2, 3, 3]
+
+
+async def test_an_event_is_told_again_while_the_journal_is_down(journal: MemoryJournal, broker: Broker) -> None:
+    """It is in memory, and its sender waits for it."""
+    outbox, command = Outbox(journal, broker, route), await accept(journal)
+    (newest,) = await journal.events(command.command_id)
+    journal.down = True
+    outbox.repeat(newest, command)
+    with pytest.raises(JournalUnavailable):
+        await outbox.flush()
+    assert broker.numbers == [1]
