@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ class World:
 async def world(broker: SocketsUnderTest, folder: Path, embedded: Broker | None = None) -> AsyncIterator[World]:
     """Everybody connected; time-outs as short as a test wants them."""
     response_topic = Sender.new_response_topic(TOPICS, "desk")
-    terms = {"keepalive_s": 1, "publish_timeout_s": 0.3, "connect_timeout_s": 1.0}
+    terms: dict[str, Any] = {"keepalive_s": 1, "publish_timeout_s": 0.3, "connect_timeout_s": 1.0}
     node = await broker.transport("node-1", NODE, TOPICS.every_command, **terms)
     desk = await broker.transport("desk", DESK, f"{response_topic}", **terms)
     hearer = await broker.transport("desk", HEARER, TOPICS.every_event, TOPICS.every_lock, **terms)
