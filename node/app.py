@@ -39,6 +39,7 @@ from node.errors import ConfigError, JournalUnavailable, TransportRefused, Trans
 from node.journal.directory import StateDirectory
 from node.journal.key_copy import CopiedKeys, copied_keys
 from node.journal.key_store import SqliteKeyStore
+from node.observe.clock_watch import ClockWatch
 from node.observe.health import Health, LoopMonitor
 from node.observe.kept_memory import KeptMemory
 from node.observe.lock_files import LockFileDirectory
@@ -277,6 +278,8 @@ async def running(
         if transport is not None:
             health.register("broker", lambda: None if transport.connected else "not connected")
         health.register("accounts", lambda: _accounts_ping(actors))
+        clock_watch = ClockWatch(lambda: inbox.authority.skew())  # noqa: PLW0108  (a reload replaces the authority)
+        health.register("clock", clock_watch.ping)
         started_at = datetime.now(UTC)
         desk = Desk(
             node_id=settings.node.id,
@@ -373,6 +376,7 @@ async def running(
                 "outbox": outbox.run(),
                 "key-use": keyring.run(),
                 "loop-monitor": loop_monitor.run(),
+                "clock-watch": clock_watch.run(),
                 "journal-probe": vitals.probe.run(),
                 "journal-upkeep": record.upkeep(
                     settings, journal, clock, metrics, busy=lambda: any(actor.live for actor in actors)
