@@ -12,7 +12,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -392,6 +392,7 @@ async def running(
                 dispatcher=dispatcher,
                 clock=clock,
                 begun=inbox.knows,
+                resume_within=timedelta(seconds=settings.execution.resume_within_s),
             )
             await late.take(recovery.run)
             serving.append(tasks.create_task(late.run(), name="late-start"))

@@ -185,7 +185,8 @@ class TestWhatASenderWaitsFor:
         try:
             await transport.wait_connected()
             await node.wait_connected()
-            async with aclosing(sender.send(outgoing, lifetime=timedelta(seconds=0.05))) as documents:
+            sending = sender.send(outgoing, lifetime=timedelta(seconds=0.05))
+            async with asyncio.timeout(10), aclosing(sending) as documents:
                 following = asyncio.ensure_future(anext(documents))
                 asked = node.deliveries()
                 first = await anext(asked)
