@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import secrets
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -16,7 +20,10 @@ import mqtt5
 from node.domain.command import Action
 from node.transport.envelope import sign_command
 from node.transport.issuer_key import IssuerKey
-from tests.support.mosquitto import PASSWORDS
+from tests.support.mosquitto import PASSWORDS, Mosquitto, free_port
+from tests.support.processes import ACCOUNT, Document
+from tests.support.service import WITH_ACCOUNT, service
+from tests.support.waiting import until
 
 #: Between two bursts: what is due by then is sent at once.
 _TICK_S: Final = 0.005
@@ -103,3 +110,61 @@ async def flood(port: int, user: str, client_id: str = "flood") -> AsyncIterator
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+SECTIONS: Final = """
+[mqtt]
+url = "mqtt://127.0.0.1:{port}"
+username = "node-1"
+password = {{{{ credential = "mqtt_password" }}}}
+
+[metrics]
+listen = "127.0.0.1:{metrics}"
+
+[[issuers]]
+id = "desk"
+public_key = "{public_key}"
+actions = ["LOCK", "CLOSE_ALL"]
+accounts = ["*"]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The real daemon with one account, at mosquitto as shipped."""
+
+    folder: Path
+    port: int
+    metrics_port: int
+    #: Of the issuer ``desk``.
+    key: IssuerKey
+    topic: str = f"sn/v1/acme/cmd/{ACCOUNT}"
+
+    def lock(self) -> Document:
+        """As engines on this machine read it."""
+        return dict(json.loads((self.folder / "run" / "locks" / f"{ACCOUNT}.json").read_text()))
+
+    def rejects(self) -> dict[str, float]:
+        """As the node counts them, by code."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        counted = (line.rpartition(" ") for line in lines if line.startswith("sovereign_node_rejected_total{"))
+        return {
+            name.partition('reason="')[2].partition('"')[0]: float(value) for name, _, value in counted if float(value)
+        }
+
+
+@contextlib.asynccontextmanager
+async def target(folder: Path) -> AsyncIterator[Target]:
+    """Connected. The environment has ``NOWHERE_KEY`` and ``MQTT_PASSWORD``."""
+    (folder / "broker").mkdir()
+    broker, key, metrics_port = Mosquitto(folder / "broker"), IssuerKey.generate("desk"), free_port()
+    broker.start()
+    sections = SECTIONS.format(port=broker.port, metrics=metrics_port, public_key=key.public_key)
+    try:
+        with service(folder, WITH_ACCOUNT + sections) as made:
+            await asyncio.to_thread(made.until, "READY")
+            await until(lambda: any(event["event"] == "mqtt_connected" for event in made.log()))
+            yield Target(folder=folder, port=broker.port, metrics_port=metrics_port, key=key)
+    finally:
+        broker.stop()
