@@ -112,19 +112,24 @@ class Outbox:
             if self._transport is not None:
                 await self._publish(reply_to.topic, encode(document), reply_to.correlation_data)
             self._replies.popleft()
-        try:
-            while messages := await self._journal.pending(BATCH_MAX):
-                self.depth = len(messages)
+        while True:
+            repeats = len(self._repeats)  # what comes later may be of events that the next look does not see yet
+            try:
+                messages = await self._journal.pending(BATCH_MAX)
+            except JournalUnavailable:
+                await self._flush_repeats(repeats)  # they come from memory, and their sender waits
+                raise
+            self.depth = len(messages)
+            if messages:
                 await self._send(messages)
                 await self._journal.published([message.seq for message in messages])
-            self.depth = 0
-        except JournalUnavailable:
-            await self._flush_repeats()  # they come from memory, and their sender waits
-            raise
-        await self._flush_repeats()
+                continue
+            await self._flush_repeats(repeats)
+            if not self._repeats:
+                return
 
-    async def _flush_repeats(self) -> None:
-        while self._repeats:
+    async def _flush_repeats(self, count: int) -> None:
+        for _ in range(count):
             await self._send([self._repeats[0]])
             self._repeats.popleft()
 

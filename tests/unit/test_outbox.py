@@ -242,6 +242,24 @@ async def test_an_event_told_again_does_not_overtake_what_waits(journal: MemoryJ
     assert broker.numbers == [1, 2, 3, 3]
 
 
+async def test_nor_does_one_that_is_asked_for_while_another_is_told(journal: MemoryJournal, broker: Broker) -> None:
+    """What it repeats is in the journal by then, with all before it."""
+    outbox, first = Outbox(journal, broker, route), await accept(journal)
+    (told,) = await journal.events(first.command_id)
+    await outbox.flush()
+    broker.acknowledging.clear()
+    outbox.repeat(told, first)
+    flushing = asyncio.create_task(outbox.flush(), name="flush")
+    broker.attempted.clear()
+    await broker.attempted.wait()
+    commands = [await accept(journal) for _ in range(2)]
+    (newest,) = await journal.events(commands[-1].command_id)
+    outbox.repeat(newest, commands[-1])
+    broker.acknowledging.set()
+    await flushing
+    assert broker.numbers == [1, 1, 2, 3, 3]
+
+
 async def test_an_event_is_told_again_while_the_journal_is_down(journal: MemoryJournal, broker: Broker) -> None:
     """It is in memory, and its sender waits for it."""
     outbox, command = Outbox(journal, broker, route), await accept(journal)
