@@ -32,6 +32,11 @@ class Dead:
         """The file."""
         return self.disk.path / "journal.sqlite3"
 
+    def fold_in(self) -> None:
+        """The journal's log into its file; the last one out takes the log away."""
+        with closing(sqlite3.connect(self.journal, isolation_level=None)) as stranger:
+            stranger.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def reset(self) -> None:
         """The exchange's account as at the beginning."""
         url = f"http://127.0.0.1:{self.site.ports['control']}/reset"
@@ -56,8 +61,7 @@ def dead(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dead]:
 @contextmanager
 def full(made: Dead) -> Iterator[None]:
     """No byte is free where the journal is, nor in its log."""
-    with closing(sqlite3.connect(made.journal, isolation_level=None)) as stranger:
-        stranger.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # and the last one out takes the log away
+    made.fold_in()
     made.disk.fill()
     try:
         yield
@@ -78,6 +82,7 @@ def read_only(made: Dead) -> Iterator[None]:
 @contextmanager
 def damaged(made: Dead) -> Iterator[None]:
     """All but the first page is overwritten; not a byte of it is changed afterwards."""
+    made.fold_in()  # or the log would cover what is overwritten
     sound = made.journal.read_bytes()
     broken = sound[:4096] + b"\xff" * (len(sound) - 4096)
     made.journal.write_bytes(broken)
