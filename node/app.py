@@ -12,7 +12,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -39,6 +39,7 @@ from node.errors import ConfigError, JournalUnavailable, TransportRefused, Trans
 from node.journal.directory import StateDirectory
 from node.journal.key_copy import CopiedKeys, copied_keys
 from node.journal.key_store import SqliteKeyStore
+from node.observe.clock_watch import ClockWatch
 from node.observe.health import Health, LoopMonitor
 from node.observe.kept_memory import KeptMemory
 from node.observe.lock_files import LockFileDirectory
@@ -270,12 +271,15 @@ async def running(
             observer=telemetry.inbox_observer(scribe.is_unjournaled),
             publish=outbox.publish_directly,
             reply_only=outbox.reply_only,
+            repeat=outbox.repeat,
         )
         health = Health()
         health.register("journal", lambda: record.ping(journal, late))
         if transport is not None:
             health.register("broker", lambda: None if transport.connected else "not connected")
         health.register("accounts", lambda: _accounts_ping(actors))
+        clock_watch = ClockWatch(lambda: inbox.authority.skew())  # noqa: PLW0108  (a reload replaces the authority)
+        health.register("clock", clock_watch.ping)
         started_at = datetime.now(UTC)
         desk = Desk(
             node_id=settings.node.id,
@@ -337,6 +341,7 @@ async def running(
             settings=settings,
             adopt_issuers=adopt_issuers,
             reload_certificates=api.reload_certificates,
+            try_certificates=api.try_certificates,
         )
         metrics_server = doors.metrics_server(settings, metrics)
         if metrics_server is not None:
@@ -371,6 +376,7 @@ async def running(
                 "outbox": outbox.run(),
                 "key-use": keyring.run(),
                 "loop-monitor": loop_monitor.run(),
+                "clock-watch": clock_watch.run(),
                 "journal-probe": vitals.probe.run(),
                 "journal-upkeep": record.upkeep(
                     settings, journal, clock, metrics, busy=lambda: any(actor.live for actor in actors)
@@ -386,6 +392,7 @@ async def running(
                 dispatcher=dispatcher,
                 clock=clock,
                 begun=inbox.knows,
+                resume_within=timedelta(seconds=settings.execution.resume_within_s),
             )
             await late.take(recovery.run)
             serving.append(tasks.create_task(late.run(), name="late-start"))

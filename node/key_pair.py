@@ -5,6 +5,8 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from node.plain_files import must_be_regular
+
 
 def load_key_pair(context: ssl.SSLContext, cert_file: Path, key_file: Path | None) -> None:
     """Let a context show this certificate.
@@ -15,6 +17,7 @@ def load_key_pair(context: ssl.SSLContext, cert_file: Path, key_file: Path | Non
     Raises:
         OSError: a file cannot be read or used (``ssl.SSLError`` is one), or the key is encrypted.
     """
+    must_be_regular(cert_file, key_file)
     context.load_cert_chain(cert_file, key_file, password=_no_passphrase)
 
 

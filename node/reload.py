@@ -6,7 +6,6 @@ connections and accounts that a kill may need at this moment: it waits for a res
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +13,15 @@ from typing import Any, Final
 
 import structlog
 
+from node.concurrency import answered_within
 from node.errors import ConfigError
 from node.settings import Settings, load
 
 #: The only section that takes effect while the node runs.
 RELOADED_SECTION: Final = "issuers"
+
+#: For a small file and a few certificates.
+READ_WITHIN_S: Final = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -35,17 +38,26 @@ class Reload:
     adopt_issuers: Callable[[Settings], None]
     #: Read the HTTP listener's certificate again.
     reload_certificates: Callable[[], None]
+    #: See that certificates can be read and used, changing nothing; off the event loop.
+    try_certificates: Callable[[], None] = lambda: None
+    #: A disk that hangs must not hold up the next signal.
+    within_s: float = READ_WITHIN_S
     #: Settings that differ in the file and wait for a restart.
     pending: tuple[str, ...] = field(default=())
 
     async def carry_out(self) -> None:
         """Never raises: a file that is wrong changes nothing, and is complained about in the log."""
-        if self.config is None:
+        config = self.config
+        if config is None:
             log.warning("configuration_not_reloaded", faults=["there is no file"])
             return
         try:
-            wanted = await asyncio.to_thread(load, self.config)
+            wanted = await answered_within(self.within_s, lambda: self._read(config), name="reload")
             self.reload_certificates()
+        except TimeoutError:
+            fault = f"{config} or a certificate: not read within {self.within_s:g} s"
+            log.error("configuration_not_reloaded", faults=[fault])  # noqa: TRY400  (a disk has no traceback)
+            return
         except ConfigError as error:
             log.error("configuration_not_reloaded", faults=error.faults)  # noqa: TRY400 - a person wrote it: no traceback
             return
@@ -58,6 +70,12 @@ class Reload:
         self.adopt_issuers(self.settings)
         self.pending = tuple(changes(self.settings, wanted))
         log.info("configuration_reloaded", took_effect=took_effect, waits_for_restart=self.pending)
+
+    def _read(self, config: Path) -> Settings:
+        """In a thread: everything that waits for a disk."""
+        wanted = load(config)
+        self.try_certificates()
+        return wanted
 
 
 def changes(old: object, new: object, place: str = "") -> Iterator[str]:

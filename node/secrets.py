@@ -12,6 +12,7 @@ from urllib.parse import quote, quote_plus
 from pydantic import SecretStr
 
 from node.errors import ConfigError
+from node.plain_files import read_text
 from node.settings import AccountSettings, Settings
 from node.settings_base import CredentialReference
 
@@ -65,7 +66,7 @@ def find(name: str, environ: Mapping[str, str] | None = None) -> SecretStr:
     value: str | None = None
     for path in files:
         try:
-            value = path.read_text(encoding="utf-8-sig")
+            value = read_text(path)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, UnicodeDecodeError) as error:

@@ -25,6 +25,7 @@ from pydantic import (
 from node.domain.command import ALL_ACCOUNTS, OPERATOR, THE_NODE, Action
 from node.domain.guard_mode import GuardMode, GuardModes
 from node.errors import ConfigError
+from node.plain_files import read_text
 from node.settings_accounts import ExchangeAccount, StrictBool
 from node.settings_base import Credential, CredentialReference, FilePath, Seconds, Section
 from node.settings_fields import (
@@ -349,7 +350,7 @@ def read(path: Path | str) -> dict[str, Any]:
     """
     try:
         # Editors on other systems begin a file with a byte order mark.
-        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+        return tomllib.loads(read_text(Path(path)))
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such file"]) from None
     except (OSError, UnicodeDecodeError) as error:

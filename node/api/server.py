@@ -126,22 +126,33 @@ class ApiServer:
         self._running.append(running := _Running(listener=listener, server=server, bound=bound))
         return running
 
+    def try_certificates(self) -> None:
+        """Read every listener's certificate and use it for nothing. May wait for a disk: not for the event loop.
+
+        Raises:
+            ConfigError: one cannot be used.
+        """
+        for pair, _ in self._with_certificate():
+            with _certificate_faults():
+                check_key_pair(*pair)
+
     def reload_certificates(self) -> None:
         """Read every listener's certificate again: connections from now on are shown the new one.
 
         Raises:
             ConfigError: one cannot be used; the old ones stay.
         """
+        for pair, context in self._with_certificate():
+            with _certificate_faults():
+                # On trial first: a key that does not fit would leave the context in use without any.
+                check_key_pair(*pair)
+                load_key_pair(context, *pair)
+
+    def _with_certificate(self) -> Iterator[tuple[tuple[Path, Path | None], ssl.SSLContext]]:
         for running in self._running:
             listener, context = running.listener, running.server.config.ssl
-            if context is None or not isinstance(listener, TcpListener) or listener.cert_file is None:
-                continue
-            try:
-                # On trial first: a key that does not fit would leave the context in use without any.
-                check_key_pair(listener.cert_file, listener.key_file)
-                load_key_pair(context, listener.cert_file, listener.key_file)
-            except OSError as error:
-                raise ConfigError([f"http.cert_file: cannot be used: {error}"]) from None
+            if context is not None and isinstance(listener, TcpListener) and listener.cert_file is not None:
+                yield (listener.cert_file, listener.key_file), context
 
     async def start(self, tasks: asyncio.TaskGroup) -> None:
         """Serve; returns once all listeners accept connections. Binds first what is not bound yet.
@@ -200,6 +211,14 @@ class ApiServer:
                 with contextlib.suppress(OSError):  # a stale one is no harm, and the disk may be gone
                     running.listener.path.unlink(missing_ok=True)
         self._running = []
+
+
+@contextlib.contextmanager
+def _certificate_faults() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError([f"http.cert_file: cannot be used: {error}"]) from None
 
 
 def _configuration(listener: Listener, stop_deadline_s: float) -> uvicorn.Config:

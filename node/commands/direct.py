@@ -31,6 +31,7 @@ _NEEDED: Final = ("node", "owners", "accounts", "execution")
 _NOT_WATCHED: Final = (
     "this process ends now: nobody guards the account, and engines read that it is locked, until the daemon runs"
 )
+_UNWRITTEN: Final = "Keep what was printed here. A daemon that starts later takes the lock from the file for engines"
 _NOT_CARRIED_ON: Final = (
     "stopped: NOBODY carries the command on now. Send it again, with a longer --timeout, or start the daemon, which"
     " takes it up if it is younger than resume_within_s"
@@ -59,13 +60,20 @@ def direct(config: Path, order: Order, output: Output, *, timeout_s: float) -> E
         except OSError as error:
             raise Trouble("STATE_DIRECTORY", f"{state_dir}: {error.strerror or error}") from None
         settings = _with_runtime_dir(settings, stack, output)
-        document = asyncio.run(_carry_out(settings, secrets, order, output, timeout_s))
+        document, trouble = asyncio.run(_carry_out(settings, secrets, order, output, timeout_s))
     status = conclude(output, document, waited=True)
+    if document.get("unjournaled"):
+        output.note(
+            f"sovereign-node: no journal knows of this command: {trouble or 'it was lost meanwhile'}. {_UNWRITTEN}"
+        )
     output.note(f"sovereign-node: {_NOT_WATCHED if ended(document) else _NOT_CARRIED_ON}")
     return status
 
 
-async def _carry_out(settings: Settings, secrets: Secrets, order: Order, output: Output, timeout_s: float) -> Document:
+async def _carry_out(
+    settings: Settings, secrets: Secrets, order: Order, output: Output, timeout_s: float
+) -> tuple[Document, str | None]:
+    """The newest event, and what is wrong with the journal."""
     async with running(settings, secrets, leave_events=True) as node:
         newest = await _submitted(node, settings, order)
         with suppress(TimeoutError):
@@ -75,8 +83,9 @@ async def _carry_out(settings: Settings, secrets: Secrets, order: Order, output:
                     output.progress(line(document))
                     if ended(document):
                         break
+        journal = node.desk.parts()["journal"]
         await node.drain()
-    return newest
+    return newest, journal["code"] and f"{journal['code']}: {journal['reason']}; {journal['remedy']}"
 
 
 async def _submitted(node: Node, settings: Settings, order: Order) -> Document:

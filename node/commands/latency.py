@@ -20,6 +20,7 @@ from node.domain.distribution import Distribution
 from node.domain.latency import STAGES
 from node.domain.result import instant_text
 from node.journal.latencies import Taken, Wanted, read_latencies
+from node.plain_files import read_text
 
 _LEGEND: Final = (
     "Milliseconds. transport, verify, journal and lock are durations; the others count from receipt. transport is as "
@@ -48,7 +49,7 @@ class Source:
             Trouble: the file does not tell.
         """
         try:
-            document = tomllib.loads(config.read_text(encoding="utf-8"))
+            document = tomllib.loads(read_text(config, encoding="utf-8"))
         except OSError as error:
             raise Trouble("CONFIG", f"{config}: {error.strerror}: name it with --config, or the --state") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from node.commands.output import Document, Trouble
+from node.plain_files import read_text
 
 DEFAULT_CONFIG: Final = "config/node.toml"
 CONFIG_VARIABLE: Final = "SOVEREIGN_NODE_CONFIG"
@@ -40,7 +41,7 @@ def operator_socket(config: Path) -> Path:
         Trouble: the file does not tell.
     """
     try:
-        document = tomllib.loads(config.read_text(encoding="utf-8-sig"))
+        document = tomllib.loads(read_text(config))
         table = next((name for name in ("gateway", "node", "signals") if name in document), "node")
         runtime_dir = document[table]["runtime_dir"]
     except OSError as error:

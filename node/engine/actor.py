@@ -12,7 +12,7 @@ from node.domain.command import Action, Command, CommandState
 from node.domain.latency import Stopwatch
 from node.domain.lock import AccountLock
 from node.domain.permission import Effect
-from node.domain.result import ErrorReport, Findings, Verdict
+from node.domain.result import ErrorReport, Findings, OrderCounts, Verdict
 from node.domain.round import holds
 from node.engine.drill import Drill
 from node.engine.guard import Guard, GuardLinks
@@ -92,11 +92,15 @@ class AccountActor:
             tasks.create_task(self._pursue(), name=f"pursuit:{name}")
             tasks.create_task(self._stand_guard(), name=f"guard:{name}")
 
-    def accept(self, command: Command, stopwatch: Stopwatch, *, attempt: int = 0) -> None:
+    def accept(
+        self, command: Command, stopwatch: Stopwatch, *, attempt: int = 0, counted: OrderCounts | None = None
+    ) -> None:
         """Take a durable command over, once. Returns at once."""
         if command.command_id in self._live or command.command_id in self._drills:
             return
-        live = LiveCommand(command, stopwatch, self.context.terms, node_id=self._node_id, attempt=attempt)
+        live = LiveCommand(
+            command, stopwatch, self.context.terms, node_id=self._node_id, attempt=attempt, counted=counted
+        )
         if command.action is Action.LOCK or command.action is Action.UNLOCK:
             self._finish_lock(live)
         elif command.dry_run:

@@ -94,20 +94,27 @@ class Authority:
     def _untimely(self, request: Request, issuer: Issuer, now: datetime) -> Rejection | None:
         if request.issued_at is None or request.expires_at is None:
             return None
-        now = self._judged_by(now)
+        skew = self.skew()
+        now = now if skew is None else now + skew
         lifetime = request.expires_at - request.issued_at
         if request.action is not Action.LOCK and lifetime > issuer.lifetime:
             seconds = issuer.lifetime.total_seconds()
             return Rejection(code=RejectCode.FORBIDDEN, message=f"valid for more than {seconds:g} s")
         if request.expires_at + SKEW < now:
-            return Rejection(code=RejectCode.EXPIRED, message="the command came after its expiry")
+            return Rejection(code=RejectCode.EXPIRED, message=f"the command came after its expiry{_by(skew)}")
         if request.issued_at < now - RETENTION:
             return Rejection(code=RejectCode.REPLAYED, message="issued before the journal's memory begins")
         if request.action is Action.UNLOCK and request.issued_at > now + SKEW:
-            return Rejection(code=RejectCode.NOT_YET_VALID, message="an UNLOCK from the future")
+            return Rejection(code=RejectCode.NOT_YET_VALID, message=f"an UNLOCK from the future{_by(skew)}")
         return None
 
-    def _judged_by(self, now: datetime) -> datetime:
-        """Our own time, unless the venues agree that our clock is wrong."""
+    def skew(self) -> timedelta | None:
+        """The venues' clock less ours, where they agree that ours is wrong beyond what is tolerated; else None."""
         offset = self._venue_offset()
-        return now if offset is None or abs(offset) <= SKEW else now + offset
+        return None if offset is None or abs(offset) <= SKEW else offset
+
+
+def _by(skew: timedelta | None) -> str:
+    return (
+        "" if skew is None else f", by the exchanges' clock, from which ours is {abs(skew.total_seconds()):.0f} s off"
+    )

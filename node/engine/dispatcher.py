@@ -10,7 +10,7 @@ from node.clock import Clock
 from node.domain.command import Command, CommandState
 from node.domain.latency import Stopwatch
 from node.domain.lock import AccountLock
-from node.domain.result import Document, ErrorReport, Findings, Verdict, result_document, worst
+from node.domain.result import Document, ErrorReport, Findings, OrderCounts, Verdict, result_document, worst
 from node.engine.actor import AccountActor
 from node.engine.ports import Event
 from node.engine.scribe import Scribe
@@ -68,8 +68,17 @@ class Dispatcher:
             None,
         )
 
-    def dispatch(self, commands: tuple[Command, ...], stopwatch: Stopwatch, *, attempt: int = 0) -> None:
-        """Start one command, or a parent (first) and its children. Returns at once."""
+    def dispatch(
+        self,
+        commands: tuple[Command, ...],
+        stopwatch: Stopwatch,
+        *,
+        attempt: int = 0,
+        counted: OrderCounts | None = None,
+    ) -> None:
+        """Start one command, or a parent (first) and its children. Returns at once. *counted*: the orders that an
+        earlier run has told of one command.
+        """
         first, rest = commands[0], commands[1:]
         if first.account_id is None:
             self.adopt_parent(first, stopwatch, {child.command_id: None for child in rest})
@@ -78,7 +87,7 @@ class Dispatcher:
         for command in rest:
             if command.account_id is not None:
                 own = stopwatch if len(rest) == 1 else _copy(stopwatch)
-                self._actors[command.account_id].accept(command, own, attempt=attempt)
+                self._actors[command.account_id].accept(command, own, attempt=attempt, counted=counted)
 
     def adopt_parent(self, command: Command, stopwatch: Stopwatch, children: Mapping[UUID, Document | None]) -> None:
         """Watch over a ``*`` command, once, with what is known of its children already."""

@@ -77,6 +77,8 @@ class Inbox:
     publish: Callable[[Document, Command], None] = lambda _document, _command: None
     #: The same, to the sender of one copy and nobody else.
     reply_only: Callable[[Document, Command], None] = lambda _document, _command: None
+    #: Called with an event that was told before, when its command comes again.
+    repeat: Callable[[Document, Command], None] = lambda _document, _command: None
     _queue: asyncio.Queue[Incoming | Delivery | Pulse] = field(default_factory=asyncio.Queue)
     _junk_quiet_until_ns: int = 0
     _junk_unlogged: int = 0
@@ -188,7 +190,8 @@ class Inbox:
                 )
             return delivery.acknowledge
         request, reject = verified if isinstance(verified, tuple) else (verified, None)
-        if request.issued_at is not None:
+        # With a clock that is wrong, the way's length is not known.
+        if request.issued_at is not None and self.authority.skew() is None:
             since_receipt_ms = (self.clock.monotonic_ns() - delivery.received_ns) / 1e6
             age_ms = (self.clock.now() - request.issued_at).total_seconds() * 1e3
             stopwatch.transport_ms = age_ms - since_receipt_ms
@@ -311,7 +314,7 @@ class Inbox:
             case Duplicate(document=document):
                 self.observer.duplicate()
                 log.info("duplicate_answered", command_id=document["command_id"], state=document["state"])
-                self.publish(document, incoming.commands[0])
+                self.repeat(document, incoming.commands[0])
                 self._answer(incoming, document, None, duplicate=True)
             case Refused(rejection=rejection, document=document):
                 self.scribe.saw((document,))
@@ -397,7 +400,7 @@ class Inbox:
         """A duplicate without the journal: what its sender was told; acknowledged once it is on record."""
         command = incoming.commands[0]
         self.observer.duplicate()
-        self.publish(known.document, command)
+        self.repeat(known.document, command)
         self._answer(incoming, known.document, None, duplicate=True)
         acknowledge = incoming.acknowledge
         if acknowledge is not None and self._interim.take_acknowledgement(command.command_id, acknowledge):

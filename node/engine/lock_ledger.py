@@ -37,6 +37,10 @@ class LockLedger:
         """Call *listener* with every changed lock. It must neither block nor raise."""
         self._listeners.append(listener)
 
+    def knows(self, account_id: UUID) -> bool:
+        """Whether it is one of this node's accounts."""
+        return account_id in self._locks
+
     def get(self, account_id: UUID) -> AccountLock:
         """The lock of a configured account.
 

@@ -56,6 +56,7 @@ class Outbox:
         self._work = asyncio.Event()
         self._work.set()
         self._direct: deque[OutboxMessage] = deque(maxlen=BACKLOG_MAX)
+        self._repeats: deque[OutboxMessage] = deque(maxlen=BACKLOG_MAX)
         self._notices: deque[tuple[str, bytes]] = deque(maxlen=BACKLOG_MAX)
         self._replies: deque[tuple[Document, ReplyTo]] = deque(maxlen=BACKLOG_MAX)
         #: Events that wait, as of the last look.
@@ -74,6 +75,11 @@ class Outbox:
     def publish_directly(self, document: Document, command: Command) -> None:
         """Send an event that the journal does not have."""
         self._direct.append(OutboxMessage(seq=int(document["seq"]), document=document, reply_to=command.reply_to))
+        self._work.set()
+
+    def repeat(self, document: Document, command: Command) -> None:
+        """Tell an event again, to whoever asked: after what waits in the journal, which an answer must not overtake."""
+        self._repeats.append(OutboxMessage(seq=int(document["seq"]), document=document, reply_to=command.reply_to))
         self._work.set()
 
     def publish_notice(self, topic: str, document: Document) -> None:
@@ -115,11 +121,26 @@ class Outbox:
             if self._transport is not None:
                 await self._publish(reply_to.topic, encode(document), reply_to.correlation_data)
             self._replies.popleft()
-        while messages := await self._journal.pending(BATCH_MAX):
+        while True:
+            repeats = len(self._repeats)  # what comes later may be of events that the next look does not see yet
+            try:
+                messages = await self._journal.pending(BATCH_MAX)
+            except JournalUnavailable:
+                await self._flush_repeats(repeats)  # they come from memory, and their sender waits
+                raise
             self.depth = len(messages)
-            await self._send(messages)
-            await self._journal.published([message.seq for message in messages])
-        self.depth = 0
+            if messages:
+                await self._send(messages)
+                await self._journal.published([message.seq for message in messages])
+                continue
+            await self._flush_repeats(repeats)
+            if not self._repeats:
+                return
+
+    async def _flush_repeats(self, count: int) -> None:
+        for _ in range(count):
+            await self._send([self._repeats[0]])
+            self._repeats.popleft()
 
     async def _send(self, messages: Iterable[OutboxMessage]) -> None:
         if self._transport is None:

@@ -182,9 +182,11 @@ class Scribe:
 
     def _apply(self, event: Event, *, releasing: bool = True) -> AccountLock | None:
         """Put the lock change of an ending into effect; the lock as it is then."""
-        change = event.lock_change
+        change, account_id = event.lock_change, event.command.account_id
+        if account_id is None or not self._ledger.knows(account_id):
+            return None  # an account that has been removed: its lock is in the journal alone
         if change is None:
-            return None if event.command.account_id is None else self._ledger.get(event.command.account_id)
+            return self._ledger.get(account_id)
         lock = self._ledger.get(change.account_id)
         if change.release is not None and (releasing or change.keep_locked):
             lock = lock.release(change.release, keep_locked=change.keep_locked, at=self._clock.now())

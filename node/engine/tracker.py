@@ -30,13 +30,21 @@ class LiveCommand:
     """A command that closes, from acceptance to its ending. Owned by its account's actor."""
 
     def __init__(
-        self, command: Command, stopwatch: Stopwatch, account: AccountTerms, *, node_id: str, attempt: int = 0
+        self,
+        command: Command,
+        stopwatch: Stopwatch,
+        account: AccountTerms,
+        *,
+        node_id: str,
+        attempt: int = 0,
+        counted: OrderCounts | None = None,
     ) -> None:
+        """*counted*: what an earlier run has told of its orders."""
         self.command = command
         self.stopwatch = stopwatch
         self.attempt = attempt
         self.state = CommandState.ACCEPTED
-        self.counts = OrderCounts()
+        self.counts = OrderCounts() if counted is None else replace(counted)
         self.rounds = 0
         #: Monotonic: a hold lifts only on proofs that began after this; None until the first proof.
         self.settled_from_ns: int | None = None

@@ -18,6 +18,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from node import __version__
+from node.plain_files import must_be_regular
 
 #: ``t={seconds},v1={hex}``: HMAC-SHA256 of the seconds, a dot, and the body as posted.
 SIGNATURE_HEADER: Final = "Sovereign-Node-Signature"
@@ -95,6 +96,7 @@ class Webhook:
         self._now_s = now_s
         trust = ssl.create_default_context()
         if ca_file is not None:
+            must_be_regular(ca_file)
             trust.load_verify_locations(ca_file)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(resolver=LonelyResolver(), ssl=trust, force_close=True, limit=1),

@@ -93,6 +93,11 @@ class Broker:
         for connection in leaving:
             connection.transport.abort()
 
+    def forget(self) -> None:
+        """Lose everything that is kept, as one without a disk does with its process. Only while it is stopped."""
+        self._sessions.clear()
+        self._retained.clear()
+
     def cut(self, client_id: str) -> None:
         """Break a client's connection without a word.
 
@@ -153,7 +158,7 @@ class Broker:
         session.expiry_s = packet.session_expiry_interval
         connection.session = session
         return mqtt5.ConnAckPacket(
-            session_present=present,
+            session_present=present != self.faults.take("lie", client_id),
             assigned_client_id=None if packet.client_id else client_id,
             max_qos=mqtt5.QoS.AT_LEAST_ONCE,
             max_packet_size=self.max_packet_bytes,
@@ -275,8 +280,12 @@ class Broker:
             return False
         qos = min(message.qos, max(int(topic_filter.max_qos) for topic_filter in matching))
         retain = message.retain and any(topic_filter.retain_as_published for topic_filter in matching)
+        if self.faults.take("delay", session.client_id):
+            session.hold_back(message, qos=qos, retain=retain)
+            return True
         for _ in range(2 if self.faults.take("duplicate", session.client_id) else 1):
             session.offer(message, qos=qos, retain=retain)
+        session.release_held()
         return True
 
     def _send_retained(self, session: Session, filters: Sequence[mqtt5.TopicFilter]) -> None:

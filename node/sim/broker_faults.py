@@ -27,6 +27,14 @@ class BrokerFaults:
         """At the client's next connect, know nothing of it any more."""
         self._armed["forget", client_id] = 1
 
+    def delay_next(self, client_id: str, count: int = 1) -> None:
+        """Deliver the next message to the client after the one that follows it; so many times."""
+        self._armed["delay", client_id] += count
+
+    def lie_about_session(self, client_id: str, count: int = 1) -> None:
+        """At the client's next connects, say the contrary of whether its session was still there."""
+        self._armed["lie", client_id] += count
+
     def take(self, fault: str, client_id: str) -> bool:
         """Whether a fault is armed for the client; it is spent thereby."""
         if self._armed[fault, client_id] <= 0:

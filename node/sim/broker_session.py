@@ -78,6 +78,8 @@ class Session:
         self._waiting: deque[Outgoing] = deque()
         self._unacknowledged: dict[int, Outgoing] = {}
         self._last_packet_id = 0
+        #: By a fault: to be offered after the next message.
+        self._held: list[tuple[Message, int, bool]] = []
 
     @property
     def unacknowledged(self) -> int:
@@ -105,6 +107,16 @@ class Session:
             return
         self._waiting.append(Outgoing(message=message, qos=qos, retain=retain))
         self.flush()
+
+    def hold_back(self, message: Message, *, qos: int, retain: bool) -> None:
+        """Offer it later: out of order."""
+        self._held.append((message, qos, retain))
+
+    def release_held(self) -> None:
+        """Offer what was held back."""
+        held, self._held = self._held, []
+        for message, qos, retain in held:
+            self.offer(message, qos=qos, retain=retain)
 
     def acknowledged(self, packet_id: int) -> None:
         """The client has taken a message over."""

@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from jwt.api_jws import PyJWS
-from jwt.exceptions import InvalidTokenError
 from pydantic import ValidationError
 
 from node.domain.command import ALL_ACCOUNTS, Action, RejectCode, content_digest
@@ -99,13 +99,15 @@ class EnvelopeVerifier:
         Raises:
             EnvelopeRejected: MALFORMED, UNKNOWN_ISSUER, BAD_SIGNATURE, or FORBIDDEN for another tenant's.
         """
-        issuer = _read_header(envelope)
+        issuer, payload, signature = _taken_apart(envelope)
         key = self._public_keys.get(issuer)
         if key is None:
             raise EnvelopeRejected(RejectCode.UNKNOWN_ISSUER, "no such issuer")
         try:
-            payload: bytes = _JWS.decode(envelope, key, algorithms=[_ALGORITHM])
-        except InvalidTokenError:
+            # Not by PyJWT: it looks at every byte of every segment in Python, a millisecond for a long envelope, and a
+            # flood of those would hold up the good command. Form and header have been checked above, to the letter.
+            key.verify(signature, envelope.rpartition(b".")[0])
+        except InvalidSignature:
             raise EnvelopeRejected(RejectCode.BAD_SIGNATURE, "the signature is not the issuer's") from None
         return self._read_claims(envelope, issuer, payload)
 
@@ -196,15 +198,17 @@ def rehearse(tenant: str) -> None:
         verifier.verify(envelope)
 
 
-def _read_header(envelope: bytes) -> str:
-    """The claimed issuer. The header is checked before any key is chosen, so that nothing in it can choose how."""
+def _taken_apart(envelope: bytes) -> tuple[str, bytes, bytes]:
+    """The claimed issuer, the payload, the signature. The header is checked before any key is chosen, so that nothing
+    in it can choose how.
+    """
     if len(envelope) > MAX_ENVELOPE_BYTES:
         raise EnvelopeRejected(RejectCode.MALFORMED, f"longer than {MAX_ENVELOPE_BYTES} bytes")
     segments = envelope.split(b".")
     if len(segments) != 3 or not all(segments):
         raise EnvelopeRejected(RejectCode.MALFORMED, "not a JWS in compact serialisation")
     try:
-        header, *_ = [_decode_base64url(segment) for segment in segments]
+        header, payload, signature = (_decode_base64url(segment) for segment in segments)
         members = parse_json_object(header)
     except ValueError:
         raise EnvelopeRejected(RejectCode.MALFORMED, "not a JWS in compact serialisation") from None
@@ -215,7 +219,7 @@ def _read_header(envelope: bytes) -> str:
     key_id = members["kid"]
     if not isinstance(key_id, str) or not 0 < len(key_id) <= _LONGEST_KEY_ID:
         raise EnvelopeRejected(RejectCode.MALFORMED, "kid is not an issuer's id")
-    return key_id
+    return key_id, payload, signature
 
 
 def _decode_base64url(segment: bytes) -> bytes:

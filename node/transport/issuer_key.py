@@ -12,6 +12,8 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from node.plain_files import read_text
+
 _KEY_BYTES: Final = 32
 _MEMBERS: Final = ("kty", "crv", "kid", "x", "d")
 
@@ -41,7 +43,7 @@ class IssuerKey:
             OSError: it cannot be read.
         """
         try:
-            return cls.parse(path.read_text(encoding="utf-8"))
+            return cls.parse(read_text(path, encoding="utf-8"))
         except ValueError:
             raise KeyFileError(f"{path} does not hold an Ed25519 private key as a JWK") from None
 

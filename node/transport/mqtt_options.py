@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from node.key_pair import load_key_pair
+from node.plain_files import must_be_regular
 
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 
@@ -81,6 +82,7 @@ def client_tls(
     Raises:
         OSError: a file cannot be read or used (``ssl.SSLError`` is one).
     """
+    must_be_regular(ca_file)
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if cert_file is not None:

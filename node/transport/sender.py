@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -20,6 +20,10 @@ from node.transport.topics import AccountTarget, Topics
 
 #: Between two publishes of the same envelope while nobody has confirmed it: a broker's PUBACK proves nothing.
 REPEAT_EVERY_S: Final = 1.0
+#: Between two tries while the broker is away.
+RETRY_S: Final = 0.05
+#: The same afterwards, until it has ended: the ending may have been lost with a broker.
+ASK_EVERY_S: Final = 10.0
 LIFETIME: Final = timedelta(seconds=60)
 
 Document = dict[str, Any]
@@ -96,9 +100,12 @@ class Sender:
             epoch=outgoing.epoch,
         )
         queue = self._waiting[outgoing.command_id] = asyncio.Queue()
-        repeating = asyncio.create_task(self._repeat(envelope, outgoing, lifetime), name=f"send:{outgoing.command_id}")
+        confirmed = asyncio.Event()
+        repeating = asyncio.create_task(
+            self._repeat(envelope, outgoing, lifetime, confirmed), name=f"send:{outgoing.command_id}"
+        )
         try:
-            async with aclosing(self._events(queue, repeating, outgoing.nodes)) as events:
+            async with aclosing(self._events(queue, repeating, outgoing.nodes, confirmed)) as events:
                 async for document in events:
                     yield document
         finally:
@@ -106,7 +113,7 @@ class Sender:
             del self._waiting[outgoing.command_id]
 
     async def _events(
-        self, queue: asyncio.Queue[Document], repeating: asyncio.Task[None], nodes: int
+        self, queue: asyncio.Queue[Document], repeating: asyncio.Task[None], nodes: int, confirmed: asyncio.Event
     ) -> AsyncGenerator[Document, None]:
         newest: dict[str, int] = {}
         open_at: set[str] = set()
@@ -124,16 +131,19 @@ class Sender:
                 continue
             newest[node] = document["seq"]
             if len(newest) >= nodes:
-                repeating.cancel()
+                confirmed.set()
             (open_at.discard if CommandState(document["state"]).ended else open_at.add)(node)
             yield document
             if not open_at and len(newest) >= nodes:
                 return
 
-    async def _repeat(self, envelope: bytes, outgoing: Outgoing, lifetime: timedelta) -> None:
+    async def _repeat(self, envelope: bytes, outgoing: Outgoing, lifetime: timedelta, confirmed: asyncio.Event) -> None:
+        """Until it expires unconfirmed; once confirmed, for as long as somebody waits for the ending: a node answers an
+        envelope that it knows with its newest event, whatever its age.
+        """
         topic = self._topics.command(outgoing.account)
         expires_at = asyncio.get_running_loop().time() + lifetime.total_seconds()
-        while (left_s := expires_at - asyncio.get_running_loop().time()) > 0:
+        while (left_s := expires_at - asyncio.get_running_loop().time()) > 0 or confirmed.is_set():
             try:
                 await self._transport.publish(
                     topic,
@@ -143,6 +153,11 @@ class Sender:
                     expiry_s=max(1, round(left_s)),
                 )
             except TransportUnavailable:
-                await asyncio.sleep(min(0.05, left_s))
+                await asyncio.sleep(RETRY_S)
                 continue
-            await asyncio.sleep(min(REPEAT_EVERY_S, left_s))
+            if not confirmed.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(min(REPEAT_EVERY_S, left_s)):
+                        await confirmed.wait()
+            if confirmed.is_set():
+                await asyncio.sleep(ASK_EVERY_S)

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
+from node.clock import SystemClock
 from node.domain.permission import Effect
 from node.errors import VenueAnswerUnknown, VenueUnavailable
 from node.venues import wire
@@ -55,7 +56,9 @@ class CcxtClient:
         #: What a request, or the reading of its answer, may raise: anything. Sockets, ccxt, and its surprises; whatever
         #: it is, the request may have been executed.
         self.faults: tuple[type[Exception], ...] = (Exception,)
-        self.offset_ms: float | None = None
+        self._measured_ms: float | None = None
+        #: Our wall clock less time since boot, when that was measured.
+        self._anchor_ms = 0.0
         self.ccxt: Ccxt = self._build(pools)
         #: Puts a request on the wire: ccxt's own way, behind the gate.
         self.send: Callable[..., Awaitable[Any]] = self.ccxt.fetch
@@ -115,6 +118,7 @@ class CcxtClient:
         """One request, whatever becomes of it; only cancellation passes through."""
         record = record or Wire()
         record.charges, record.effect = call.charges, call.effect
+        self._correct_clock()
         answer, error = None, None
         with wire.recording(record):
             try:
@@ -160,9 +164,20 @@ class CcxtClient:
         measured = [offset for each in answered if (offset := self._offset(call, each, wall_less_monotonic_ms))]
         if not measured:
             raise VenueAnswerUnknown("the venue's time was not understood")
-        self.offset_ms = min(measured)[1]
-        # ccxt subtracts this from its own clock when it signs.
-        self.ccxt.options["timeDifference"] = -round(self.offset_ms)
+        self._measured_ms, self._anchor_ms = min(measured)[1], _wall_less_boot_ms()
+        self._correct_clock()
+
+    @property
+    def offset_ms(self) -> float | None:
+        """The venue's clock less ours, as measured, and as our wall clock has been set since; None: not measured."""
+        if self._measured_ms is None:
+            return None
+        return self._measured_ms - (_wall_less_boot_ms() - self._anchor_ms)
+
+    def _correct_clock(self) -> None:
+        """ccxt subtracts this from its own clock when it signs: a clock that was just set costs no refusal."""
+        if (offset_ms := self.offset_ms) is not None:
+            self.ccxt.options["timeDifference"] = -round(offset_ms)
 
     async def measure_clock(self, refused: Call) -> None:
         """After a refused timestamp: once for however many requests found that out together, on the same host."""
@@ -295,6 +310,11 @@ def ending_of(attempt: Attempt) -> str:
 def _fresh(params: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any] | list[Any]:
     """ccxt changes what it is given."""
     return dict(params) if isinstance(params, Mapping) else list(params)
+
+
+def _wall_less_boot_ms() -> float:
+    """Changes only where somebody sets the wall clock: time since boot counts a suspended machine's sleep."""
+    return time.time() * 1000 - SystemClock().boottime_ns() / 1e6
 
 
 def _times(charge: Charge, count: int) -> Charge:

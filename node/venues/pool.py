@@ -22,6 +22,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from node.errors import ConfigError, VenueUnavailable
+from node.plain_files import must_be_regular
 from node.venues import wire
 from node.venues.lane import Budget, Lane
 from node.venues.markets import MarketShelf
@@ -79,6 +80,7 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
         return _public_trust()
     context = _public_trust.__wrapped__()
     try:
+        must_be_regular(ca_file)
         context.load_verify_locations(ca_file)
     except OSError as error:  # ssl.SSLError is one
         raise ConfigError([f"ca_file: {ca_file} cannot be used: {error}"]) from error

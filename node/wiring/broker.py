@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from statistics import median
 from typing import Final
@@ -115,10 +116,6 @@ def authority(settings: Settings, actors: list[AccountActor], keyring: Keyring) 
             return None
         return Issuer(id=issuer, actions=key.actions, accounts=keyring.accounts_of(key), kept_in_the_dark=True)
 
-    def venue_offset() -> timedelta | None:
-        offsets = [offset for actor in actors if (offset := actor.context.venue.clock_offset_ms()) is not None]
-        return timedelta(milliseconds=median(offsets)) if offsets else None
-
     issuers = [
         Issuer(
             id=issuer.id,
@@ -128,7 +125,14 @@ def authority(settings: Settings, actors: list[AccountActor], keyring: Keyring) 
         )
         for issuer in settings.issuers
     ]
-    return Authority(issuers, [account.id for account in settings.accounts], venue_offset=venue_offset, further=holder)
+    accounts = [account.id for account in settings.accounts]
+    return Authority(issuers, accounts, venue_offset=lambda: venue_offset(actors), further=holder)
+
+
+def venue_offset(actors: Iterable[AccountActor]) -> timedelta | None:
+    """What the venues say of our clock: theirs less ours, the median; None: none has told its time."""
+    offsets = [offset for actor in actors if (offset := actor.context.venue.clock_offset_ms()) is not None]
+    return timedelta(milliseconds=median(offsets)) if offsets else None
 
 
 def router(topics: Topics) -> Router:

@@ -46,7 +46,7 @@ def test_the_documented_command_makes_it_start_as_it_is(tmp_path: Path) -> None:
 
 
 async def test_what_was_saved_survives_a_kill(tmp_path: Path) -> None:
-    """Saved within seconds of a change; a PUBACK alone promises nothing, which is why senders repeat."""
+    """Saved every two seconds; a PUBACK alone promises nothing, which is why senders repeat."""
     command = "sn/v1/acme/cmd/_all"
     mosquitto = Mosquitto(tmp_path)
     mosquitto.start()

@@ -7,6 +7,7 @@ import socket
 import time
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from node.domain.permission import Permission
 from node.domain.snapshot import SliceSnapshot
 from node.domain.steps import CancelOrders, ClosePosition, Outcome, Refusal, SellSpot
 from node.errors import VenueDenied, VenueError, VenueLimited, VenueUnavailable
-from node.venues import markets
+from node.venues import ccxt_client, markets
 from node.venues.ccxt_venue import CcxtVenue
 from node.venues.options import VenueOptions
 from node.venues.pool import TLS_READ_BYTES, Pools
@@ -267,6 +268,22 @@ async def test_a_clock_that_jumps_costs_one_refusal() -> None:
         first = await the.venue.execute(step)
         assert (first.outcome, first.refusal) == (Outcome.REFUSED, Refusal.OTHER)
         assert (await the.venue.execute(step)).outcome is Outcome.DONE
+
+
+@pytest.mark.parametrize("step_s", [3600, -3600])
+async def test_our_own_clock_that_is_set_costs_nothing(monkeypatch: pytest.MonkeyPatch, step_s: int) -> None:
+    """What has passed since the venue's was read is told by the time since boot: no request is refused."""
+    async with bench() as the:
+        step = await close_of(the)
+        before = the.venue.clock_offset_ms()
+        stepped = SimpleNamespace(time=lambda: time.time() + step_s, monotonic_ns=time.monotonic_ns)
+        monkeypatch.setattr(ccxt_client, "time", stepped)
+        own = the.venue._client.ccxt
+        monkeypatch.setattr(own, "milliseconds", lambda: time.time_ns() // 1_000_000 + step_s * 1000)
+        assert the.venue.clock_offset_ms() == pytest.approx((before or 0) - step_s * 1000, abs=5)
+        assert (await the.venue.execute(step)).outcome is Outcome.DONE
+        assert await held(the) == []
+        assert [each for each in the.sim.journal.entries() if each.status != 200] == []
 
 
 async def test_a_revoked_key_is_denied_at_every_door() -> None:

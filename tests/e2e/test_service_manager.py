@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -139,6 +140,17 @@ class TestReload:
         (event,) = [event for event in served.log() if event["event"] == "configuration_not_reloaded"]
         assert "node.id: is missing" in str(event["faults"])
         assert served.ask("/readyz").status == 200
+
+    def test_of_a_pipe_in_the_files_place_is_refused_and_the_next_signal_served(self, served: Service) -> None:
+        """Nobody writes to it: whoever opened it as a file would wait for ever, deaf to SIGTERM as well."""
+        served.configuration.unlink()
+        os.mkfifo(served.configuration)
+        served.reload()
+        (event,) = [event for event in served.log() if event["event"] == "configuration_not_reloaded"]
+        assert "not a regular file" in str(event["faults"])
+        assert served.ask("/readyz").status == 200
+        served.process.terminate()
+        assert served.process.wait(STOP_WITHIN_S) == 0
 
 
 class TestEnd:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -96,12 +97,16 @@ class SocketsUnderTest:
         start: Callable[[], Any],
         stop: Callable[[], Any],
         *,
+        kill: Callable[[], Any],
+        forget: Callable[[], Any],
         expiry_granularity_s: float = 0.0,
     ) -> None:
         self.expiry_granularity_s = expiry_granularity_s
         self.port = port
         self._start = start
         self._stop = stop
+        self._kill = kill
+        self._forget = forget
         self._relays: dict[str, Relay] = {}
 
     async def transport(
@@ -111,13 +116,14 @@ class SocketsUnderTest:
         *subscriptions: str,
         will: Will | None = None,
         receive_maximum: int = 64,
-    ) -> Transport:
+        **options: Any,
+    ) -> MqttTransport:
         """A client of it, not yet running."""
         relay = self._relays.get(client_id)
         if relay is None:
             relay = self._relays[client_id] = Relay(self.port)
             await relay.start()
-        options = MqttOptions(
+        terms = MqttOptions(
             host="127.0.0.1",
             port=relay.port,
             client_id=client_id,
@@ -127,8 +133,13 @@ class SocketsUnderTest:
             will=will,
             receive_maximum=receive_maximum,
             session_expiry_s=600,
+            **options,
         )
-        return MqttTransport(options, jitter=lambda: 0.1)
+        return MqttTransport(terms, jitter=lambda: 0.1)
+
+    def relay(self, client_id: str) -> Relay:
+        """What is between a client and the broker."""
+        return self._relays[client_id]
 
     def cut(self, client_id: str) -> None:
         """Break the client's connection without a word."""
@@ -142,6 +153,14 @@ class SocketsUnderTest:
         """Serve again."""
         await _settled(self._start())
 
+    async def kill(self) -> None:
+        """End without a word to anybody; what is on the disk is kept."""
+        await _settled(self._kill())
+
+    async def forget(self) -> None:
+        """While it does not serve: lose everything that was kept."""
+        await _settled(self._forget())
+
     async def close(self) -> None:
         """Stop the broker and the relays."""
         await self.stop()
@@ -151,12 +170,26 @@ class SocketsUnderTest:
 
 def embedded_under_test(broker: Broker) -> SocketsUnderTest:
     """The broker of ``node.sim``; passwords are those of mosquitto."""
-    return SocketsUnderTest(broker.port, broker.start, broker.stop)
+
+    async def kill() -> None:
+        for relayed in under_test._relays.values():
+            relayed.cut()
+        await broker.stop()
+
+    under_test = SocketsUnderTest(broker.port, broker.start, broker.stop, kill=kill, forget=broker.forget)
+    return under_test
 
 
 def mosquitto_under_test(mosquitto: Mosquitto) -> SocketsUnderTest:
     """A real one; it counts whole seconds."""
-    return SocketsUnderTest(mosquitto.port, mosquitto.start, mosquitto.stop, expiry_granularity_s=1.05)
+    return SocketsUnderTest(
+        mosquitto.port,
+        mosquitto.start,
+        mosquitto.stop,
+        kill=lambda: mosquitto.stop(signal.SIGKILL),
+        forget=mosquitto.forget,
+        expiry_granularity_s=1.05,
+    )
 
 
 async def _settled(result: Any) -> None:
@@ -172,6 +205,10 @@ class Relay:
         self._target_port = target_port
         self._server: asyncio.Server | None = None
         self._ends: set[asyncio.Transport] = set()
+        #: While set, bytes go nowhere, in either direction, and nobody is told.
+        self.swallowing = False
+        #: How much later each byte arrives.
+        self.delay_s = 0.0
 
     async def start(self) -> None:
         """Listen on a free port."""
@@ -229,8 +266,14 @@ class _RelayEnd(asyncio.Protocol):
         if self._peer is None or self._peer.transport is None:
             self._early += data
             return
-        self._peer.transport.write(bytes(self._early) + data)
+        passed, peer = bytes(self._early) + data, self._peer.transport
         self._early.clear()
+        if self._relay.swallowing:
+            return
+        if self._relay.delay_s:
+            asyncio.get_running_loop().call_later(self._relay.delay_s, peer.write, passed)
+        else:
+            peer.write(passed)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.transport is not None:

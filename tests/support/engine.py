@@ -190,6 +190,7 @@ async def engine(
         },
         publish=lambda document, _command: published.append(document),
         reply_only=lambda document, _command: published.append(document),
+        repeat=lambda document, _command: published.append(document),
     )
     desk = Desk(
         node_id=NODE_ID,

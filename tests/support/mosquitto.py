@@ -69,6 +69,11 @@ class Mosquitto:
         self._process.wait(_DEADLINE_S)
         self._process = None
 
+    def forget(self) -> None:
+        """While it does not run: lose its sessions and messages."""
+        for file in (self._directory / "state").iterdir():
+            file.unlink()
+
     def _access_list(self) -> Path:
         """The shipped one, with a block for every further node; *node-2* has one in any case."""
         shipped = (_CONFIG / "mosquitto.acl").read_text()

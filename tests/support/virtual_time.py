@@ -46,9 +46,11 @@ class VirtualClock:
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
+        #: By how much somebody has set the wall clock.
+        self.stepped = timedelta()
 
     def now(self) -> datetime:
-        return self.at(self.monotonic_ns())
+        return self.at(self.monotonic_ns()) + self.stepped
 
     def at(self, monotonic_ns: int) -> datetime:
         return EPOCH + timedelta(microseconds=monotonic_ns // 1000)

@@ -247,3 +247,41 @@ async def test_events_let_the_first_orders_of_a_close_go_first(journal: MemoryJo
         async with asyncio.timeout(PATIENCE_S):
             await broker.arrived.wait()
     assert broker.numbers == [1]
+
+
+async def test_an_event_told_again_does_not_overtake_what_waits(journal: MemoryJournal, broker: Broker) -> None:
+    """Who goes by the numbers would take the earlier ones, coming after it, for copies."""
+    outbox, commands = Outbox(journal, broker, route), [await accept(journal) for _ in range(3)]
+    (newest,) = await journal.events(commands[-1].command_id)
+    outbox.repeat(newest, commands[-1])
+    await outbox.flush()
+    assert broker.numbers == [1, 2, 3, 3]
+
+
+async def test_nor_does_one_that_is_asked_for_while_another_is_told(journal: MemoryJournal, broker: Broker) -> None:
+    """What it repeats is in the journal by then, with all before it."""
+    outbox, first = Outbox(journal, broker, route), await accept(journal)
+    (told,) = await journal.events(first.command_id)
+    await outbox.flush()
+    broker.acknowledging.clear()
+    outbox.repeat(told, first)
+    flushing = asyncio.create_task(outbox.flush(), name="flush")
+    broker.attempted.clear()
+    await broker.attempted.wait()
+    commands = [await accept(journal) for _ in range(2)]
+    (newest,) = await journal.events(commands[-1].command_id)
+    outbox.repeat(newest, commands[-1])
+    broker.acknowledging.set()
+    await flushing
+    assert broker.numbers == [1, 1, 2, 3, 3]
+
+
+async def test_an_event_is_told_again_while_the_journal_is_down(journal: MemoryJournal, broker: Broker) -> None:
+    """It is in memory, and its sender waits for it."""
+    outbox, command = Outbox(journal, broker, route), await accept(journal)
+    (newest,) = await journal.events(command.command_id)
+    journal.down = True
+    outbox.repeat(newest, command)
+    with pytest.raises(JournalUnavailable):
+        await outbox.flush()
+    assert broker.numbers == [1]

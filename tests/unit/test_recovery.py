@@ -13,7 +13,8 @@ from node.clock import SystemClock
 from node.domain.command import Action, Command, CommandState
 from node.domain.guard_mode import GuardMode, GuardModes
 from node.domain.latency import Stopwatch
-from node.domain.result import Document, result_document
+from node.domain.lock import AccountLock
+from node.domain.result import Document, Findings, OrderCounts, result_document
 from node.domain.steps import ClosePosition
 from node.engine.account import ExecutionTerms
 from node.engine.ports import Admission, Event
@@ -96,6 +97,20 @@ class TestResuming:
         async with engine(book(), journal=journal, recover=True) as node:
             document = await node.ending(command.command_id)
         assert 30_000 <= document["latency_ms"]["proof"] < 40_000
+
+    async def test_its_result_counts_what_the_earlier_run_has_told_of_its_orders(self, journal: MemoryJournal) -> None:
+        """Killed after a round: the orders of both lives."""
+        command, now = await crashed_with(journal, Action.CLOSE_ALL), SystemClock().now()
+        told = Findings(orders=OrderCounts(cancelled=2, placed=3, rejected=1, ambiguous=1))
+
+        def document(lock: AccountLock | None) -> Document:
+            running = CommandState.RUNNING
+            return result_document(command, running, node_id=NODE_ID, at=now, latency_ms={}, lock=lock, findings=told)
+
+        await journal.record([Event(command=command, state=CommandState.RUNNING, document=document)])
+        async with engine(book(), journal=journal, recover=True) as node:
+            ending = await node.ending(command.command_id)
+        assert ending["orders"] == {"cancelled": 2, "placed": 4, "rejected": 1, "ambiguous": 1}
 
     async def test_no_order_id_of_an_earlier_run_is_used_again(self, journal: MemoryJournal) -> None:
         """The same command, account, symbol and round: another attempt."""
@@ -245,6 +260,37 @@ class TestStale:
             assert (document["state"], document["verdict"]) == ("failed", "drill_failed")
             assert [each["code"] for each in document["errors"]] == ["INTERRUPTED"]
             assert not node.ledger.get(ACCOUNT).locked
+
+
+class TestRemovedAccounts:
+    @pytest.mark.parametrize("latch", [True, False])
+    async def test_a_command_that_waits_for_an_account_no_longer_is_failed_and_the_lock_stays(
+        self, journal: MemoryJournal, latch: bool
+    ) -> None:
+        """Nobody would ever end it: it would be unfinished at every start, and its parent with it."""
+        command = await crashed_with(journal, Action.CLOSE_ALL, OTHER, age_s=1000, latch=latch)
+        async with engine(FakeVenue(), journal=journal, recover=True):
+            ending = await settled(journal, command.command_id)
+        assert (ending["state"], ending["errors"][0]["code"]) == ("failed", "ACCOUNT_REMOVED")
+        lock = (await journal.locks())[OTHER]
+        assert (lock.locked, lock.latched) == (True, True)
+
+    async def test_a_young_one_waits_for_the_account_to_come_back(self, journal: MemoryJournal) -> None:
+        """Taken out of the configuration by mistake: with it the close goes on."""
+        command = await crashed_with(journal, Action.CLOSE_ALL, OTHER, age_s=10)
+        async with engine(FakeVenue(), journal=journal, recover=True):
+            pass
+        venue = book()
+        async with engine(FakeVenue(), venue, journal=journal, recover=True) as node:
+            assert (await node.ending(command.command_id))["verdict"] == "flat"
+            assert venue.positions == []
+
+    async def test_all_accounts_command_ends_with_the_children_that_are_left(self, journal: MemoryJournal) -> None:
+        """The worst of them is its verdict."""
+        parent = await crashed_with(journal, Action.LOCK, None, age_s=1000)
+        async with engine(FakeVenue(), journal=journal, recover=True):
+            ending = await settled(journal, parent.command_id)
+        assert (ending["state"], len(ending["children"])) == ("failed", 2)
 
 
 class TestLocks:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from node.errors import ConfigError
 from node.reload import Reload, changes
@@ -66,7 +70,18 @@ def written(folder: Path, *, execution: str = "", issuer: bool = True) -> Path:
     return folder / "node.toml"
 
 
-def reload_of(config: Path | None, adopted: list[Settings], *, certificate: Exception | None = None) -> Reload:
+def no_trial() -> None:
+    """Every certificate is well."""
+
+
+def reload_of(
+    config: Path | None,
+    adopted: list[Settings],
+    *,
+    certificate: Exception | None = None,
+    trial: Callable[[], None] = no_trial,
+    within_s: float = 5.0,
+) -> Reload:
     """Of a node that runs without issuers."""
 
     def reload_certificates() -> None:
@@ -78,6 +93,8 @@ def reload_of(config: Path | None, adopted: list[Settings], *, certificate: Exce
         settings=settings(accounts=[], owners=[]),
         adopt_issuers=adopted.append,
         reload_certificates=reload_certificates,
+        try_certificates=trial,
+        within_s=within_s,
     )
 
 
@@ -105,3 +122,28 @@ async def test_a_certificate_that_cannot_be_used_changes_nothing(tmp_path: Path)
     await reload_of(tmp_path / "deep.toml", adopted).carry_out()
     await reload_of(None, adopted).carry_out()
     assert adopted == []
+
+
+async def test_a_pipe_in_the_files_place_is_refused_at_once(tmp_path: Path) -> None:
+    """Opened as a file it would wait for a writer, and the node with it."""
+    adopted: list[Settings] = []
+    os.mkfifo(tmp_path / "node.toml")
+    with capture_logs() as logs:
+        await reload_of(tmp_path / "node.toml", adopted).carry_out()
+    assert adopted == []
+    assert "not a regular file" in str(logs[0]["faults"])
+
+
+async def test_a_disk_that_hangs_is_given_up_and_the_next_signal_is_served(tmp_path: Path) -> None:
+    """The thread that waits for it is left behind; nothing has changed."""
+    adopted: list[Settings] = []
+    answers = threading.Event()
+    hanging = reload_of(written(tmp_path), adopted, trial=lambda: (answers.wait(), None)[1], within_s=0.05)
+    with capture_logs() as logs:
+        await hanging.carry_out()
+    answers.set()
+    assert adopted == []
+    assert "not read within 0.05 s" in str(logs[0]["faults"])
+    hanging.within_s = 5.0
+    await hanging.carry_out()
+    assert [issuer.id for issuer in adopted[-1].issuers] == ["desk"]

@@ -166,6 +166,41 @@ class TestWhatASenderWaitsFor:
         got = await heard(2, event("b", 3, "accepted"), event("a", 50), event("b", 4, "running"), event("b", 5))
         assert got == [("b", 3), ("a", 50), ("b", 4), ("b", 5)]
 
+    async def test_an_ending_that_was_lost_is_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With the same envelope, to which a node answers with its newest event: also long after its expiry."""
+        monkeypatch.setattr("node.transport.sender.ASK_EVERY_S", 0.01)
+        broker, topic = MemoryBroker(), f"{TOPICS.response('desk')}/1"
+        transport = MemoryTransport(broker, "sender", topic)
+        node = MemoryTransport(broker, "node", TOPICS.every_command)
+        sender = Sender(transport, DESK, TOPICS, topic)
+        outgoing = Outgoing(account="*", action=Action.LOCK, command_id=uuid4())
+        work = [
+            asyncio.create_task(each, name=f"{number}")
+            for number, each in enumerate((transport.run(), node.run(), sender.receive()))
+        ]
+
+        async def tell(document: dict[str, Any]) -> None:
+            await node.publish(topic, json.dumps({**document, "command_id": str(outgoing.command_id)}).encode())
+
+        try:
+            await transport.wait_connected()
+            await node.wait_connected()
+            sending = sender.send(outgoing, lifetime=timedelta(seconds=0.05))
+            async with asyncio.timeout(10), aclosing(sending) as documents:
+                following = asyncio.ensure_future(anext(documents))
+                asked = node.deliveries()
+                first = await anext(asked)
+                await tell(event("a", 7, "accepted"))
+                assert (await following)["seq"] == 7
+                following = asyncio.ensure_future(anext(documents))
+                for _ in range(20):  # beyond its expiry
+                    assert (await anext(asked)).payload == first.payload
+                await tell(event("a", 9))
+                assert (await following)["state"] == "done"
+        finally:
+            for task in work:
+                task.cancel()
+
 
 class TestSeveralAnswers:
     def test_one_is_left_as_it_is(self) -> None:
