@@ -48,6 +48,8 @@ runtime_dir = "{folder}/run"
 [mqtt]
 url = "mqtt://127.0.0.1:{broker}"
 
+{http}
+
 [[owners]]
 id = "acme"
 
@@ -185,15 +187,18 @@ class Stage:
         )
         return takers > 0
 
+    def operator_connector(self) -> aiohttp.UnixConnector:
+        """To the operator's socket."""
+        return aiohttp.UnixConnector(path=str(self.folder / "run" / "operator.sock"))
+
     async def ask(self, sent: Sent) -> None:
         """Over the operator's socket; with its id, so that it may be asked again."""
         kill = {"account_id": str(ACCOUNT), "action": sent.action}
         unlock = {"account_id": str(ACCOUNT), "epoch": sent.epoch}
         path, body = ("unlock", unlock) if sent.action == "UNLOCK" else ("kill", kill)
-        connector = aiohttp.UnixConnector(path=str(self.folder / "run" / "operator.sock"))
         headers = {"Idempotency-Key": str(sent.command_id)}
         async with (
-            aiohttp.ClientSession(connector=connector) as session,
+            aiohttp.ClientSession(connector=self.operator_connector()) as session,
             session.post(f"http://node/api/v1/b2b/risk/{path}", json=body, headers=headers) as answer,
         ):
             sent.answer = await answer.json()
@@ -231,8 +236,8 @@ class Stage:
 
 
 @asynccontextmanager
-async def raised(folder: Path) -> AsyncIterator[Stage]:
-    """Everything up on loopback; ended with the block."""
+async def raised(folder: Path, *, http_port: int | None = None) -> AsyncIterator[Stage]:
+    """Everything up on loopback; ended with the block. With *http_port* lives serve the risk API there."""
     async with AsyncExitStack() as stack:
         witness, key = Witness(ACCOUNT), IssuerKey.generate("desk")
         broker = WitnessBroker(witness, NODE_CLIENT)
@@ -269,6 +274,7 @@ async def raised(folder: Path) -> AsyncIterator[Stage]:
         (folder / "node.toml").write_text(
             _CONFIGURATION.format(
                 tenant=TENANT, folder=folder, broker=broker.port, public_key=key.public_key, account=ACCOUNT,
+                http=f'[http]\nlisten = "127.0.0.1:{http_port}"' if http_port else "",
                 venue=venue["port"], ca=venue["ca"],
             )
         )  # fmt: skip
