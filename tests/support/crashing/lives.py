@@ -104,7 +104,8 @@ class Lives:
         path = self.stage.folder / "state" / "journal.sqlite3"
         if (path.exists() and path.stat().st_size) or self.stage.witness.locks:
             self.stage.witness.judge_journal(path)
-        assert self.stage.witness.breaches == [], self.stage.log()
+        breaches = self.stage.witness.breaches
+        assert not breaches, "\n".join([*breaches, self.stage.log()])
 
     async def _traffic(self, life: Life) -> None:
         for _ in range(ROUNDS_MAX):
