@@ -70,10 +70,9 @@ async def run(kills: int, seed: int) -> dict[str, Any]:
 def _table(report: dict[str, Any]) -> str:
     points = [[name, str(each["kills"]), f"{each['p50_s']:.3f}"] for name, each in sorted(report["points"].items())]
     lines = [table([["died at", "times", "p50 s"], *points]), ""]
-    lines += [
-        f"{report['kills']} of {report['wanted']} kills; {report['commands']} commands, {report['sent_again']} of them sent",
-        f"again after they were done; {report['seconds']} s, the lives' processor time {report['processor_s']} s.",
-    ]
+    lines.append(f"{report['kills']} of {report['wanted']} kills, {report['commands']} commands")
+    lines.append(f"{report['sent_again']} sent again after they were done, without effect")
+    lines.append(f"{report['seconds']} s, and {report['processor_s']} s of the lives' processor time")
     lines += [f"NEVER DIED AT: {name}" for name in report["never"]]
     lines.append(f"BREACH: {report['breach']}" if report["breach"] else "Nothing lost, nothing twice.")
     return "\n".join([*lines, ""])

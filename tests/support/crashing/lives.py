@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import aiohttp
@@ -21,7 +21,7 @@ from tests.support.crashing.witness import Sent
 RANDOM_WITHIN_S: Final = 0.6
 #: Rounds of commands in which every point must have been visited often enough.
 ROUNDS_MAX: Final = 6
-_LOOK_EVERY_S: Final = 0.004
+_LOOK_EVERY_S: Final = 0.005
 #: How a node that is not ready yet, or has a command under way, says that it will not unlock now.
 _LATER: Final = ("BUSY", "NOT_READY")
 
@@ -60,10 +60,12 @@ class Lives:
     cpu_s: float = 0.0
     rounds: int = 0
     replays: int = 0
-    sold_spot: int = 0
+    #: Whether all but locks goes over the operator's socket in this life: it is to die of an answer.
+    _at_the_door: bool = False
 
     async def die(self, death: Death) -> None:
         """One life, with traffic, to the death that was asked for; then the verdict."""
+        self._at_the_door = (death.point or "").startswith("answer.")
         life = await self.stage.born(death.point, death.at)
         traffic = asyncio.create_task(self._traffic(life), name="traffic")
         try:
@@ -122,18 +124,21 @@ class Lives:
         for sent in self._open():
             if not sent.confirmed and not sent.queued:
                 await self._hand_over(life, sent)
-        await self._until(life, lambda: not self._open())
+        await self._until(life, lambda: not self.stage.witness.open)
+
+    def _over_socket(self) -> bool:
+        return self._at_the_door or self.chance.random() < 0.3
 
     def _open(self) -> list[Sent]:
-        return [sent for sent in self.stage.witness.sent.values() if sent.ending is None]
+        return list(self.stage.witness.open.values())
 
     async def _unlock(self, life: Life) -> None:
         while True:
             epoch, locked = self._lock()
             if not locked:
                 return
-            sent = await self._send(life, Action.UNLOCK, over_socket=self.chance.random() < 0.3, epoch=epoch)
-            await self._until(life, lambda: not self._open())
+            sent = await self._send(life, Action.UNLOCK, over_socket=self._over_socket(), epoch=epoch)
+            await self._until(life, lambda: not self.stage.witness.open)
             if not sent.done:
                 assert sent.ending is not None
                 codes = {error["code"] for error in sent.ending["errors"]}
@@ -171,9 +176,8 @@ class Lives:
         action = self.chance.choice((Action.CLOSE_ALL, Action.CLOSE_ALL, Action.FLATTEN))
         if self.chance.random() < 0.5:
             await self._send(life, Action.LOCK)
-        over_socket = self.chance.random() < 0.3
-        sent = await self._send(life, action, over_socket=over_socket)
-        await self._until(life, lambda: not self._open())
+        sent = await self._send(life, action, over_socket=self._over_socket())
+        await self._until(life, lambda: not self.stage.witness.open)
         assert sent.done, sent.ending
         held = await self.stage.state()
         assert held["positions"] == [], held["positions"]
@@ -215,9 +219,3 @@ class Lives:
             if life.over:
                 await asyncio.Event().wait()
             await asyncio.sleep(_LOOK_EVERY_S)
-
-
-def summary(lives: list[Lives]) -> dict[str, Any]:
-    """Figures of all stages together."""
-    kills: Counter[str] = sum((each.kills for each in lives), Counter())
-    return {"kills": kills.total(), "by_death": dict(kills)}

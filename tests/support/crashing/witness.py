@@ -43,16 +43,13 @@ class Sent:
     answer: Document | None = None
     #: Its events by number, as published.
     events: dict[int, Document] = field(default_factory=dict)
+    #: The event with which it ended.
+    ending: Document | None = None
 
     @property
     def confirmed(self) -> bool:
         """Whether anybody was told that the node has it."""
         return self.acknowledged or self.answer is not None or bool(self.events)
-
-    @property
-    def ending(self) -> Document | None:
-        """The event with which it ended."""
-        return next((event for event in self.events.values() if event["state"] in _ENDED), None)
 
     @property
     def done(self) -> bool:
@@ -66,6 +63,8 @@ class Witness:
     def __init__(self, account: UUID) -> None:
         self._account = str(account)
         self.sent: dict[UUID, Sent] = {}
+        #: Those whose ending nobody has heard of.
+        self.open: dict[UUID, Sent] = {}
         self.acknowledgements = 0
         self._newest_seq = 0
         #: Of the lock, as last reported by anybody, and by each channel.
@@ -74,7 +73,8 @@ class Witness:
 
     def send(self, sent: Sent) -> Sent:
         """A command is about to leave."""
-        return self.sent.setdefault(sent.command_id, sent)
+        self.sent[sent.command_id] = self.open[sent.command_id] = sent
+        return sent
 
     def published(self, message: Message) -> None:
         """The broker has taken a message of the node's."""
@@ -93,6 +93,9 @@ class Witness:
             return
         if command.events.setdefault(document["seq"], document) != document:
             self.breaches.append(f"one number, two events: {document}, {command.events[document['seq']]}")
+        if document["state"] in _ENDED:
+            command.ending = document
+            self.open.pop(command.command_id, None)
         if document["unjournaled"]:
             self.breaches.append(f"unjournaled: {document}")
         if "lock" in document and document["seq"] > self._newest_seq:

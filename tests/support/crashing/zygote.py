@@ -13,6 +13,7 @@ import json
 import os
 import ssl
 import sys
+from argparse import Namespace
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ def _import_all() -> None:
     import uvicorn.protocols.http.h11_impl
 
     import node.app
+    import node.cli
     import node.venues.ccxt_venue
     from tests.support.crashing import points
 
@@ -43,10 +45,8 @@ def _warm() -> None:
     import ccxt.async_support
 
     from node.api.app import create_app
-    from node.cli import _parser
     from node.transport.envelope import rehearse
 
-    _parser(["run"])
     rehearse("warm")
     ccxt.async_support.binance({})
     nobody: Any = SimpleNamespace()
@@ -69,7 +69,8 @@ def _share_trust(ca_file: Path) -> None:
 
 
 def _live(life: dict[str, Any], witness: int) -> int:
-    from node.cli import main
+    from node.cli import _run
+    from node.commands.output import Output
     from node.engine import spot_worker
     from tests.support.crashing.points import Points
 
@@ -81,7 +82,7 @@ def _live(life: dict[str, Any], witness: int) -> int:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir(os.path.dirname(life["config"]))  # noqa: PTH120 - a path of this machine
     Points(life.get("point"), int(life.get("at", 1)), witness).install()
-    return main(["run", "--config", life["config"]])
+    return _run(Namespace(config=Path(life["config"])), Output(as_json=False))
 
 
 def serve() -> None:
