@@ -40,5 +40,6 @@ async def test_whenever_the_daemon_is_killed_nothing_is_lost_and_nothing_happens
             await lives.die(death)
         await lives.live_on()
     assert lives.kills.total() == len(DEATHS[part::PARTS])
+    assert set(stage.witness.locks) == {"file", "topic", "events", "socket"}
     assert lives.rounds > 0
     assert lives.replays > 0

@@ -202,6 +202,9 @@ class Stage:
             session.post(f"http://node/api/v1/b2b/risk/{path}", json=body, headers=headers) as answer,
         ):
             sent.answer = await answer.json()
+            lock = (sent.answer or {}).get("result", {}).get("lock")
+            if lock is not None and "Idempotency-Replayed" not in answer.headers:
+                self.witness.reported("socket", lock["epoch"], lock["locked"])
 
     def lock_file(self) -> tuple[int, bool] | None:
         """The lock as engines read it; None: there is none."""
