@@ -13,14 +13,16 @@ from uuid import UUID
 import aiohttp
 
 from node.domain.command import Action
-from tests.support.crashing.points import POINTS
+from tests.support.crashing.points import POINTS, is_order
 from tests.support.crashing.stage import PATIENCE_S, Life, Stage
 from tests.support.crashing.witness import Sent
 
 #: A random death comes within the time in which most lives have seen their commands through.
 RANDOM_WITHIN_S: Final = 0.6
 #: Rounds of commands in which every point must have been visited often enough.
-ROUNDS_MAX: Final = 6
+ROUNDS_MAX: Final = 40
+#: Points at which something has left, although nobody has heard of it yet.
+SENT: Final = ("puback.after", "event.after_publish", "lock_topic.after_publish", "order.after_send")
 _LOOK_EVERY_S: Final = 0.005
 #: How a node that is not ready yet, or has a command under way, says that it will not unlock now.
 _LATER: Final = ("BUSY", "NOT_READY")
@@ -62,10 +64,15 @@ class Lives:
     replays: int = 0
     #: Whether all but locks goes over the operator's socket in this life: it is to die of an answer.
     _at_the_door: bool = False
+    #: The exchange's last request that was looked at.
+    _heard: int = 0
+    #: Of these, orders.
+    _orders: int = 0
 
     async def die(self, death: Death) -> None:
         """One life, with traffic, to the death that was asked for; then the verdict."""
         self._at_the_door = (death.point or "").startswith("answer.")
+        before = await self._arrived(death.point)
         life = await self.stage.born(death.point, death.at)
         traffic = asyncio.create_task(self._traffic(life), name="traffic")
         try:
@@ -84,7 +91,29 @@ class Lives:
         assert (told["status"], told["died_at"]) == wanted, f"{death}: {told}\n{self._open()}\n{self.stage.log()}"
         self.kills[str(death)] += 1
         self.cpu_s += told["cpu_s"]
+        if death.point in SENT:
+            async with asyncio.timeout(PATIENCE_S):  # what had left when the node died comes to its receiver
+                while await self._arrived(death.point) < before + death.at:  # noqa: ASYNC110 - another process
+                    await asyncio.sleep(_LOOK_EVERY_S)
         self.judge()
+
+    async def _arrived(self, point: str | None) -> int:
+        """How often what a point is about has come to its receiver, in all lives."""
+        witness = self.stage.witness
+        match point:
+            case "puback.after":
+                return witness.acknowledgements
+            case "event.after_publish":
+                return witness.taken["evt"]
+            case "lock_topic.after_publish":
+                return witness.taken["lock"]
+            case "order.after_send":
+                heard = await self.stage.requests(self._heard)
+                self._heard = max([self._heard, *(each["number"] for each in heard)])
+                self._orders += sum(1 for each in heard if is_order(each["method"], each["path"]))
+                return self._orders
+            case _:
+                return 0
 
     async def live_on(self) -> None:
         """A life without a death: everything that was ever confirmed must come to its end."""

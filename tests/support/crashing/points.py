@@ -10,12 +10,14 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+from aiohttp.http_writer import StreamWriter
 from paho.mqtt.client import Client as PahoClient
 
 from node.engine.inbox import Inbox
@@ -64,6 +66,15 @@ POINTS: Final[dict[str, tuple[int, ...]]] = {
 }
 
 
+#: Whether the request that this task is making asks for more than a read.
+_order: ContextVar[bool] = ContextVar("crashing_order", default=False)
+
+
+def is_order(method: str, path: str) -> bool:
+    """Whether a request changes orders."""
+    return method != "GET" and "order" in path.lower()
+
+
 @dataclass(slots=True)
 class Points:
     """Counts the visits of one life, and ends it at the one that was named."""
@@ -73,6 +84,8 @@ class Points:
     #: Where a death is written down: a descriptor.
     witness: int
     visits: Counter[str] = field(default_factory=Counter)
+    #: Points that are reached when the broker's socket is next written.
+    queued: list[str] = field(default_factory=list)
 
     def reach(self, name: str) -> None:
         """Die here, if this is the visit that was named."""
@@ -95,7 +108,7 @@ class Points:
         def acknowledge(link: PahoLink, packet_id: int) -> None:
             self.reach("puback.before")
             give(link, packet_id)
-            self.reach("puback.after")
+            self.queued.append("puback.after")
 
         _replace(PahoLink, "acknowledge", acknowledge)
         submit = Inbox.submit
@@ -125,23 +138,32 @@ class Points:
             make(made, traces=(*traces, self._trace()), **options)
 
         _replace(pool.Pool, "__init__", with_points)
+        finish = StreamWriter.write_eof
+
+        async def finished(writer: StreamWriter, chunk: bytes = b"") -> None:
+            await finish(writer, chunk)  # aiohttp's own words come before the bytes
+            if _order.get():
+                self.reach("order.after_send")
+
+        _replace(StreamWriter, "write_eof", finished)
 
     def _trace(self) -> aiohttp.TraceConfig:
         def at(name: str) -> Callable[..., Any]:
             async def called(_session: Any, _context: Any, params: Any) -> None:
-                if params.method != "GET" and ("/order" in params.url.path or "Order" in params.url.path):
+                ours = is_order(params.method, params.url.path)
+                _order.set(ours)
+                if ours:
                     self.reach(name)
 
             return called
 
         config = aiohttp.TraceConfig()
         config.on_request_start.append(at("order.before_send"))
-        config.on_request_chunk_sent.append(at("order.after_send"))
         config.on_request_end.append(at("order.answered"))
         return config
 
     def _around_publishing(self) -> None:
-        publish, hand_over = MqttTransport.publish, PahoClient.publish
+        publish, hand_over, write = MqttTransport.publish, PahoClient.publish, PahoClient.loop_write
 
         async def publishing(transport: MqttTransport, topic: str, *arguments: Any, **more: Any) -> None:
             kind = _kind(topic)
@@ -156,11 +178,19 @@ class Points:
             info = hand_over(client, topic, *arguments)
             kind = _kind(topic)
             if kind:
-                self.reach(f"{kind}.after_publish")
+                self.queued.append(f"{kind}.after_publish")
             return info
+
+        def written(client: PahoClient) -> Any:
+            outcome = write(client)  # paho only queues, where a loop writes for it
+            queued, self.queued = self.queued, []
+            for name in queued:
+                self.reach(name)
+            return outcome
 
         _replace(MqttTransport, "publish", publishing)
         _replace(PahoClient, "publish", handed_over)
+        _replace(PahoClient, "loop_write", written)
 
     def _around_lock_files(self) -> None:
         write, rename = LockFileDirectory.write, Path.replace

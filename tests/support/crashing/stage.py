@@ -223,6 +223,12 @@ class Stage:
         self.witness.judge_exchange(account["counters"])
         return account
 
+    async def requests(self, after: int) -> list[Document]:
+        """What the node's key has asked of the exchange since that request."""
+        query = {"after": str(after), "key": f"{self.venue['accounts'][0]['name']}/client"}
+        async with self.http.get(f"http://127.0.0.1:{self.venue['control']}/requests", params=query) as answer:
+            return list((await answer.json())["requests"])
+
     async def trade(self, host: str, path: str, **parameters: str) -> None:
         """The engine places an order, with a key of its own."""
         key = self.venue["accounts"][0]["engine_credentials"]

@@ -66,6 +66,8 @@ class Witness:
         #: Those whose ending nobody has heard of.
         self.open: dict[UUID, Sent] = {}
         self.acknowledgements = 0
+        #: Messages that the broker has taken from the node, by kind.
+        self.taken: Counter[str] = Counter()
         self._newest_seq = 0
         #: Of the lock, as last reported by anybody, and by each channel.
         self.locks: dict[str, tuple[int, bool]] = {}
@@ -79,6 +81,7 @@ class Witness:
     def published(self, message: Message) -> None:
         """The broker has taken a message of the node's."""
         parts = message.topic.split("/")
+        self.taken[parts[3]] += 1
         if parts[3] == "evt" and parts[-1] != "_guard":
             document = json.loads(message.payload)
             self._event(document)
