@@ -120,11 +120,14 @@ async def running(
     own_addresses: bool = False,
     runtime: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    program: str = "node",
+    sections: str = "",
 ) -> AsyncIterator[Daemon]:
     """``run`` in its own process, with everything it keeps under *work*; what is there already is taken over.
 
     *runtime*: where its lock files and its socket go instead. *own_addresses*: each account has a source address, and
-    so request budgets and connections, of its own; otherwise they share one.
+    so request budgets and connections, of its own; otherwise they share one. *program*: the module
+    that serves. *sections*: more of the configuration.
     """
     runtime = runtime or work / "run"
     credentials = work / "credentials"
@@ -134,12 +137,13 @@ async def running(
         for name, value in venue.accounts[number].items():
             (credentials / credential(number, name)).write_text(value)
     config = work / "node.toml"
-    config.write_text(node_toml(work, runtime, venue, key, broker_port, node, accounts, own_addresses=own_addresses))
+    text = node_toml(work, runtime, venue, key, broker_port, node, accounts, own_addresses=own_addresses)
+    config.write_text(text + sections)
     log = work / "daemon.log"
     connector = aiohttp.UnixConnector(path=str(runtime / "operator.sock"))
     surroundings = {"CREDENTIALS_DIRECTORY": str(credentials), **(environment or {})}
     async with (
-        python("-m", "node", "run", "--config", str(config), log=log, environment=surroundings) as process,
+        python("-m", program, "run", "--config", str(config), log=log, environment=surroundings) as process,
         aiohttp.ClientSession(connector=connector) as http,
     ):
         yield Daemon(process=process, log=log, runtime=runtime, accounts=accounts, _http=http)
