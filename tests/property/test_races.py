@@ -1,0 +1,212 @@
+"""Everything that may race does: deliveries twice and out of order, deaths and restarts, exchanges that lose, refuse,
+lie and fall silent, torn streams, locks and unlocks that are late, engines that ask and one that does not.
+
+The real journal on a real file, the real lock files, inbox, dispatcher, actors, guards and outbox; virtual time.
+``SOVEREIGN_NODE_RACES=N`` runs N times as many examples.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+from uuid import UUID
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from node.domain.command import Action
+from node.engine.account import ExecutionTerms
+from node.sim.orders import Leg
+from tests.property.worlds import Happening, engine_deeds, late, lies, lost, market_stops, price_moves, refusals, well
+from tests.support.core_venue import Ending
+from tests.support.races.wire import ReadFault
+from tests.support.races.world import ACCOUNTS, World
+
+EXAMPLES = 20 * int(os.environ.get("SOVEREIGN_NODE_RACES", "1"))
+
+accounts = st.sampled_from(ACCOUNTS)
+targets = st.sampled_from([*ACCOUNTS, None])
+closes = st.sampled_from([Action.CLOSE_ALL, Action.FLATTEN])
+#: From within a commit to beyond a settling time.
+pauses = st.sampled_from([0.0, 0.0003, 0.0011, 0.0023, 0.004, 0.011, 0.05, 0.4, 2.0, 7.0])
+#: Of an UNLOCK, against the epoch in force: right, old, or not there yet.
+errors = st.sampled_from([0, 0, 0, 0, -1, -2, 1, 2])
+endings_of_steps = st.lists(st.one_of(well, refusals, lost, late, lies), max_size=6)
+read_faults = st.lists(st.sampled_from(list(ReadFault)), max_size=6)
+deeds: st.SearchStrategy[Happening] = st.one_of(engine_deeds, price_moves, market_stops)
+legs = st.sampled_from([Leg.LONG, Leg.SHORT])
+
+
+class Races(RuleBasedStateMachine):
+    """One node, two accounts."""
+
+    home: ClassVar[Path]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world: World | None = None
+
+    @property
+    def now(self) -> World:
+        """The world as it is."""
+        assert self.world is not None
+        return self.world
+
+    @initialize(hedge=st.booleans(), latches=st.booleans())
+    def begin(self, hedge: bool, latches: bool) -> None:
+        """Accounts with positions, stops and entries; a node that has just been installed."""
+        execution = ExecutionTerms(latch_by_default=latches)
+        self.world = World(self.home, hedge=hedge, execution=execution)
+
+    # Commands
+
+    @rule(account=targets, pause=pauses)
+    def lock(self, account: UUID | None, pause: float) -> None:
+        """Signed, over the broker."""
+        self.now.send(Action.LOCK, account)
+        self.now.wait(pause)
+
+    @rule(account=targets, action=closes, latch=st.sampled_from([None, True, False]), pause=pauses)
+    def close(self, account: UUID | None, action: Action, latch: bool | None, pause: float) -> None:
+        """Signed, over the broker."""
+        self.now.send(action, account, latch=latch)
+        self.now.wait(pause)
+
+    @rule(account=accounts, error=errors, pause=pauses, by_hand=st.booleans())
+    def unlock(self, account: UUID, error: int, pause: float, by_hand: bool) -> None:
+        """Naming an epoch that is the lock's own, or was, or may yet be."""
+        epoch = max(self.now.witness.locks[account].epoch + error, 0)
+        if by_hand:
+            self.now.order(Action.UNLOCK, account, epoch=epoch)
+        else:
+            self.now.send(Action.UNLOCK, account, epoch=epoch)
+        self.now.wait(pause)
+
+    @rule(account=targets, action=st.sampled_from([Action.LOCK, Action.CLOSE_ALL]), pause=pauses)
+    def by_hand(self, account: UUID | None, action: Action, pause: float) -> None:
+        """By the operator."""
+        self.now.order(action, account)
+        self.now.wait(pause)
+
+    # The broker
+
+    @rule(number=st.integers(0, 40), pause=pauses)
+    def duplicate(self, number: int, pause: float) -> None:
+        """Something that was delivered before, however long ago."""
+        self.now.send_again(number)
+        self.now.wait(pause)
+
+    @rule()
+    def hold_back(self) -> None:
+        """What comes from now on waits."""
+        self.now.broker.holding = True
+
+    @precondition(lambda self: self.now.broker.holding)
+    @rule(order=st.lists(st.integers(0, 9), max_size=6), pause=pauses)
+    def reorder(self, order: list[int], pause: float) -> None:
+        """And arrives in another order."""
+        self.now.broker.let_go(order)
+        self.now.wait(pause)
+
+    @rule(pause=pauses)
+    def broker_away(self, pause: float) -> None:
+        """And back: what was not acknowledged comes again."""
+        self.now.broker.go_away()
+        self.now.wait(pause)
+        self.now.broker.come_back()
+
+    # Deaths
+
+    @precondition(lambda self: self.now.node is not None)
+    @rule(arrives=st.booleans(), pause=pauses)
+    def crash(self, arrives: bool, pause: float) -> None:
+        """At this instant, and nobody starts it yet."""
+        self.now.kill(arrives=arrives)
+        self.now.wait(pause)
+
+    @precondition(lambda self: self.now.node is None)
+    @rule(pause=pauses)
+    def restart(self, pause: float) -> None:
+        """At last."""
+        self.now.start()
+        self.now.wait(pause)
+
+    @precondition(lambda self: self.now.node is not None)
+    @rule(arrives=st.booleans(), pause=pauses)
+    def crash_and_restart(self, arrives: bool, pause: float) -> None:
+        """As a service manager does it."""
+        self.now.kill(arrives=arrives)
+        self.now.start()
+        self.now.wait(pause)
+
+    # Exchanges and those who trade there
+
+    @rule(account=accounts, endings=endings_of_steps, reads=read_faults)
+    def venue_fault(self, account: UUID, endings: list[Ending], reads: list[ReadFault]) -> None:
+        """So end its next orders and reads."""
+        exchange = self.now.exchanges[account]
+        exchange.endings.extend(endings)
+        exchange.reads.extend(reads)
+
+    @rule(account=accounts, up=st.booleans())
+    def streams(self, account: UUID, up: bool) -> None:
+        """Torn down, or there again."""
+        self.now.exchanges[account].stream(up=up)
+
+    @rule(account=accounts, number=st.integers(0, 7), steps=st.integers(1, 20), leg=legs)
+    def engine_asks(self, account: UUID, number: int, steps: int, leg: Leg) -> None:
+        """And re-opens where it may."""
+        self.now.engine_asks(account, number, steps, leg)
+
+    @rule(account=accounts, deed=deeds, pause=pauses)
+    def engine_acts(self, account: UUID, deed: Happening, pause: float) -> None:
+        """Without asking; or the market does."""
+        self.now.engine_acts(account, deed)
+        self.now.wait(pause)
+
+    @rule(pause=st.sampled_from([0.5, 3.0, 12.0, 40.0]))
+    def time_passes(self, pause: float) -> None:
+        """Leases run out, patience too."""
+        self.now.wait(pause)
+
+    @invariant()
+    def as_it_must_be(self) -> None:
+        """After each of them."""
+        if self.world is not None:
+            self.world.judge()
+
+    def teardown(self) -> None:
+        """All is well again: everything that was acknowledged ends."""
+        if self.world is None:
+            return
+        try:
+            self.world.heal()
+            self.world.judge_end()
+        finally:
+            self.world.close()
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """In memory, where there is such a place: nobody pulls a plug here."""
+    memory = Path("/dev/shm")  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="races-", dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+def test_nothing_is_lost_and_nothing_happens_twice(home: Path) -> None:
+    """However it all falls together."""
+    Races.home = home
+    run_state_machine_as_test(Races, settings=settings(max_examples=EXAMPLES, stateful_step_count=30))
