@@ -28,13 +28,26 @@ from hypothesis.stateful import (
 
 from node.domain.command import Action
 from node.engine.account import ExecutionTerms
-from node.sim.orders import Leg
-from tests.property.worlds import Happening, engine_deeds, late, lies, lost, market_stops, price_moves, refusals, well
+from node.sim.orders import Leg, Side
+from tests.property.worlds import (
+    EngineRests,
+    Happening,
+    Nothing,
+    TriggerFires,
+    engine_deeds,
+    late,
+    lies,
+    lost,
+    market_stops,
+    price_moves,
+    refusals,
+    well,
+)
 from tests.support.core_venue import Ending
 from tests.support.races.wire import ReadFault
 from tests.support.races.world import ACCOUNTS, World
 
-EXAMPLES = 20 * int(os.environ.get("SOVEREIGN_NODE_RACES", "1"))
+EXAMPLES = 200 * int(os.environ.get("SOVEREIGN_NODE_RACES", "1"))
 
 accounts = st.sampled_from(ACCOUNTS)
 targets = st.sampled_from([*ACCOUNTS, None])
@@ -47,6 +60,29 @@ endings_of_steps = st.lists(st.one_of(well, refusals, lost, late, lies), max_siz
 read_faults = st.lists(st.sampled_from(list(ReadFault)), max_size=6)
 deeds: st.SearchStrategy[Happening] = st.one_of(engine_deeds, price_moves, market_stops)
 legs = st.sampled_from([Leg.LONG, Leg.SHORT])
+
+
+@st.composite
+def ambushes(draw: st.DrawFn) -> list[Happening]:
+    """While it is being read: an engine leaves a stop that opens a position, and it fires some lists later."""
+    trap = EngineRests(
+        number=draw(st.integers(0, 2)),
+        side=Side.BUY,
+        steps=draw(st.integers(1, 5)),
+        leg=Leg.LONG,
+        reduces=False,
+        trigger=True,
+    )
+    idle = st.integers(0, 9)
+    before, between = draw(idle), draw(idle)
+    return [*[Nothing()] * before, trap, *[Nothing()] * between, TriggerFires(number=0)]
+
+
+meanwhile: st.SearchStrategy[list[Happening]] = st.one_of(
+    st.builds(list[Happening]),
+    ambushes(),
+    st.lists(ambushes(), min_size=2, max_size=5).map(lambda traps: [deed for trap in traps for deed in trap]),
+)
 
 
 class Races(RuleBasedStateMachine):
@@ -78,9 +114,19 @@ class Races(RuleBasedStateMachine):
         self.now.send(Action.LOCK, account)
         self.now.wait(pause)
 
-    @rule(account=targets, action=closes, latch=st.sampled_from([None, True, False]), pause=pauses)
-    def close(self, account: UUID | None, action: Action, latch: bool | None, pause: float) -> None:
-        """Signed, over the broker."""
+    @rule(
+        account=targets,
+        action=closes,
+        latch=st.sampled_from([None, True, False]),
+        happenings=meanwhile,
+        pause=pauses,
+    )
+    def close(
+        self, account: UUID | None, action: Action, latch: bool | None, happenings: list[Happening], pause: float
+    ) -> None:
+        """Signed, over the broker; and not in peace."""
+        for exchange in self.now.exchanges.values():
+            exchange.meanwhile.extend(happenings)
         self.now.send(action, account, latch=latch)
         self.now.wait(pause)
 
@@ -159,6 +205,12 @@ class Races(RuleBasedStateMachine):
         exchange = self.now.exchanges[account]
         exchange.endings.extend(endings)
         exchange.reads.extend(reads)
+
+    @rule(account=accounts, happenings=meanwhile, pause=pauses)
+    def ambush(self, account: UUID, happenings: list[Happening], pause: float) -> None:
+        """Between one list that is read and the next."""
+        self.now.exchanges[account].meanwhile.extend(happenings)
+        self.now.wait(pause)
 
     @rule(account=accounts, up=st.booleans())
     def streams(self, account: UUID, up: bool) -> None:

@@ -30,6 +30,8 @@ class Broker:
     clock: Clock
     #: Told every document that somebody outside was told.
     told: Callable[[str, Document], None]
+    #: Where senders want to hear of their commands.
+    answers_to: str
     up: bool = True
     #: Commands wait here instead of being delivered.
     holding: bool = False
@@ -104,7 +106,7 @@ class Link:
                 topic=message.topic,
                 payload=message.payload,
                 retained=False,
-                response_topic=None,
+                response_topic=self._broker.answers_to,
                 correlation_data=None,
                 received_ns=self._broker.clock.monotonic_ns(),
                 acknowledge=lambda message=message: self._acknowledge(message),  # type: ignore[misc]

@@ -14,6 +14,7 @@ from node.domain.snapshot import SliceSnapshot
 from node.domain.steps import Step, StepResult
 from node.errors import VenueUnavailable
 from node.sim.market import Product
+from tests.property.worlds import Happening
 from tests.support.core_venue import CoreVenue, Ending
 from tests.support.races.process import Process
 
@@ -53,15 +54,24 @@ class Exchange:
     #: By slice: since when it has been flat, or not.
     history: dict[str, list[tuple[int, bool]]] = field(default_factory=dict)
     proofs: list[Look] = field(default_factory=list)
+    #: Steps as the run that sent them saw them: when each left, and when its end was known; None: it is not yet.
+    steps: list[list[int | None]] = field(default_factory=list)
+    #: What happens at its next moments: before each list that is read, and each step.
+    meanwhile: deque[Happening] = field(default_factory=deque)
     wires: set[asyncio.Task[Any]] = field(default_factory=set)
     listeners: list[Callable[[str], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.venue.ending = lambda _step: self.endings.popleft() if self.endings else None
+        self.venue.moment = self._moment
         core = self.venue.core
         for name in ("place", "cancel", "cancel_all", "fire", "set_mark"):
             setattr(core, name, self._seen(getattr(core, name)))
         self._look()
+
+    def _moment(self) -> None:
+        if self.meanwhile:
+            self.meanwhile.popleft().happen(self.venue)
 
     def _seen(self, deed: Callable[..., T]) -> Callable[..., T]:
         @wraps(deed)
@@ -101,6 +111,7 @@ class Exchange:
         """It behaves."""
         self.endings.clear()
         self.reads.clear()
+        self.meanwhile.clear()
         self.venue.reopen_markets()
         self.stream(up=True)
 
@@ -137,7 +148,16 @@ class Wire:
             yield await self._changes.get()
 
     async def execute(self, step: Step, *, among: int = 1) -> StepResult:
-        return await self._sent(self._exchange.venue.execute(step, among=among))
+        clock, seen = self._exchange.venue.clock, list[int | None]()
+        seen += [clock.monotonic_ns(), None]
+        self._exchange.steps.append(seen)
+        try:
+            return await self._sent(self._exchange.venue.execute(step, among=among))
+        finally:
+            if self._process.alive:
+                seen[1] = clock.monotonic_ns()
+            else:
+                self._exchange.steps.remove(seen)
 
     async def read_positions(self, slice_name: str, *, certain: bool = False) -> SliceSnapshot:
         read = self._exchange.venue.read_positions(slice_name, certain=certain)

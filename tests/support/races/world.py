@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from node.client import EngineLock
 from node.client.engine_lock import EngineLocked
-from node.domain.command import OPERATOR, Action, Door, Request
+from node.domain.command import OPERATOR, Action, CommandState, Door, Request
 from node.engine.account import ExecutionTerms
+from node.engine.lock_ledger import LEASE
 from node.engine.ports import Submission
 from node.journal.inspection import Inspection
 from node.journal.migrations import packaged_migrations
@@ -107,8 +108,8 @@ class World:
         self.exchanges = {
             account: Exchange(venue=each.venue(clock)) for account, each in zip(ACCOUNTS, (first, second), strict=True)
         }
-        self.witness = Witness(exchanges=self.exchanges)
-        self.broker = Broker(clock=clock, told=self.witness.told)
+        self.witness = Witness(exchanges=self.exchanges, settle_ns=int(execution.settle_s * 1e9))
+        self.broker = Broker(clock=clock, told=self.witness.told, answers_to=TOPICS.response(ISSUER))
         self._around = Surroundings(
             state=state,
             runtime=runtime,
@@ -121,6 +122,7 @@ class World:
         )
         self._locks = {account: EngineLock(runtime, account) for account in ACCOUNTS}
         self._guarded, self._left = exchange_of("binanceusdm", self._locks[ACCOUNT])
+        self._died_at = clock.now()
         self._number = 0
         self._answers: set[asyncio.Task[Submission]] = set()
         self.node: Run | None = None
@@ -163,6 +165,7 @@ class World:
         """At this instant."""
         assert self.node is not None
         dead, self.node = self.node, None
+        self._died_at = self.clock.now()
         self.run(dead.kill(arrives=arrives))
         self._answers.clear()
 
@@ -245,6 +248,8 @@ class World:
         else:
             allowed = not self._locks[account].locked
         assert not (allowed and self.witness.locks[account].locked), f"{account}: an order under lock"
+        dead_for = self.clock.now() - self._died_at if self.node is None else timedelta(0)
+        assert not (allowed and dead_for > LEASE), f"{account}: an order {dead_for} after the node's death"
         if allowed:
             self.engine_acts(account, EngineTrades(number, steps, leg))
 
@@ -291,7 +296,11 @@ class World:
                 continue
             found = [self.run(self.node.journal.find(each)) for each in self.witness.ids_of(sent)]
             assert found[0] is not None, f"{sent} was acknowledged, and is not on record"
-            assert all(each is None or each.state.ended for each in found), f"{sent} has not ended: {found}"
+            if found[0].state is CommandState.REJECTED:
+                found = found[:1]
+            assert all(each is not None and each.state.ended for each in found), f"{sent} has not ended: {found}"
+            told = [self.witness.ending_told(each) for each in self.witness.ids_of(sent)[: len(found)]]
+            assert all(told), f"the ending of {sent} was told to nobody"
         self.kill(arrives=True)
         inspection = Inspection(self._around.journal, newest=packaged_migrations()[-1].version)
         try:
