@@ -18,7 +18,7 @@ IDLE = Sample(
     tasks=90,
     wal_bytes=1.5 * MIB,
     journal_bytes=2 * MIB,
-    backups_bytes=8 * MIB,
+    backups=5,
 )
 
 

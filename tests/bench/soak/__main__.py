@@ -20,7 +20,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -94,7 +94,7 @@ class Site:
             tasks=next(float(line.removeprefix(_GAUGE)) for line in lines if line.startswith(_GAUGE)),
             wal_bytes=_size(state / "journal.sqlite3-wal"),
             journal_bytes=_size(state / "journal.sqlite3"),
-            backups_bytes=sum(_size(each) for each in (state / "backups").glob("*")),
+            backups=len(list((state / "backups").glob("*"))),
         )
 
 
@@ -157,22 +157,18 @@ async def site(work: Path, seed: int) -> AsyncIterator[Site]:
         )
 
 
-async def soak(minutes: float, seed: int, say: Callable[[Sample], object]) -> dict[str, Any]:
-    """Run it; what was seen.
+async def soak(minutes: float, seed: int, work: Path, say: Callable[[Sample], object]) -> dict[str, Any]:
+    """Run it with everything that is written under *work*; what was seen.
 
     Raises:
         BenchError: something did not come up, or the daemon ended.
     """
-    with TemporaryDirectory(prefix="bench-soak-") as folder:
-        work = Path(folder)
-        async with site(work, seed) as place:
-            samples = await _busy(place, minutes * 60, say)
-            await place.faults.heal()
-            await until(
-                lambda: _nothing_live(place), "nothing is live any more", place.daemon.log, within_s=END_WITHIN_S
-            )
-        faults = await _sound(work)
-        log = Counter(_event(line) for line in (work / "daemon.log").read_text().splitlines())
+    async with site(work, seed) as place:
+        samples = await _busy(place, minutes * 60, say)
+        await place.faults.heal()
+        await until(lambda: _nothing_live(place), "nothing is live any more", place.daemon.log, within_s=END_WITHIN_S)
+    faults = await _sound(work)
+    log = Counter(_event(line) for line in (work / "daemon.log").read_text().splitlines())
     return {
         "samples": [asdict(each) for each in samples],
         "done": dict(place.traffic.done),
@@ -241,19 +237,25 @@ def _event(line: str) -> str:
         return "not JSON"
 
 
+def _progress(sample: Sample) -> None:
+    print(sample, file=sys.stderr, flush=True)
+
+
 def main() -> int:
     """Soak and print; exit status 1 if something does not level off, or is not sound."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.soak", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--minutes", type=float, default=MINUTES, metavar="N", help="%(default)s by default")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn by lot")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there ")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="make it, and leave logs and files there")
     options = parser.parse_args()
     quiet()
     facts = machine()
     try:
-        seen = asyncio.run(
-            soak(options.minutes, options.seed, lambda sample: print(sample, file=sys.stderr, flush=True))
-        )
+        with ExitStack() as stack:
+            work = options.keep or Path(stack.enter_context(TemporaryDirectory(prefix="bench-soak-")))
+            work.mkdir(exist_ok=True)
+            seen = asyncio.run(soak(options.minutes, options.seed, work.absolute(), _progress))
         found = levels([Sample(**each) for each in seen["samples"]])
     except (BenchError, ValueError) as error:
         sys.stderr.write(f"soak: {error}\n")

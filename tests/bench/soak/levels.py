@@ -1,4 +1,8 @@
-"""Whether a figure levels off: quarters of a run compared, and the slope of its second half. Pure."""
+"""Whether a figure levels off: the last quarter of a run beside the one before it. Pure.
+
+Files and memory are high-water marks: they rise in steps, and never fall. So it is not asked whether they have risen
+since the beginning, but whether they still do.
+"""
 
 from __future__ import annotations
 
@@ -25,33 +29,30 @@ class Sample:
     tasks: float
     wal_bytes: float
     journal_bytes: float
-    backups_bytes: float
+    backups: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """What is looked at, and how much more of it in the last quarter than in the middle is still level.
-
-    What breathes with the traffic (connections, tasks, the log of writes) is compared by its median.
-    """
+    """What is looked at, and how much more of it in the last quarter than in the third is still level."""
 
     name: str
     what: str
     unit: str
     per_unit: float
-    #: Of the middle's value, and in units; both may be used up.
+    #: Of the third quarter's value, and in units; both may be used up.
     share: float
     slack: float
 
 
 FIGURES: Final = (
-    Figure(name="resident_bytes", what="resident memory", unit="MiB", per_unit=MIB, share=0.02, slack=2),
+    Figure(name="resident_bytes", what="resident memory", unit="MiB", per_unit=MIB, share=0.01, slack=1),
     Figure(name="files", what="file descriptors", unit="", per_unit=1, share=0.05, slack=2),
     Figure(name="threads", what="threads", unit="", per_unit=1, share=0, slack=1),
     Figure(name="tasks", what="asyncio tasks", unit="", per_unit=1, share=0.05, slack=2),
-    Figure(name="wal_bytes", what="write-ahead log", unit="MiB", per_unit=MIB, share=0.05, slack=0.25),
-    Figure(name="journal_bytes", what="journal", unit="MiB", per_unit=MIB, share=0.05, slack=0.25),
-    Figure(name="backups_bytes", what="backups", unit="MiB", per_unit=MIB, share=0.05, slack=0.75),
+    Figure(name="wal_bytes", what="write-ahead log", unit="MiB", per_unit=MIB, share=0.05, slack=0.2),
+    Figure(name="journal_bytes", what="journal", unit="MiB", per_unit=MIB, share=0.05, slack=0.1),
+    Figure(name="backups", what="copies of the journal", unit="", per_unit=1, share=0, slack=0),
 )
 
 
@@ -62,6 +63,7 @@ class Level:
     figure: Figure
     first: float
     middle: float
+    third: float
     last: float
     peak: float
     #: Of the second half, an hour.
@@ -70,7 +72,7 @@ class Level:
     @property
     def allowed(self) -> float:
         """The largest last quarter that is level."""
-        return self.middle * (1 + self.figure.share) + self.figure.slack
+        return self.third * (1 + self.figure.share) + self.figure.slack
 
     @property
     def level(self) -> bool:
@@ -79,12 +81,14 @@ class Level:
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
-        numbers = {name: round(getattr(self, name), 3) for name in ("first", "middle", "last", "peak", "slope_per_h")}
+        numbers = {
+            name: round(getattr(self, name), 3) for name in ("first", "middle", "third", "last", "peak", "slope_per_h")
+        }
         return {"figure": self.figure.name, "unit": self.figure.unit, **numbers, "level": self.level}
 
 
 def levels(samples: Sequence[Sample]) -> list[Level]:
-    """Every figure: medians of the first quarter, of the two in the middle, and of the last.
+    """Every figure: medians of its quarters, and of the two in the middle together.
 
     Raises:
         ValueError: too few samples to say anything.
@@ -101,6 +105,7 @@ def levels(samples: Sequence[Sample]) -> list[Level]:
                 figure=figure,
                 first=percentile(values[:quarter], 0.5),
                 middle=percentile(values[quarter:-quarter], 0.5),
+                third=percentile(values[-2 * quarter : -quarter], 0.5),
                 last=percentile(values[-quarter:], 0.5),
                 peak=max(values),
                 slope_per_h=slope([sample.at_s / 3600 for sample in samples[late]], values[late]),
@@ -111,10 +116,21 @@ def levels(samples: Sequence[Sample]) -> list[Level]:
 
 def readable(found: Sequence[Level]) -> str:
     """A table for people."""
-    head = ["figure", "unit", "first quarter", "middle", "last quarter", "peak", "slope per h", "limit", "levels off"]
+    head = [
+        "figure",
+        "unit",
+        "first quarter",
+        "middle",
+        "third quarter",
+        "last quarter",
+        "peak",
+        "slope per h",
+        "limit",
+        "levels off",
+    ]
     rows = [head]
     for each in found:
-        numbers = (each.first, each.middle, each.last, each.peak, each.slope_per_h, each.allowed)
+        numbers = (each.first, each.middle, each.third, each.last, each.peak, each.slope_per_h, each.allowed)
         rows.append(
             [
                 each.figure.what,
