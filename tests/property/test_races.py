@@ -2,6 +2,7 @@
 lie and fall silent, torn streams, locks and unlocks that are late, engines that ask and one that does not.
 
 The real journal on a real file, the real lock files, inbox, dispatcher, actors, guards and outbox; virtual time.
+What a proof in one round trip cannot see is left out, see ``Exchange.was_flat_within``.
 ``SOVEREIGN_NODE_RACES=N`` plays N times as many games.
 """
 

@@ -14,6 +14,7 @@ from node.domain.snapshot import SliceSnapshot
 from node.domain.steps import Step, StepResult
 from node.errors import VenueUnavailable
 from node.sim.market import Product
+from node.sim.orders import OrderTerms
 from tests.property.worlds import Happening
 from tests.support.core_venue import CoreVenue, Ending
 from tests.support.races.process import Process
@@ -58,6 +59,8 @@ class Exchange:
     steps: list[list[int | None]] = field(default_factory=list)
     #: What happens at its next moments: before each list that is read, and each step.
     meanwhile: deque[Happening] = field(default_factory=deque)
+    #: When an engine has left a trigger.
+    traps: list[int] = field(default_factory=list)
     wires: set[asyncio.Task[Any]] = field(default_factory=set)
     listeners: list[Callable[[str], None]] = field(default_factory=list)
 
@@ -76,6 +79,9 @@ class Exchange:
     def _seen(self, deed: Callable[..., T]) -> Callable[..., T]:
         @wraps(deed)
         def watched(*given: Any, **named: Any) -> T:
+            terms = given[-1] if given else None
+            if isinstance(terms, OrderTerms) and terms.trigger is not None:
+                self.traps.append(self.venue.clock.monotonic_ns())
             try:
                 return deed(*given, **named)
             finally:
@@ -99,7 +105,14 @@ class Exchange:
         return not waits and not any(account.open_positions(product))
 
     def was_flat_within(self, look: Look) -> bool:
-        """At some instant between the begin and the end of a read."""
+        """At some instant between the begin and the end of a read.
+
+        A proof in one round trip begins with the look that has shown no trigger. What an engine leaves after it, and
+        what fires between the lists of that one round trip, passes it unseen: nothing is asked of it then.
+        """
+        since = look.snapshot.chained_from_ns
+        if since is not None and any(since <= at_ns <= look.ended_ns for at_ns in self.traps):
+            return True
         changes = self.history[look.slice]
         ends = [at_ns for at_ns, _ in changes[1:]] + [look.ended_ns + 1]
         return any(
