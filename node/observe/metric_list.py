@@ -89,6 +89,7 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
     _gauge("build_info", "Always 1; the version is the label.", "version"),
     _gauge("ready", "Whether every part says that it is well; a locked account is well."),
     _histogram("event_loop_lag_seconds", "How late the event loop's timer fired.", LAG_BUCKETS_S),
+    _gauge("asyncio_tasks", "Tasks of the event loop that have not ended."),
     # Commands
     _counter("commands_accepted_total", "Commands taken on.", "action", "door"),
     _counter("commands_total", "Commands that ended.", "action", "door", "outcome"),

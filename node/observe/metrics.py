@@ -46,6 +46,7 @@ class Metrics:
     build_info: Gauge
     ready: Gauge
     event_loop_lag_seconds: Histogram
+    asyncio_tasks: Gauge
     commands_accepted_total: Counter
     commands_total: Counter
     account_commands_total: Counter

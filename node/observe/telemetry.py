@@ -161,6 +161,7 @@ class Telemetry:
         """Take every gauge's value."""
         metrics, now_ns = self._metrics, sources.clock.monotonic_ns()
         metrics.ready.set(sources.ready())
+        metrics.asyncio_tasks.set(len(asyncio.all_tasks()))
         metrics.outbox_depth.set(sources.outbox.depth)
         ages_s = [self._sample(actor, sources, now_ns) for actor in sources.actors]
         metrics.oldest_unfinished_command_seconds.set(max(ages_s, default=0.0))

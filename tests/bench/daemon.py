@@ -121,11 +121,14 @@ async def running(
     accounts: range = range(1),
     own_addresses: bool = False,
     environment: Mapping[str, str] | None = None,
+    program: str = "node",
+    sections: str = "",
 ) -> AsyncIterator[Daemon]:
     """``run`` in its own process, with everything it keeps under *work*; what is there already is taken over.
 
     But lock files and socket: those are in memory, as systemd's RuntimeDirectory is, and go with it. *own_addresses*:
     each account has a source address, and so request budgets and connections, of its own; otherwise they share one.
+    *program*: the module that serves. *sections*: more of the configuration.
     """
     credentials = work / "credentials"
     credentials.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -138,11 +141,10 @@ async def running(
     surroundings = {"CREDENTIALS_DIRECTORY": str(credentials), **(environment or {})}
     with TemporaryDirectory(prefix="bench-run-", dir=_MEMORY) as name:
         runtime = Path(name)
-        config.write_text(
-            node_toml(work, runtime, venue, key, broker_port, node, accounts, own_addresses=own_addresses)
-        )
+        text = node_toml(work, runtime, venue, key, broker_port, node, accounts, own_addresses=own_addresses)
+        config.write_text(text + sections)
         async with (
-            python("-m", "node", "run", "--config", str(config), log=log, environment=surroundings) as process,
+            python("-m", program, "run", "--config", str(config), log=log, environment=surroundings) as process,
             aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=str(runtime / "operator.sock"))) as http,
         ):
             yield Daemon(process=process, log=log, runtime=runtime, accounts=accounts, _http=http)

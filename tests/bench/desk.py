@@ -78,6 +78,10 @@ class Desk:
         self._transport = transport
         self._sender = sender
 
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Anything, anywhere that an issuer may write."""
+        await self._transport.publish(topic, payload)
+
     async def command(
         self,
         action: Action,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -230,3 +231,19 @@ async def test_what_cannot_be_counted_harms_nobody() -> None:
         the.telemetry.guarded(the.node.dispatcher.actors[ACCOUNT].context.terms, {})
         await the.node.carried_out(Action.LOCK)
         assert the.value("account_commands_total", account=NAME, state="done") == 2
+
+
+async def test_the_tasks_of_the_loop_are_counted() -> None:
+    """One more while it is under way, and none the more for it afterwards."""
+    async with watched(FakeVenue(positions=[position(BTC, "1")])) as the:
+        the.sample()
+        before = the.value("asyncio_tasks")
+        task = asyncio.create_task(asyncio.Event().wait(), name="one more")
+        the.sample()  # nobody else had a turn in between
+        assert before is not None
+        assert the.value("asyncio_tasks") == before + 1
+        task.cancel()
+        await asyncio.wait([task])
+        the.sample()
+        assert task not in asyncio.all_tasks()
+        assert the.value("asyncio_tasks") == len(asyncio.all_tasks())

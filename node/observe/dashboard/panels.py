@@ -271,6 +271,11 @@ ROWS: Final[tuple[Row, ...]] = (
                 ),
             ),
             Panel(
+                title="Tasks of the event loop",
+                targets=(("{{instance}}", series("asyncio_tasks")),),
+                description="Rises and falls with connections and commands; one that only rises is a leak.",
+            ),
+            Panel(
                 title="Events and notifications that wait",
                 targets=(
                     ("events {{instance}}", series("outbox_depth")),

@@ -1,0 +1,1 @@
+"""An hour of mixed traffic with faults: does what the daemon uses level off?"""
