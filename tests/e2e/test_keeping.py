@@ -8,7 +8,7 @@ import json
 import sqlite3
 import time
 from contextlib import closing, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -24,7 +24,7 @@ from tests.support.journal import NODE_ID, admission, make_command, reached
 from tests.support.processes import ACCOUNT, Document
 from tests.support.service import WITH_ACCOUNT, Service, service
 
-#: An account that the configuration does not have any more; nobody ends its commands but a restore.
+#: An account that the configuration does not have any more: while its commands are young, a restore alone ends them.
 FORMER = UUID("0dd5ca1e-5f0a-4c52-9a1e-3d0f6f1d2a77")
 KEEP_DAYS = 30
 KEEPING = f"""
@@ -68,7 +68,7 @@ class Past:
     old: frozenset[UUID]
     old_lock: UUID
     recent: UUID
-    #: As old as the others.
+    #: Its record is as old as the others', and it would still be resumed.
     unfinished: UUID
 
 
@@ -76,7 +76,8 @@ def past(folder: Path) -> Past:
     """Written by the journal itself, at another time."""
     account = UUID(ACCOUNT)
     lock, closed = make_command(account, Action.LOCK), make_command(account, Action.CLOSE_ALL)
-    unfinished, recent = make_command(FORMER, Action.CLOSE_ALL), make_command(account, Action.LOCK)
+    unfinished = replace(make_command(FORMER, Action.CLOSE_ALL), received_at=SystemClock().now())
+    recent = make_command(account, Action.LOCK)
     note = RejectNote(
         issuer="desk",
         command_id=None,

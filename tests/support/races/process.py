@@ -70,11 +70,21 @@ class ConnectionOnTheLoop:
             self._real.close()
         self._real = None
 
-    async def _call(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        await asyncio.sleep(CALL_S)
+    @property
+    def _conn(self) -> sqlite3.Connection:
         if self._real is None:
             raise sqlite3.ProgrammingError("closed")
-        return work(self._real)
+        return self._real
+
+    async def _execute(self, work: Callable[[sqlite3.Connection], T], *_connection: sqlite3.Connection) -> T:
+        """What the journal does in the connection's thread; a death may come between its end and the news of it."""
+        result = await self._call(work)
+        await asyncio.sleep(CALL_S)
+        return result
+
+    async def _call(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        await asyncio.sleep(CALL_S)
+        return work(self._conn)
 
 
 class Process:
