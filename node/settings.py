@@ -182,6 +182,8 @@ class ExecutionSettings(Section):
     guard_after_close: GuardMode = GuardMode.REVERT
     max_slippage: Fraction = Decimal("0.05")
     resume_within_s: SecondsOrNone = 900.0
+    #: Whether every proof reads triggers, orders and positions one after the other, whatever was seen before.
+    causal_proof: bool = False
 
     @property
     def guard(self) -> GuardModes:
@@ -199,6 +201,7 @@ class ExecutionOverrides(Section):
     guard_after_close: GuardMode | None = None
     max_slippage: Fraction | None = None
     resume_within_s: SecondsOrNone | None = None
+    causal_proof: bool | None = None
 
 
 class DrillSettings(Section):

@@ -27,6 +27,9 @@ class ExecutionTerms:
     guard: GuardModes = field(default_factory=GuardModes)
     #: An older unfinished command is not resumed after a restart.
     resume_within: timedelta = timedelta(seconds=900)
+    #: Whether a proof never goes back to an earlier look. One that does takes a single round trip, and cannot see a
+    #: trigger that somebody places after that look and that fires while the lists are read.
+    causal_proof: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -420,6 +420,8 @@ class SliceWorker:
         one more.
         """
         since_ns = self._no_triggers_ns
+        if self._account.execution.causal_proof:
+            return None
         if since_ns is None or self._clock.monotonic_ns() - since_ns > CHAIN_MAX_AGE_NS:
             return None
         return since_ns if self._venue.respite_s(self.name) == 0 else None

@@ -71,6 +71,7 @@ def account_terms(account: AccountSettings, settings: Settings) -> AccountTerms:
             max_slippage=execution.max_slippage,
             resume_within=timedelta(seconds=execution.resume_within_s),
             guard=execution.guard,
+            causal_proof=execution.causal_proof,
         ),
         flatten=FlattenTerms(
             base_currency=account.base_currency,

@@ -1096,6 +1096,14 @@ class TestChain:
             assert (document["verdict"], venue.orders) == ("flat", [])
         assert set(venue.chained[LINEAR]) == {None}
 
+    async def test_where_configuration_asks_for_it_every_proof_is_read_in_order(self) -> None:
+        """For engines that may go on placing triggers under the lock."""
+        venue = FakeVenue(positions=[position(BTC, "1.2")], look_every_s=600.0)
+        async with engine(venue, execution=replace(UNGUARDED, causal_proof=True)) as node:
+            await node.armed()
+            assert (await node.carried_out(Action.CLOSE_ALL))["verdict"] == "flat"
+        assert set(venue.chained[LINEAR]) == set(venue.chained[SPOT]) == {None}
+
     async def test_the_second_proof_of_a_hold_is_read_in_order(self) -> None:
         """Nothing that was seen before the settling time counts for it."""
         venue = FakeVenue(positions=[position(BTC, "1.2")], look_every_s=600.0)

@@ -60,6 +60,7 @@ keep = ["BNB"]
 [accounts.execution]
 deadline_s = 4
 max_slippage = "0.1"
+causal_proof = true
 [execution]
 settle_s = 2
 lock_on_close = "hold"
@@ -119,6 +120,7 @@ def test_an_account_overrides_only_what_it_names() -> None:
     execution = found.accounts[0].execution_with(found.execution)
     assert (execution.deadline_s, execution.settle_s, execution.max_slippage) == (4, 2, Decimal("0.1"))
     assert (execution.lock_on_close, execution.guard_after_lock) == (LockOnClose.HOLD, GuardMode.CANCEL)
+    assert (found.execution.causal_proof, execution.causal_proof) == (False, True)
 
 
 def test_an_account_is_found_by_name_and_by_id() -> None:
