@@ -75,6 +75,13 @@ def closable(venue: CoreVenue, called_small: dict[str, int]) -> dict[tuple[str, 
     }
 
 
+def stray_orders(venue: CoreVenue) -> list[OrderTerms]:
+    """Orders that are left, but for the protection of what cannot be closed: that stays with it."""
+    held = {(each.market, each.leg) for each in venue.account.open_positions()}
+    resting = [order.terms for order in venue.account.open_orders.values()]
+    return [terms for terms in resting if not terms.only_reduces or (terms.market, terms.leg) not in held]
+
+
 def round_of(venue: CoreVenue, name: str, memory: Memory, number: int) -> Memory | None:
     """Read, plan, carry out, read again, learn. None: nothing is left to do."""
     ids = OrderIds(command_id=UUID(int=1), account_id=UUID(int=2), attempt=0, round=number)
@@ -115,10 +122,7 @@ def test_rounds_end_flat_or_name_what_the_venue_will_not_close(
     venue = portfolio.venue()
     script = Interference.of(venue, happenings, endings)
     memories = pursue(venue, script)
-    # What cannot be closed keeps its protection.
-    held = {(each.market, each.leg) for each in venue.account.open_positions()}
-    resting = [order.terms for order in venue.account.open_orders.values()]
-    assert [terms for terms in resting if not terms.only_reduces or (terms.market, terms.leg) not in held] == []
+    assert stray_orders(venue) == []
     assert closable(venue, script.called_small) == {}
     for (name, symbol, _), quantity in venue.held().items():
         legs = [leg for key, leg in memories[name].items() if key.symbol == symbol]
@@ -259,7 +263,7 @@ def test_close_all_ends_flat_or_names_what_the_venue_will_not_close(
     assert named(course.second)
     assert {leg: size for leg, size in course.left_by_first.items() if leg in closable(venue, small)} == {}
     assert closable(venue, {}) == {}
-    assert not venue.account.open_orders
+    assert stray_orders(venue) == []
     assert (course.second["verdict"] == "flat") is (venue.held() == {})
     assert not course.changed_by_third
     harmless(venue)
@@ -327,7 +331,7 @@ def flattened(course: Course) -> None:
     assert named(course.second)
     harmless(venue)
     assert closable(venue, {}) == {}
-    assert not venue.account.open_orders
+    assert stray_orders(venue) == []
     for step in venue.steps:
         if isinstance(step, SellSpot | ConvertAsset):
             assert step.asset not in (TERMS.base_currency, *TERMS.keep)
