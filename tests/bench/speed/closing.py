@@ -153,9 +153,11 @@ async def by_node(
     processes: int = 1,
     own_addresses: bool = False,
     refrain_s: float = 0,
+    trace: Path | None = None,
 ) -> Closing:
     """One run of a daemon, freshly started, that has never closed anything; ``stale``: it sees nothing any more.
-    Several *processes* share the accounts. *refrain_s*: how long it is left alone before the command.
+    Several *processes* share the accounts. *refrain_s*: how long it is left alone before the command. *trace*: where
+    the only one writes down what its event loop did.
 
     Raises:
         BenchError: it did not end in proof.
@@ -167,7 +169,15 @@ async def by_node(
         for number, name in enumerate(configuration.NODES[:processes]):
             accounts = range(count * number // processes, count * (number + 1) // processes)
             starting = daemon.running(
-                own / name, venue, key, between.port, node=name, accounts=accounts, own_addresses=own_addresses
+                own / name,
+                venue,
+                key,
+                between.port,
+                node=name,
+                accounts=accounts,
+                own_addresses=own_addresses,
+                program="node" if trace is None else "tests.bench.path.traced",
+                environment=None if trace is None else {"BENCH_TRACE": str(trace)},
             )
             nodes.append(await stack.enter_async_context(starting))
         for node in nodes:
