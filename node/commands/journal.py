@@ -22,7 +22,7 @@ from node.journal.directory import StateDirectory
 from node.journal.inspection import Inspection, Unreadable, line
 from node.journal.key_copy import read_copy
 from node.journal.migrations import JournalIncompatible, copy_to, packaged_migrations
-from node.journal.restoration import Restored, restore
+from node.journal.restoration import Restored, replaced_before, restore
 from node.observe.lock_files import LockFileDirectory
 from node.settings import Settings
 from node.wiring.record import backup_folder, journal_file, key_copy_file
@@ -129,15 +129,19 @@ def bring_back(settings: Settings, source: Path | None, output: Output) -> ExitS
 
 
 def _known_epochs(settings: Settings, target: Path) -> dict[UUID, int]:
-    """What the journal that is replaced, as far as it can be read, and the lock files say."""
+    """What the journal that is replaced, as far as it can be read, and the lock files say.
+
+    Those that were replaced before count as well: after a restoration that was killed, one of them is the journal.
+    """
     files = LockFileDirectory(settings.locks_dir)
     known = {account.id: files.last_shown(account.id).epoch for account in settings.accounts}
-    try:
-        with closing(Inspection(target, newest=2**31)) as inspection:
-            for account, epoch in inspection.epochs().items():
-                known[UUID(account)] = max(known.get(UUID(account), 0), int(epoch))
-    except (Unreadable, ValueError, sqlite3.Error):
-        pass  # that is why it is replaced
+    for file in (target, *replaced_before(target)):
+        try:
+            with closing(Inspection(file, newest=2**31)) as inspection:
+                for account, epoch in inspection.epochs().items():
+                    known[UUID(account)] = max(known.get(UUID(account), 0), int(epoch))
+        except (Unreadable, ValueError, sqlite3.Error):
+            pass  # that is why it is replaced
     return known
 
 

@@ -22,7 +22,7 @@ from node.journal.backups import BackupFolder, Upkeep
 from node.journal.connection import RESTORING
 from node.journal.inspection import Inspection, line
 from node.journal.migrations import JournalDamaged, packaged_migrations
-from node.journal.restoration import Restored, restore
+from node.journal.restoration import Restored, replaced_before, restore
 from node.journal.store import SqliteJournal
 from tests.contract.test_journal import ACCOUNT, OTHER
 from tests.support.journal import NODE_ID, admission, for_many, make_command, reached
@@ -249,6 +249,19 @@ class Killed(BaseException):
     """In the middle of something."""
 
 
+async def killed(*_arguments: object) -> None:
+    """In place of something that takes its time."""
+    raise Killed
+
+
+class StoppedClock(SystemClock):
+    """Always the same instant."""
+
+    def now(self) -> datetime:
+        """That instant."""
+        return datetime(2026, 11, 26, tzinfo=UTC)
+
+
 class TestRestore:
     async def test_an_older_backup_comes_back_locked_with_epochs_and_numbers_above_all_before(
         self, path: Path, tmp_path: Path
@@ -360,6 +373,53 @@ class TestRestore:
         await restored(tmp_path / "backup", path)
         async with at(path) as journal:
             assert all(lock.latched for lock in (await journal.locks()).values())
+
+    @pytest.mark.parametrize("second", ["fails", "is killed"])
+    async def test_a_second_attempt_that_comes_to_nothing_leaves_the_mark_of_the_first(
+        self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: str
+    ) -> None:
+        """The old file has another name by then: without the mark a node would begin anew, with all accounts open."""
+        async with at(path) as journal:
+            await lived(journal)
+            await journal.backup(tmp_path / "backup")
+        rename, renames = Path.rename, iter(range(2))
+
+        def killed_after_the_first(self: Path, target: Path) -> Path:
+            if next(renames):
+                raise Killed
+            return rename(self, target)
+
+        monkeypatch.setattr(Path, "rename", killed_after_the_first)
+        path.with_name(path.name + "-wal").touch()
+        with pytest.raises(Killed):
+            await restored(tmp_path / "backup", path)
+        monkeypatch.undo()
+        assert [each.name for each in replaced_before(path)]
+        overwrite(tmp_path / "backup", tmp_path / "damaged", first_page=1)
+        if second == "is killed":
+            monkeypatch.setattr("node.journal.restoration.copy_to", killed)
+        with pytest.raises((JournalUnavailable, sqlite3.Error, Killed)):
+            await restored(tmp_path / "damaged", path)
+        monkeypatch.undo()
+        with pytest.raises(JournalDamaged, match="interrupted"):
+            async with at(path):
+                pass
+        await restored(tmp_path / "backup", path)
+        async with at(path) as journal:
+            assert all(lock.latched for lock in (await journal.locks()).values())
+
+    async def test_what_was_replaced_is_kept_also_when_the_next_comes_in_the_same_second(
+        self, path: Path, tmp_path: Path
+    ) -> None:
+        """Of a script, or of a clock that was set back: names go by the second."""
+        async with at(path) as journal:
+            await lived(journal)
+            await journal.backup(tmp_path / "backup")
+        said = {"node_id": NODE_ID, "clock": StoppedClock(), "accounts": [ACCOUNT], "epochs": {}, "revoked": {}}
+        places = {(await restore(tmp_path / "backup", path, **said)).replaced for _ in range(3)}  # type: ignore[arg-type]
+        assert len(places) == 3
+        assert {place for place in places if place} == set(replaced_before(path))
+        assert all(place and faults(place) == [] for place in places)
 
     async def test_a_backup_that_cannot_be_used_changes_nothing(self, path: Path, tmp_path: Path) -> None:
         """Damaged, or no journal at all."""
