@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sqlite3
 import stat
 from contextlib import closing
@@ -210,6 +211,27 @@ class TestBackups:
             upkeep.busy = lambda: False
             await upkeep.look()
             assert outcomes == [True]
+
+    async def test_a_backup_of_a_clock_that_was_ahead_does_not_stand_for_those_that_are_due(
+        self, path: Path, tmp_path: Path
+    ) -> None:
+        """Or there were none for years, and an age of nothing at all; nor does it push a good one out."""
+        clock, ages, outcomes = ShiftedClock(), list[float](), list[bool]()
+        async with at(path) as journal:
+            upkeep = upkeep_of(journal, clock, tmp_path, ages, outcomes)
+            clock.ahead = timedelta(days=1500)
+            await upkeep.look()
+            wrong = set((tmp_path / "backups").iterdir())
+            clock.ahead = timedelta()
+            upkeep._tried_ns = None  # a minute later
+            await upkeep.look()
+            assert (outcomes, ages[-2]) == ([True, True], math.inf)
+            for hours in (2, 4):
+                clock.ahead = timedelta(hours=hours)
+                upkeep._tried_ns = None
+                await upkeep.look()
+            left = set((tmp_path / "backups").iterdir())
+            assert (len(left), left & wrong) == (3, set())
 
 
 class ShiftedClock(SystemClock):
