@@ -24,6 +24,7 @@ from node.journal.key_copy import read_copy
 from node.journal.migrations import JournalIncompatible, copy_to, packaged_migrations
 from node.journal.restoration import Restored, replaced_before, restore
 from node.observe.lock_files import LockFileDirectory
+from node.plain_files import must_be_regular
 from node.settings import Settings
 from node.wiring.record import backup_folder, journal_file, key_copy_file
 
@@ -71,8 +72,10 @@ def backup(settings: Settings, out: Path | None, output: Output) -> ExitStatus:
     place = out or backup_folder(settings).place(SystemClock().now())
     if place.exists():
         raise Trouble("EXISTS", f"{place}: is there already")
-    if not source.exists():
-        raise Trouble("JOURNAL_UNREADABLE", f"{source}: there is no such file")
+    try:
+        must_be_regular(source)
+    except FileNotFoundError:
+        raise Trouble("JOURNAL_UNREADABLE", f"{source}: there is no such file") from None
     try:
         asyncio.run(_copy(source, place))
     except (JournalUnavailable, JournalIncompatible) as error:

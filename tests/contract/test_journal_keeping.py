@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
 import sqlite3
 import stat
 from contextlib import closing
@@ -21,7 +22,7 @@ from node.engine.ports import Admitted
 from node.errors import JournalUnavailable
 from node.journal.backups import BackupFolder, Upkeep
 from node.journal.connection import RESTORING
-from node.journal.inspection import Inspection, line
+from node.journal.inspection import Inspection, Unreadable, line
 from node.journal.migrations import JournalDamaged, packaged_migrations
 from node.journal.restoration import Restored, replaced_before, restore
 from node.journal.store import SqliteJournal
@@ -126,6 +127,20 @@ class TestVerify:
             await lived(journal)
         overwrite(path, path, first_page=3)
         assert faults(path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path, kind: str) -> None:
+    """A slip at a prompt: SQLite would wait for a writer of the pipe."""
+    place = tmp_path / "backup"
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "folder":
+        place.mkdir()
+    else:
+        place.symlink_to(os.devnull)
+    with pytest.raises(Unreadable, match=r"(?i)not a regular file|directory"):
+        Inspection(place, newest=NEWEST)
 
 
 class TestExport:
