@@ -22,6 +22,15 @@ CredentialName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 PLACEHOLDER: Final = "REPLACE"
 
 _ED25519_PUBLIC_BYTES: Final = 32
+#: Points that a few additions bring back to nothing, by their y (little-endian, the sign aside); 32 zeros are one.
+#: Under such a key anybody can make a signature that holds, and RFC 8032 does not make a verifier refuse it.
+_KEYS_OF_ANYBODY: Final = frozenset(
+    [
+        bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+        bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+        *(y.to_bytes(_ED25519_PUBLIC_BYTES, "little") for y in (0, 1, 2**255 - 20, 2**255 - 19, 2**255 - 18)),
+    ]
+)
 _PORT_MAX: Final = 65_535
 _MQTT_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 _WEB_PORTS: Final = {"http": 80, "https": 443}
@@ -191,6 +200,8 @@ def public_key_bytes(value: object) -> bytes:
         raise ValueError("not base64") from None
     if len(raw) != _ED25519_PUBLIC_BYTES:
         raise ValueError(f"{len(raw)} bytes: an Ed25519 public key has {_ED25519_PUBLIC_BYTES}")
+    if raw[:-1] + bytes([raw[-1] & 0x7F]) in _KEYS_OF_ANYBODY:
+        raise ValueError("not a key: anybody could sign for it")
     return raw
 
 

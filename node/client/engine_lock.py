@@ -107,7 +107,10 @@ class EngineLock:
     @contextmanager
     def permit(self) -> Iterator[int]:
         """Decide and order under one state of the lock: what a guarded exchange is asked for inside, by this task or
-        thread or one that it starts, is refused once the lock has changed, even if it was unlocked again.
+        thread, is refused once the lock has changed, even if it was unlocked again.
+
+        Tasks that are started inside are under it, and what ``asyncio.to_thread`` calls. Other threads (a pool's, a
+        ``Thread``) are not: Python hands them nothing on. Give their orders ``params={"lock_epoch": epoch}``.
 
         Raises:
             EngineLocked: new risk is forbidden. The body is not run.

@@ -24,6 +24,7 @@ from node.errors import StateDirectoryBusy
 from node.journal.directory import StateDirectory
 from node.secrets import Secrets
 from node.settings import Settings, parse, read
+from node.wiring.record import journal_file
 
 #: Sections of the configuration that a command is carried out by.
 _NEEDED: Final = ("node", "owners", "accounts", "execution")
@@ -50,7 +51,7 @@ def direct(config: Path, order: Order, output: Output, *, timeout_s: float) -> E
     allow_open_files()
     with ExitStack() as stack:
         state_dir = settings.node.state_dir
-        if not (state_dir / "lock").exists():
+        if not (state_dir / "lock").exists() and not journal_file(settings).exists():
             raise _elsewhere(state_dir)
         stack.callback(_hand_back, state_dir)
         try:
@@ -165,10 +166,7 @@ class _Holder:
 
     @classmethod
     def of(cls, state_dir: Path) -> _Holder:
-        try:
-            pid = (state_dir / "lock").read_text().strip() or "PID"
-        except OSError:
-            pid = "PID"
+        pid = StateDirectory(state_dir).holder() or "PID"
         try:
             command = Path("/proc", pid, "cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode()
         except (OSError, UnicodeDecodeError):

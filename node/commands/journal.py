@@ -22,8 +22,9 @@ from node.journal.directory import StateDirectory
 from node.journal.inspection import Inspection, Unreadable, line
 from node.journal.key_copy import read_copy
 from node.journal.migrations import JournalIncompatible, copy_to, packaged_migrations
-from node.journal.restoration import Restored, restore
+from node.journal.restoration import Restored, replaced_before, restore
 from node.observe.lock_files import LockFileDirectory
+from node.plain_files import must_be_regular
 from node.settings import Settings
 from node.wiring.record import backup_folder, journal_file, key_copy_file
 
@@ -71,8 +72,10 @@ def backup(settings: Settings, out: Path | None, output: Output) -> ExitStatus:
     place = out or backup_folder(settings).place(SystemClock().now())
     if place.exists():
         raise Trouble("EXISTS", f"{place}: is there already")
-    if not source.exists():
-        raise Trouble("JOURNAL_UNREADABLE", f"{source}: there is no such file")
+    try:
+        must_be_regular(source)
+    except FileNotFoundError:
+        raise Trouble("JOURNAL_UNREADABLE", f"{source}: there is no such file") from None
     try:
         asyncio.run(_copy(source, place))
     except (JournalUnavailable, JournalIncompatible) as error:
@@ -129,15 +132,19 @@ def bring_back(settings: Settings, source: Path | None, output: Output) -> ExitS
 
 
 def _known_epochs(settings: Settings, target: Path) -> dict[UUID, int]:
-    """What the journal that is replaced, as far as it can be read, and the lock files say."""
+    """What the journal that is replaced, as far as it can be read, and the lock files say.
+
+    Those that were replaced before count as well: after a restoration that was killed, one of them is the journal.
+    """
     files = LockFileDirectory(settings.locks_dir)
     known = {account.id: files.last_shown(account.id).epoch for account in settings.accounts}
-    try:
-        with closing(Inspection(target, newest=2**31)) as inspection:
-            for account, epoch in inspection.epochs().items():
-                known[UUID(account)] = max(known.get(UUID(account), 0), int(epoch))
-    except (Unreadable, ValueError, sqlite3.Error):
-        pass  # that is why it is replaced
+    for file in (target, *replaced_before(target)):
+        try:
+            with closing(Inspection(file, newest=2**31)) as inspection:
+                for account, epoch in inspection.epochs().items():
+                    known[UUID(account)] = max(known.get(UUID(account), 0), int(epoch))
+        except (Unreadable, ValueError, sqlite3.Error):
+            pass  # that is why it is replaced
     return known
 
 

@@ -370,6 +370,12 @@ class Venue(Protocol):
     def respite_s(self, slice_name: str) -> float:
         """How long until the whole request budget would bear one more look at the slice; 0 if now."""
 
+    def borrow_s(self, slice_name: str) -> float:
+        """Book one look at the slice beyond that; how long until it may be taken.
+
+        Never longer than the respite, and as long only where the venue itself has asked for it, or much is borrowed.
+        """
+
     async def quotes(self, symbols: Collection[str]) -> dict[str, Quote]:
         """Best prices of spot markets, fresh."""
 

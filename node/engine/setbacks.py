@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Final
 
 from node.clock import Clock
@@ -82,17 +83,20 @@ class Setbacks:
         self.idle_rounds = 0
         self._allowed()
 
-    def pause_s(self, respite_s: float) -> float:
+    def pause_s(self, respite_s: float, borrow_s: Callable[[], float]) -> float:
         """How long to wait before the next try.
 
         What moves nothing must not spend what others of the address may need: *respite_s* is the venue layer's word
-        on that.
+        on that. Where it is long the next try is borrowed: one failed read, at a venue that is well again, must not
+        cost a minute of silence because much was spent before it.
         """
         longest_s = min(PAUSE_MIN_S * 2 ** min(self.idle_rounds, 10), PAUSE_MAX_S)
         jittered_s = longest_s * (0.5 + secrets.randbelow(500) / 1000)
         retry_after_s, self._retry_after_s = self._retry_after_s, None
-        waits_s: tuple[float, ...] = (jittered_s, min(respite_s, RESPITE_MAX_S), retry_after_s or 0.0)
-        return max(waits_s)
+        wait_s: float = max(jittered_s, retry_after_s or 0.0)
+        if respite_s > wait_s:
+            respite_s = borrow_s()
+        return max(wait_s, min(respite_s, RESPITE_MAX_S))
 
     def _allowed(self) -> None:
         self._denials = 0

@@ -329,7 +329,7 @@ class SliceWorker:
         await self._pause()
 
     async def _pause(self) -> None:
-        wait_s = self._setbacks.pause_s(self._venue.respite_s(self.name))
+        wait_s = self._setbacks.pause_s(self._venue.respite_s(self.name), lambda: self._venue.borrow_s(self.name))
         self._hurry.clear()
         try:
             async with asyncio.timeout(wait_s):

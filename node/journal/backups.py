@@ -27,6 +27,9 @@ FORGET_EVERY_S: Final = 3600.0
 FORGET_AT_ONCE: Final = 50
 FORGET_PAUSE_S: Final = 0.2
 
+#: How far a clock may be put right between a backup and the look at it.
+_TOLERATED: Final = timedelta(seconds=60)
+
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 _PREFIX: Final = "journal-"
 _SUFFIX: Final = ".sqlite3"
@@ -46,17 +49,22 @@ class BackupFolder:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self.path / f"{_PREFIX}{at.astimezone(UTC).strftime(_STAMP)}{_SUFFIX}"
 
-    def newest(self) -> datetime | None:
-        """When the newest backup was made; None if there is none, or the folder cannot be read."""
-        return max((at for at, _ in self._found()), default=None)
+    def newest(self, now: datetime) -> datetime | None:
+        """When the newest backup was made; None if there is none, or the folder cannot be read.
 
-    def prune(self) -> list[Path]:
-        """Delete all but the newest so many; those that went.
+        One that is later than *now* was made by a clock that was wrong, and says nothing: it must not stand for those
+        that are due.
+        """
+        return max((at for at, _ in self._found() if at <= now + _TOLERATED), default=None)
+
+    def prune(self, now: datetime) -> list[Path]:
+        """Delete all but the newest so many; those that went. What is later than *now* counts as the oldest.
 
         Raises:
             OSError: one could not be deleted.
         """
-        surplus = [path for _, path in sorted(self._found())[: -self.keep]]
+        by_age = sorted(self._found(), key=lambda found: (found[0] <= now + _TOLERATED, *found))
+        surplus = [path for _, path in by_age[: -self.keep]]
         for path in surplus:
             path.unlink()
         return surplus
@@ -109,8 +117,8 @@ class Upkeep:
     async def look(self) -> None:
         """Do what is due."""
         if self.folder is not None:
-            newest = await asyncio.to_thread(self.folder.newest)
-            age_s = math.inf if newest is None else max((self.clock.now() - newest).total_seconds(), 0.0)
+            newest = await asyncio.to_thread(self.folder.newest, now := self.clock.now())
+            age_s = math.inf if newest is None else max((now - newest).total_seconds(), 0.0)
             self.on_age_s(age_s)
             if age_s >= self.every_s and _passed(self._tried_ns, min(AGAIN_AFTER_S, self.every_s)) and self._idle():
                 self._tried_ns = time.monotonic_ns()
@@ -125,7 +133,7 @@ class Upkeep:
         try:
             place = await asyncio.to_thread(self.folder.place, self.clock.now())
             await self.journal.backup(place)
-            await asyncio.to_thread(self.folder.prune)
+            await asyncio.to_thread(self.folder.prune, self.clock.now())
         except (JournalUnavailable, OSError) as error:
             log.error("journal_not_backed_up", error=str(error))  # noqa: TRY400  (a disk has no traceback)
             self.on_backup(False)

@@ -27,6 +27,8 @@ T = TypeVar("T")
 STALL_S: Final = 2.0
 #: Between attempts to reopen; the last one for ever.
 REOPEN_AFTER_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+#: How long the closing of one connection waits for that of the other.
+CLOSE_IN_TURN_S: Final = 0.5
 
 _DISK_FAILURES: Final = (sqlite3.Error, OSError)
 _UNUSABLE: Final = (*_DISK_FAILURES, JournalUnavailable, JournalIncompatible)
@@ -324,8 +326,18 @@ class Database:
     async def _disconnect(self) -> None:
         connections = [connection for connection in (self._reader, self._writer) if connection is not None]
         self._writer = self._reader = None
-        # What a failing file says at its closing adds nothing; each one's thread ends all the same.
-        await asyncio.gather(*(connection.close() for connection in connections), return_exceptions=True)
+        # One after the other: of two that close at once each may see the other, and then none folds the log in. But
+        # none waits long for one that hangs: each one's thread ends when its disk answers.
+        closings: list[asyncio.Task[None]] = []
+        try:
+            for connection in connections:
+                closings.append(asyncio.create_task(connection.close(), name="journal-disconnect"))
+                await asyncio.wait(closings, timeout=CLOSE_IN_TURN_S)
+        finally:
+            rest = connections[len(closings) :]
+            closings += [asyncio.create_task(each.close(), name="journal-disconnect") for each in rest]
+        # What a failing file says at its closing adds nothing.
+        await asyncio.gather(*closings, return_exceptions=True)
 
     def _set_healthy(self, healthy: bool) -> None:
         if healthy is not self._healthy:

@@ -77,26 +77,37 @@ class StateDirectory:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StateDirectoryBusy(f"{self.path} is held by process {self._holder()}: stop it first") from None
+            raise StateDirectoryBusy(
+                f"{self.path} is held by process {self.holder() or 'unknown'}: stop it first"
+            ) from None
         return descriptor
 
-    def _holder(self) -> str:
+    def holder(self) -> str | None:
+        """The id of the process that holds it; None if nobody can tell.
+
+        What is noted is not believed against the kernel: where the disk could not be written, the note is that of a
+        process long gone, and its number may be anybody's.
+        """
         try:
             noted = (self.path / "lock").read_text("ascii", "replace").strip()
         except OSError:
             noted = ""
-        return noted or _holder_by_kernel(self.path) or "unknown"
+        by_kernel = _holders_by_kernel(self.path, self.path / "lock")
+        return noted or None if noted in by_kernel or not by_kernel else by_kernel[0]
 
 
-def _holder_by_kernel(folder: Path) -> str | None:
-    """Who holds the folder where nobody could write it down (proc_locks(5))."""
+def _holders_by_kernel(*paths: Path) -> list[str]:
+    """Who holds one of these (proc_locks(5)); numbers of other process namespaces are not shown there."""
+    inodes, found = set[str](), list[str]()
+    for path in paths:
+        with contextlib.suppress(OSError):
+            inodes.add(str(path.stat().st_ino))
     with contextlib.suppress(OSError):
-        inode = str(folder.stat().st_ino)
         for line in Path("/proc/locks").read_text("ascii").splitlines():
             words = line.split()
-            if words[1:2] == ["FLOCK"] and words[5].rpartition(":")[2] == inode:
-                return words[4]
-    return None
+            if words[1:2] == ["FLOCK"] and words[5].rpartition(":")[2] in inodes and int(words[4]) > 0:
+                found.append(words[4])
+    return found
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from typing import Any, Final
 from node.domain.command import TRANSITIONS, CommandState
 from node.journal.connection import read_only
 from node.journal.migrations import APPLICATION_ID
+from node.plain_files import must_be_regular
 
 Record = dict[str, Any]
 
@@ -133,8 +134,12 @@ class Inspection:
         Raises:
             Unreadable: there is nothing to be read.
         """
-        if not path.exists():
-            raise Unreadable(f"{path}: there is no such file")
+        try:
+            must_be_regular(path)  # SQLite would wait for a pipe's writer
+        except FileNotFoundError:
+            raise Unreadable(f"{path}: there is no such file") from None
+        except OSError as error:
+            raise Unreadable(f"{path}: {error.strerror}") from None
         self._connection = sqlite3.connect(read_only(path), uri=True, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
         try:

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -67,12 +68,17 @@ async def restore(
         JournalIncompatible, JournalUnavailable: *source* cannot be used; nothing was changed.
         sqlite3.Error, OSError: the disk will not.
     """
-    beside = target.with_name(target.name + RESTORING)
+    mark = target.with_name(target.name + RESTORING)
+    beside = mark.with_name(mark.name + ".new")
+    # An earlier one may have been killed with the old file moved away already: then nothing must take the mark away
+    # but an end that is whole, or a node would find no file and begin a new journal, with every account open.
+    interrupted = mark.exists()
     _discard(beside)
-    if source is not None:
-        async with aiosqlite.connect(read_only(source), uri=True, isolation_level=None) as found:
-            await copy_to(found, beside)
+    mark.touch(mode=0o600)
     try:
+        if source is not None:
+            async with aiosqlite.connect(read_only(source), uri=True, isolation_level=None) as found:
+                await copy_to(found, beside)
         journal = SqliteJournal(beside, node_id=node_id, clock=clock)
         journal.advance_seq(int(clock.now().timestamp() * 1000))
         async with journal:
@@ -82,8 +88,10 @@ async def restore(
             locks, keys = await journal.locks(), await journal.active_keys()
     except BaseException:
         _discard(beside)
+        if not interrupted:
+            mark.unlink()
         raise
-    replaced = await asyncio.to_thread(_put_in_place, beside, target, clock.now())
+    replaced = await asyncio.to_thread(_put_in_place, beside, target, mark, clock.now())
     return Restored(locks=locks, ended=ended, active_keys=keys, replaced=replaced)
 
 
@@ -131,10 +139,11 @@ def _ending(command: Command, reason: str, node_id: str, at: datetime) -> Event:
     return Event(command=command, state=CommandState.FAILED, document=document)
 
 
-def _put_in_place(beside: Path, target: Path, at: datetime) -> Path | None:
+def _put_in_place(beside: Path, target: Path, mark: Path, at: datetime) -> Path | None:
     """The mark is there until the last step, which takes it away."""
-    replaced = target.with_name(f"{target.name}.replaced-{at.astimezone(UTC).strftime(_STAMP)}")
+    replaced = _free_name(f"{target.name}.replaced-{at.astimezone(UTC).strftime(_STAMP)}", target.parent)
     found = False
+    sync_directory(target.parent)
     for suffix in ("", "-wal"):
         # A log that stays would be taken for the new file's.
         with suppress(FileNotFoundError):
@@ -145,7 +154,22 @@ def _put_in_place(beside: Path, target: Path, at: datetime) -> Path | None:
     sync_directory(target.parent)
     beside.rename(target)
     sync_directory(target.parent)
+    mark.unlink()
+    sync_directory(target.parent)
     return replaced if found else None
+
+
+def replaced_before(target: Path) -> list[Path]:
+    """The journals that earlier restorations have kept, without their logs."""
+    return [
+        each for each in target.parent.glob(f"{target.name}.replaced-*") if not each.name.endswith(("-wal", "-shm"))
+    ]
+
+
+def _free_name(name: str, folder: Path) -> Path:
+    """What was kept once stays: a second restoration may come in the same second, or after the clock was set back."""
+    names = chain((name,), (f"{name}-{number}" for number in count(2)))
+    return next(path for path in map(folder.joinpath, names) if not path.exists() and not Path(f"{path}-wal").exists())
 
 
 def _give_to_owner(path: Path) -> None:

@@ -67,9 +67,25 @@ class LockFileDirectory:
         return AccountLock(account_id=account_id)
 
     def write(self, account_id: UUID, document: Document) -> None:
-        """Replace the account's file. Not synced: after a crash of the host every lease has run out anyway."""
+        """Replace the account's file. Not synced: after a crash of the host every lease has run out anyway.
+
+        A lock that cannot be written takes the file away: the old one would say for a whole lease that the account is
+        free, and that no file means locked every reader knows.
+        """
         self._remember(str(account_id), document)
         path = self.path_of(account_id)
+        try:
+            self._replace(path, document)
+        except FileNotFoundError:  # somebody has cleaned up
+            self.prepare()
+            self._replace(path, document)
+        except OSError:
+            if document["locked"]:
+                with contextlib.suppress(OSError):
+                    path.unlink()  # needs no room
+            raise
+
+    def _replace(self, path: Path, document: Document) -> None:
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(document, separators=(",", ":")) + "\n", encoding="utf-8")
         temporary.chmod(_FILE_MODE)

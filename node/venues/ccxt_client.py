@@ -203,6 +203,10 @@ class CcxtClient:
         """How long until the whole budget bears these calls once more."""
         return self._lane.respite_s((charge for call in calls for charge in call.charges), key=self._key)
 
+    def borrow_s(self, calls: tuple[Call, ...]) -> float:
+        """Book these calls once more on what is lent; how long until they may be sent."""
+        return self._lane.borrow_s((charge for call in calls for charge in call.charges), key=self._key)
+
     def budget_left(self) -> dict[str, float]:
         """What is left of each request budget, as a part of 1."""
         return self._lane.left()

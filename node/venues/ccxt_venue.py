@@ -186,6 +186,10 @@ class CcxtVenue:
         """How long until the whole request budget would bear one more look at the slice; 0 if now."""
         return self._client.respite_s(self._reader.calls(self._parts[slice_name]))
 
+    def borrow_s(self, slice_name: str) -> float:
+        """Book one look at the slice on what is lent to whoever must not wait for that; how long it waits."""
+        return self._client.borrow_s(self._reader.calls(self._parts[slice_name]))
+
     async def quotes(self, symbols: Collection[str]) -> dict[str, Quote]:
         """Best prices of spot markets, fresh."""
         return await self._reader.quotes(symbols)

@@ -26,6 +26,8 @@ BACKGROUND_SHARE: Final = 0.2
 WHOLE_READS_SHARE: Final = 0.5
 #: Background work stands back once this part of a budget is used, by our count or by the venue's.
 STAND_BACK_AT: Final = 0.6
+#: Beside its own half, the part that emergency work which moves nothing may borrow, so that it is not silent for long.
+LENT_SHARE: Final = 0.25
 #: From here on also emergency work that moves nothing waits, by the venue's count.
 NEARLY_SPENT_AT: Final = 0.85
 #: Background work waits so much longer than those before it need; beyond that it is told, as an emergency call would
@@ -160,6 +162,8 @@ class _Account:
     #: What work that moves nothing may spend. Half, and refilled by half: venues count by fixed intervals, and a full
     #: bucket with a whole interval's refill would be twice the budget in one of them.
     patient: TokenBucket
+    #: What such work may borrow beyond that. Only loans are charged to it: it is there however much the rest has spent.
+    lent: TokenBucket
     #: The venue says that the interval is nearly spent: what moves nothing waits for the next.
     spent_until_ns: int = 0
     #: The venue's own order to stay away.
@@ -171,6 +175,10 @@ class _Account:
     told_ns: int = 0
     #: Background requests that have not been sent, the oldest first.
     queue: list[_Turn] = field(default_factory=list)
+
+    def told_away_s(self, now_ns: int) -> float:
+        """How long the venue itself, by its order or its count, wants no work that moves nothing; may be negative."""
+        return (max(self.closed_until_ns, self.spent_until_ns) - now_ns) / 1e9
 
 
 @dataclass(slots=True)
@@ -209,10 +217,23 @@ class Lane:
         near its limit, whoever has spent it, and the venue wants to hear from us.
         """
         now_ns, longest = self.clock_ns(), 0.0
-        for (bucket, per_key), units in _sums(charges).items():
-            account = self._account(Charge(bucket=bucket, per_key=per_key), key)
-            away_s = (max(account.closed_until_ns, account.spent_until_ns) - now_ns) / 1e9
-            longest = max(longest, away_s, account.patient.wait_s(units, now_ns))
+        for account, units in self._owed(charges, key):
+            longest = max(longest, account.told_away_s(now_ns), account.patient.wait_s(units, now_ns))
+        return longest
+
+    def borrow_s(self, charges: Iterable[Charge], *, key: str = "") -> float:
+        """Book one more request of these charges on what is lent; how long until it may be sent.
+
+        The respite, but not for long where only our own count asks for it: somebody whose look has failed must not be
+        silent for a minute because much was spent before, on whatever account. Booked at once, so that all accounts of
+        the address together borrow no more than there is, and not all at the same moment.
+        """
+        now_ns, longest = self.clock_ns(), 0.0
+        for account, units in self._owed(charges, key):
+            lent_s, respite_s = account.lent.wait_s(units, now_ns), account.patient.wait_s(units, now_ns)
+            if lent_s < respite_s:
+                account.lent.take(units, now_ns)
+            longest = max(longest, account.told_away_s(now_ns), min(lent_s, respite_s))
         return longest
 
     async def admit(self, charges: Iterable[Charge], *, key: str = "") -> None:
@@ -310,6 +331,11 @@ class Lane:
         """How long background work must keep away, whatever tokens there are; not positive if not at all."""
         return (max(account.closed_until_ns, account.paused_until_ns) - self.clock_ns()) / 1e9
 
+    def _owed(self, charges: Iterable[Charge], key: str) -> list[tuple[_Account, int]]:
+        """Every budget once, with all that is charged to it."""
+        sums = _sums(charges).items()
+        return [(self._account(Charge(bucket=name, per_key=per_key), key), units) for (name, per_key), units in sums]
+
     def _account(self, charge: Charge, key: str) -> _Account:
         name = f"{charge.bucket}#{key}" if charge.per_key else charge.bucket
         if name not in self._accounts:
@@ -319,6 +345,7 @@ class Lane:
                 whole=self._bucket(budget, budget.units),
                 background=self._bucket(budget, budget.units * BACKGROUND_SHARE),
                 patient=self._bucket(budget, budget.units / 2),
+                lent=self._bucket(budget, budget.units * LENT_SHARE),
             )
         return self._accounts[name]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import os
 import sqlite3
 import stat
 from contextlib import closing
@@ -20,9 +22,9 @@ from node.engine.ports import Admitted
 from node.errors import JournalUnavailable
 from node.journal.backups import BackupFolder, Upkeep
 from node.journal.connection import RESTORING
-from node.journal.inspection import Inspection, line
+from node.journal.inspection import Inspection, Unreadable, line
 from node.journal.migrations import JournalDamaged, packaged_migrations
-from node.journal.restoration import Restored, restore
+from node.journal.restoration import Restored, replaced_before, restore
 from node.journal.store import SqliteJournal
 from tests.contract.test_journal import ACCOUNT, OTHER
 from tests.support.journal import NODE_ID, admission, for_many, make_command, reached
@@ -127,6 +129,20 @@ class TestVerify:
         assert faults(path)
 
 
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path, kind: str) -> None:
+    """A slip at a prompt: SQLite would wait for a writer of the pipe."""
+    place = tmp_path / "backup"
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "folder":
+        place.mkdir()
+    else:
+        place.symlink_to(os.devnull)
+    with pytest.raises(Unreadable, match=r"(?i)not a regular file|directory"):
+        Inspection(place, newest=NEWEST)
+
+
 class TestExport:
     async def test_the_same_content_gives_the_same_bytes(self, path: Path, tmp_path: Path) -> None:
         """Of the journal that is being written, of its backup, and of both again later."""
@@ -211,6 +227,27 @@ class TestBackups:
             await upkeep.look()
             assert outcomes == [True]
 
+    async def test_a_backup_of_a_clock_that_was_ahead_does_not_stand_for_those_that_are_due(
+        self, path: Path, tmp_path: Path
+    ) -> None:
+        """Or there were none for years, and an age of nothing at all; nor does it push a good one out."""
+        clock, ages, outcomes = ShiftedClock(), list[float](), list[bool]()
+        async with at(path) as journal:
+            upkeep = upkeep_of(journal, clock, tmp_path, ages, outcomes)
+            clock.ahead = timedelta(days=1500)
+            await upkeep.look()
+            wrong = set((tmp_path / "backups").iterdir())
+            clock.ahead = timedelta()
+            upkeep._tried_ns = None  # a minute later
+            await upkeep.look()
+            assert (outcomes, ages[-2]) == ([True, True], math.inf)
+            for hours in (2, 4):
+                clock.ahead = timedelta(hours=hours)
+                upkeep._tried_ns = None
+                await upkeep.look()
+            left = set((tmp_path / "backups").iterdir())
+            assert (len(left), left & wrong) == (3, set())
+
 
 class ShiftedClock(SystemClock):
     """The machine's clock, set ahead."""
@@ -247,6 +284,19 @@ async def restored(source: Path | None, target: Path, epochs: dict[UUID, int] | 
 
 class Killed(BaseException):
     """In the middle of something."""
+
+
+async def killed(*_arguments: object) -> None:
+    """In place of something that takes its time."""
+    raise Killed
+
+
+class StoppedClock(SystemClock):
+    """Always the same instant."""
+
+    def now(self) -> datetime:
+        """That instant."""
+        return datetime(2026, 11, 26, tzinfo=UTC)
 
 
 class TestRestore:
@@ -360,6 +410,53 @@ class TestRestore:
         await restored(tmp_path / "backup", path)
         async with at(path) as journal:
             assert all(lock.latched for lock in (await journal.locks()).values())
+
+    @pytest.mark.parametrize("second", ["fails", "is killed"])
+    async def test_a_second_attempt_that_comes_to_nothing_leaves_the_mark_of_the_first(
+        self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: str
+    ) -> None:
+        """The old file has another name by then: without the mark a node would begin anew, with all accounts open."""
+        async with at(path) as journal:
+            await lived(journal)
+            await journal.backup(tmp_path / "backup")
+        rename, renames = Path.rename, iter(range(2))
+
+        def killed_after_the_first(self: Path, target: Path) -> Path:
+            if next(renames):
+                raise Killed
+            return rename(self, target)
+
+        monkeypatch.setattr(Path, "rename", killed_after_the_first)
+        path.with_name(path.name + "-wal").touch()
+        with pytest.raises(Killed):
+            await restored(tmp_path / "backup", path)
+        monkeypatch.undo()
+        assert [each.name for each in replaced_before(path)]
+        overwrite(tmp_path / "backup", tmp_path / "damaged", first_page=1)
+        if second == "is killed":
+            monkeypatch.setattr("node.journal.restoration.copy_to", killed)
+        with pytest.raises((JournalUnavailable, sqlite3.Error, Killed)):
+            await restored(tmp_path / "damaged", path)
+        monkeypatch.undo()
+        with pytest.raises(JournalDamaged, match="interrupted"):
+            async with at(path):
+                pass
+        await restored(tmp_path / "backup", path)
+        async with at(path) as journal:
+            assert all(lock.latched for lock in (await journal.locks()).values())
+
+    async def test_what_was_replaced_is_kept_also_when_the_next_comes_in_the_same_second(
+        self, path: Path, tmp_path: Path
+    ) -> None:
+        """Of a script, or of a clock that was set back: names go by the second."""
+        async with at(path) as journal:
+            await lived(journal)
+            await journal.backup(tmp_path / "backup")
+        said = {"node_id": NODE_ID, "clock": StoppedClock(), "accounts": [ACCOUNT], "epochs": {}, "revoked": {}}
+        places = {(await restore(tmp_path / "backup", path, **said)).replaced for _ in range(3)}  # type: ignore[arg-type]
+        assert len(places) == 3
+        assert {place for place in places if place} == set(replaced_before(path))
+        assert all(place and faults(place) == [] for place in places)
 
     async def test_a_backup_that_cannot_be_used_changes_nothing(self, path: Path, tmp_path: Path) -> None:
         """Damaged, or no journal at all."""

@@ -445,6 +445,22 @@ async def test_the_probe_leaves_no_log_to_check_in(path: Path) -> None:
         assert log.stat().st_size == grown
 
 
+async def test_connections_are_closed_one_after_the_other(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two that close at once each may see the other: the log stayed, with what the file itself does not say yet."""
+    close, said = aiosqlite.Connection.close, list[str]()
+
+    async def told(self: aiosqlite.Connection) -> None:
+        said.append("begins")
+        await close(self)
+        said.append("has ended")
+
+    async with journal_at(path) as journal:
+        await journal.admit([admission(make_command(ACCOUNT))])
+        monkeypatch.setattr(aiosqlite.Connection, "close", told)
+    assert said == ["begins", "has ended"] * 2
+    assert not path.with_name(path.name + "-wal").exists()
+
+
 async def test_a_backup_is_a_journal(path: Path) -> None:
     """Taken while running, private, one file, and complete to the last commit."""
     command, target = make_command(ACCOUNT, latch=False), path.with_name("backup.db")

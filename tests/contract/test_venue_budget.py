@@ -51,6 +51,8 @@ async def test_reading_until_the_budget_is_spent_asks_for_a_respite() -> None:
             assert venue.respite_s("linear") == 0
             await venue.read_slice("linear")
         assert 2.5 < venue.respite_s("linear") < 3.1  # 60 missing, 20 a second
+        assert [venue.borrow_s("linear") for _ in range(6)] == [0.0] * 6  # 600 are lent
+        assert venue.borrow_s("linear") > 2  # 30 missing, 10 a second
         assert venue.respite_s("spot") == 0
 
 
@@ -60,6 +62,7 @@ async def test_a_ban_is_a_respite() -> None:
         fetch.default = answer({"code": -1003, "msg": "x"}, 418, Retry_After="60")
         await venue.execute(cancel_symbol())
         assert 59 < venue.respite_s("linear") <= 60
+        assert 59 < venue.borrow_s("linear") <= 60
         assert venue.respite_s("inverse") == 0
 
 

@@ -244,6 +244,9 @@ class CoreVenue:
     def respite_s(self, slice_name: str) -> float:
         return 0.0
 
+    def borrow_s(self, slice_name: str) -> float:
+        return 0.0
+
     async def arm(self) -> None:
         return None
 

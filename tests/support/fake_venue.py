@@ -197,6 +197,9 @@ class FakeVenue:
     def respite_s(self, slice_name: str) -> float:
         return self.respite
 
+    def borrow_s(self, slice_name: str) -> float:
+        return self.respite
+
     async def arm(self) -> None:
         self.calls["arm"] += 1
         if self.arm_error is not None:

@@ -14,6 +14,7 @@ from node.cli import main
 from node.commands import direct
 from node.commands.output import Trouble
 from node.errors import ConfigError
+from node.journal.directory import StateDirectory
 
 ACCOUNT = "6b0c8d1e-5f0a-4c52-9a1e-3d0f6f1d2a77"
 CONFIGURATION = """
@@ -98,6 +99,28 @@ def test_a_directory_where_no_daemon_ever_ran_keeps_nobody_out(
     assert main(["send", "LOCK", ACCOUNT, "--direct", "--json", "--config", str(configuration)]) == 1
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "STATE_DIRECTORY"
     assert not (configuration.parent / "state").exists()
+
+
+@pytest.mark.parametrize("note", [None, "1"], ids=["cleaned up", "of an earlier process"])
+def test_who_holds_the_directory_is_named_whatever_its_lock_file_says(
+    configuration: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], note: str | None
+) -> None:
+    """It is to be ended with kill -9. The folder itself is held as well; a read-only disk keeps an old note."""
+    monkeypatch.chdir(configuration.parent)
+    for name in ("BINANCE_KEY", "BINANCE_SECRET"):
+        monkeypatch.setenv(name, "a-key-of-nobody")
+    state_dir = configuration.parent / "state"
+    state_dir.mkdir()
+    (state_dir / "journal.sqlite3").touch()
+    with StateDirectory(state_dir):
+        if note is None:
+            (state_dir / "lock").unlink()
+        else:
+            (state_dir / "lock").write_text(note)
+        assert main(["send", "LOCK", ACCOUNT, "--direct", "--json", "--config", str(configuration)]) == 1
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "STATE_DIRECTORY_BUSY"
+    assert f"process {os.getpid()} " in error["message"]
 
 
 def test_what_root_leaves_belongs_to_the_daemons_user(monkeypatch: pytest.MonkeyPatch) -> None:

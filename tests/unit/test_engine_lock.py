@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -55,6 +58,51 @@ def test_a_change_is_seen_at_the_next_question(tmp_path: Path, files: LockFileDi
     files.write(UUID(ACCOUNT), document(locked=True, epoch=8, reason="drawdown"))
     assert lock.state().locked
     assert lock.state().reason == "drawdown"
+
+
+def test_a_lock_for_which_there_is_no_room_is_seen_at_once(
+    tmp_path: Path, files: LockFileDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file of the open account would be believed for the rest of its lease."""
+    files.write(UUID(ACCOUNT), document())
+    assert not EngineLock(tmp_path, ACCOUNT).locked
+
+    def full(_self: Path, *_arguments: object, **_options: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="space"):
+        files.write(UUID(ACCOUNT), document())
+    assert not EngineLock(tmp_path, ACCOUNT).locked  # what is there still says the same
+    with pytest.raises(OSError, match="space"):
+        files.write(UUID(ACCOUNT), document(locked=True, epoch=8))
+    assert EngineLock(tmp_path, ACCOUNT).locked
+    monkeypatch.undo()
+    files.write(UUID(ACCOUNT), document(epoch=9))
+    assert EngineLock(tmp_path, ACCOUNT).check() == 9
+
+
+def test_a_folder_that_somebody_has_cleaned_up_is_made_anew(tmp_path: Path, files: LockFileDirectory) -> None:
+    """Missing means locked; but not for as long as the node lives."""
+    files.write(UUID(ACCOUNT), document())
+    shutil.rmtree(files.path_of(UUID(ACCOUNT)).parent)
+    assert EngineLock(tmp_path, ACCOUNT).locked
+    files.write(UUID(ACCOUNT), document())
+    assert not EngineLock(tmp_path, ACCOUNT).locked
+
+
+def test_a_permit_is_its_tasks_or_threads_own(tmp_path: Path, files: LockFileDirectory) -> None:
+    """Tasks inherit it, and what ``asyncio.to_thread`` calls; a thread that is started otherwise has none."""
+    files.write(UUID(ACCOUNT), document())
+    lock = EngineLock(tmp_path, ACCOUNT)
+
+    async def seen() -> list[int | None]:
+        with lock.permit():
+            task = asyncio.create_task(asyncio.to_thread(lambda: lock.permitted_epoch))
+            with ThreadPoolExecutor(1) as pool:
+                return [await task, pool.submit(lambda: lock.permitted_epoch).result()]
+
+    assert asyncio.run(seen()) == [lock.check(), None]
 
 
 @pytest.mark.parametrize(

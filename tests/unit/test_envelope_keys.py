@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from node.settings_fields import public_key_bytes
 from node.transport.issuer_key import IssuerKey, KeyFileError, decode_public_key
 
 
@@ -69,3 +74,31 @@ def test_a_public_key_is_32_bytes_in_base64(text: str) -> None:
     """Anything else in the configuration is refused at start."""
     with pytest.raises(ValueError, match="32 bytes"):
         decode_public_key(text)
+
+
+@pytest.mark.parametrize("sign", [0, 0x80])
+@pytest.mark.parametrize(
+    "key",
+    [
+        bytes(32),
+        bytes([1]) + bytes(31),
+        bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+        bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+        bytes.fromhex("ec" + "ff" * 30 + "7f"),
+        bytes.fromhex("ed" + "ff" * 30 + "7f"),
+        bytes.fromhex("ee" + "ff" * 30 + "7f"),
+    ],
+    ids=["zeros", "neutral", "order 8", "order 8 too", "order 2", "zeros again", "neutral again"],
+)
+def test_a_key_under_which_anybody_could_sign_is_none(key: bytes, sign: int) -> None:
+    """Zeros in a configuration, for the time being: a signature of nothing holds for every eighth message or more."""
+    key = key[:-1] + bytes([key[-1] | sign])
+    forged = bytes([1]) + bytes(63)
+    holds = 0
+    for number in range(100):
+        with contextlib.suppress(InvalidSignature):
+            Ed25519PublicKey.from_public_bytes(key).verify(forged, str(number).encode())
+            holds += 1
+    assert holds > 0
+    with pytest.raises(ValueError, match="anybody"):
+        public_key_bytes(base64.b64encode(key).decode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -271,6 +272,57 @@ async def test_respite_of_a_key_is_its_own(lane: Lane) -> None:
     await lane.admit(orders, key="a")
     assert lane.respite_s(orders, key="a") == pytest.approx(10)
     assert lane.respite_s(orders, key="b") == 0
+
+
+class TestBorrowing:
+    """Of 1000 units a minute 250 are lent, and come back in a minute."""
+
+    async def test_what_must_not_wait_long_borrows_whatever_was_spent(self, lane: Lane, clock: FakeClock) -> None:
+        """Two looks at once, the next when its part has come back."""
+        for _ in range(20):
+            await lane.admit(weight(100))
+        assert lane.respite_s(weight(100)) == pytest.approx(72)
+        assert [lane.borrow_s(weight(100)) for _ in range(3)] == [0, 0, pytest.approx(50 / (250 / 60))]
+        clock.now_ns += 60 * SECOND
+        assert lane.borrow_s(weight(100)) == 0
+
+    async def test_many_accounts_of_an_address_borrow_one_after_another(self, lane: Lane) -> None:
+        """All fail at the same moment: what they may send in the minute is what is lent, twice, and evenly spread."""
+        for _ in range(20):
+            await lane.admit(weight(100))
+        waits_s = [lane.borrow_s(weight(50)) for _ in range(20)]
+        assert waits_s[:5] == [0] * 5
+        apart_s = [later - sooner for sooner, later in itertools.pairwise(waits_s[4:10])]
+        assert apart_s == [pytest.approx(12)] * 5  # 50 units at 250 a minute
+        assert sum(wait_s < 60 for wait_s in waits_s) <= 10
+        assert max(waits_s) <= lane.respite_s(weight(50))
+
+    async def test_nothing_is_borrowed_where_the_respite_is_as_short(self, lane: Lane, clock: FakeClock) -> None:
+        """It stays there for a worse moment."""
+        for _ in range(6):
+            await lane.admit(weight(100))
+        clock.now_ns += 13 * SECOND
+        for _ in range(20):
+            lane.borrow_s(weight(1))
+        for _ in range(20):
+            await lane.admit(weight(100))
+        assert [lane.borrow_s(weight(125)) for _ in range(2)] == [0, 0]
+
+    async def test_the_venues_own_word_lends_nothing(self, lane: Lane) -> None:
+        """Its order to stay away, and its count near the limit; on that host."""
+        lane.refused(weight(1), 30.0)
+        assert lane.borrow_s(weight(1)) == pytest.approx(30)
+        assert lane.borrow_s(weight(1, "other")) == 0
+        await lane.admit(weight(1, "other"))
+        lane.reconcile("other", 850)
+        assert lane.borrow_s(weight(1, "other")) == pytest.approx(60)
+
+    async def test_the_scarcest_budget_decides(self, lane: Lane) -> None:
+        """A look is charged to several."""
+        for _ in range(3):
+            await lane.admit([*weight(100, "other"), *weight(1000)])
+        assert lane.borrow_s([*weight(100, "other"), *weight(250)]) == 0
+        assert lane.borrow_s([*weight(1, "other"), *weight(25)]) == pytest.approx(6)
 
 
 class TestOrder:

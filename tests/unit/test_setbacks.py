@@ -104,19 +104,35 @@ def test_an_order_that_was_gone_and_a_conversion_that_is_not_to_be_had_are_no_tr
     assert (code(setbacks), setbacks.idle_rounds) == (None, 0)
 
 
+def not_asked() -> float:
+    """Nobody borrows."""
+    raise AssertionError("nothing had to be borrowed")
+
+
 def test_pauses_grow_and_end_at_a_few_seconds(setbacks: Setbacks) -> None:
     """With jitter on the upper half."""
     for rounds, longest_s in ((0, 0.05), (3, 0.4), (30, PAUSE_MAX_S)):
         setbacks.idle_rounds = rounds
-        assert longest_s / 2 <= setbacks.pause_s(0.0) <= longest_s
+        assert longest_s / 2 <= setbacks.pause_s(0.0, not_asked) <= longest_s
 
 
 def test_a_pause_lasts_as_long_as_the_venue_or_the_budget_wants(setbacks: Setbacks) -> None:
-    """Once, where the venue said so; a minute at most, where our own count does."""
+    """Once, where the venue said so; a minute at most, where its count or ours does."""
     setbacks.refused([ended(Refusal.RATE_LIMITED, retry_after_s=7.0), ended(Refusal.RATE_LIMITED, retry_after_s=9.0)])
-    assert setbacks.pause_s(0.0) == 9.0
-    assert setbacks.pause_s(0.0) < 1
+    assert setbacks.pause_s(0.0, not_asked) == 9.0
+    assert setbacks.pause_s(0.0, not_asked) < 1
     setbacks.read_failed(VenueLimited("wait", retry_after_s=11.0))
-    assert setbacks.pause_s(0.0) == 11.0
-    assert setbacks.pause_s(20.0) == 20.0
-    assert setbacks.pause_s(1e6) == RESPITE_MAX_S
+    assert setbacks.pause_s(0.0, not_asked) == 11.0
+    assert setbacks.pause_s(20.0, lambda: 20.0) == 20.0
+    assert setbacks.pause_s(1e6, lambda: 1e6) == RESPITE_MAX_S
+
+
+def test_a_pause_that_the_budget_would_make_long_is_as_short_as_what_can_be_borrowed(setbacks: Setbacks) -> None:
+    """Never shorter than patience alone, nor than the venue has said; and not borrowed where that is as long."""
+    setbacks.idle_rounds = 3
+    assert 0.2 <= setbacks.pause_s(60.0, lambda: 0.0) <= 0.4
+    assert setbacks.pause_s(60.0, lambda: 9.0) == 9.0
+    setbacks.read_failed(VenueLimited("wait", retry_after_s=11.0))
+    assert setbacks.pause_s(60.0, lambda: 9.0) == 11.0
+    setbacks.read_failed(VenueLimited("wait", retry_after_s=11.0))
+    assert setbacks.pause_s(10.0, not_asked) == 11.0
