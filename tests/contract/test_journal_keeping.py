@@ -248,6 +248,24 @@ class TestBackups:
             left = set((tmp_path / "backups").iterdir())
             assert (len(left), left & wrong) == (3, set())
 
+    @pytest.mark.parametrize("told", [False, None])
+    async def test_what_a_clock_calls_old_that_nobody_agrees_with_stays(
+        self, path: Path, tmp_path: Path, told: bool | None
+    ) -> None:
+        """A machine that wakes up years ahead must not drop its history before its clock is put right."""
+        clock = ShiftedClock()
+        async with at(path) as journal:
+            await lived(journal)
+            before = exported(path)
+            upkeep = upkeep_of(journal, clock, tmp_path, [])
+            upkeep.keep_for, upkeep.clock_is_right = timedelta(days=30), lambda: told
+            clock.ahead = timedelta(days=1500)
+            await upkeep.look()
+            assert exported(path) == before
+            upkeep.clock_is_right = lambda: True
+            await upkeep.look()
+            assert exported(path) != before
+
 
 class ShiftedClock(SystemClock):
     """The machine's clock, set ahead."""
