@@ -379,7 +379,12 @@ async def running(
                 "clock-watch": clock_watch.run(),
                 "journal-probe": vitals.probe.run(),
                 "journal-upkeep": record.upkeep(
-                    settings, journal, clock, metrics, busy=lambda: any(actor.live for actor in actors)
+                    settings,
+                    journal,
+                    clock,
+                    metrics,
+                    busy=lambda: any(actor.live for actor in actors),
+                    clock_is_right=lambda: inbox.authority.clock_is_right(),  # noqa: PLW0108  (as above)
                 ).run(),
                 "telemetry": telemetry.run(figures),
                 **{f"actor:{actor.context.terms.name}": actor.run() for actor in actors},

@@ -108,6 +108,11 @@ class Authority:
             return Rejection(code=RejectCode.NOT_YET_VALID, message=f"an UNLOCK from the future{_by(skew)}")
         return None
 
+    def clock_is_right(self) -> bool | None:
+        """Whether the venues agree with our clock as far as is tolerated; None: none has told its time."""
+        offset = self._venue_offset()
+        return None if offset is None else abs(offset) <= SKEW
+
     def skew(self) -> timedelta | None:
         """The venues' clock less ours, where they agree that ours is wrong beyond what is tolerated; else None."""
         offset = self._venue_offset()

@@ -26,6 +26,8 @@ FORGET_EVERY_S: Final = 3600.0
 #: Commands that one transaction may drop: a new command waits for it.
 FORGET_AT_ONCE: Final = 50
 FORGET_PAUSE_S: Final = 0.2
+#: At the start nothing is dropped for so long while nobody has confirmed the time: exchanges do once they are armed.
+UNCONFIRMED_S: Final = 10.0
 
 #: How far a clock may be put right between a backup and the look at it.
 _TOLERATED: Final = timedelta(seconds=60)
@@ -101,6 +103,9 @@ class Upkeep:
     #: Told the seconds since the newest backup (infinite: none), and whether an attempt succeeded.
     on_age_s: Callable[[float], object]
     on_backup: Callable[[bool], object]
+    #: Whether others agree with our clock; None: none has told the time. What a wrong one calls old must not go.
+    clock_is_right: Callable[[], bool | None] = lambda: True
+    _begun_ns: int = field(default_factory=time.monotonic_ns)
     _tried_ns: int | None = field(default=None)
     _forgot_ns: int | None = field(default=None)
 
@@ -123,7 +128,12 @@ class Upkeep:
             if age_s >= self.every_s and _passed(self._tried_ns, min(AGAIN_AFTER_S, self.every_s)) and self._idle():
                 self._tried_ns = time.monotonic_ns()
                 await self.back_up()
-        if self.keep_for is not None and _passed(self._forgot_ns, FORGET_EVERY_S) and self._idle():
+        if (
+            self.keep_for is not None
+            and _passed(self._forgot_ns, FORGET_EVERY_S)
+            and self._knows_the_time()
+            and self._idle()
+        ):
             self._forgot_ns = time.monotonic_ns()
             await self._forget()
 
@@ -146,13 +156,21 @@ class Upkeep:
         assert self.keep_for is not None  # noqa: S101  (looked at by the caller)
         before, gone = self.clock.now() - self.keep_for, 0
         try:
-            while self._idle() and (dropped := await self.journal.forget(before, limit=FORGET_AT_ONCE)):
+            while (
+                self._idle()
+                and self._knows_the_time()
+                and (dropped := await self.journal.forget(before, limit=FORGET_AT_ONCE))
+            ):
                 gone += dropped
                 await asyncio.sleep(FORGET_PAUSE_S)
         except JournalUnavailable as error:
             log.warning("old_history_not_dropped", error=str(error))
         if gone:
             log.info("old_history_dropped", commands_and_rejects=gone, before=before.isoformat())
+
+    def _knows_the_time(self) -> bool:
+        right = self.clock_is_right()
+        return _passed(self._begun_ns, UNCONFIRMED_S) if right is None else right
 
     def _idle(self) -> bool:
         return self.journal.healthy and not self.busy()

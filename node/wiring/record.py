@@ -50,7 +50,13 @@ def backup_folder(settings: Settings) -> BackupFolder:
 
 
 def upkeep(
-    settings: Settings, opened: SqliteJournal, clock: Clock, metrics: Metrics, *, busy: Callable[[], bool]
+    settings: Settings,
+    opened: SqliteJournal,
+    clock: Clock,
+    metrics: Metrics,
+    *,
+    busy: Callable[[], bool],
+    clock_is_right: Callable[[], bool | None],
 ) -> Upkeep:
     """Backups and the end of old history, by configuration."""
     every_s = settings.backup.every_s if settings.backup is not None else 0.0
@@ -64,6 +70,7 @@ def upkeep(
         every_s=every_s,
         keep_for=timedelta(days=settings.retention.keep_days) if settings.retention is not None else None,
         busy=busy,
+        clock_is_right=clock_is_right,
         on_age_s=metrics.journal_backup_age_seconds.set,
         on_backup=lambda made: metrics.journal_backups_total.labels(outcome=BACKUP_OUTCOMES[not made]).inc(),
     )

@@ -11,11 +11,14 @@ import stat
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from node.clock import SystemClock
+from node.commands.journal import _known_epochs
 from node.domain.command import Action, Command, CommandState
 from node.domain.lock import AccountLock
 from node.engine.ports import Admitted
@@ -248,6 +251,24 @@ class TestBackups:
             left = set((tmp_path / "backups").iterdir())
             assert (len(left), left & wrong) == (3, set())
 
+    @pytest.mark.parametrize("told", [False, None])
+    async def test_what_a_clock_calls_old_that_nobody_agrees_with_stays(
+        self, path: Path, tmp_path: Path, told: bool | None
+    ) -> None:
+        """A machine that wakes up years ahead must not drop its history before its clock is put right."""
+        clock = ShiftedClock()
+        async with at(path) as journal:
+            await lived(journal)
+            before = exported(path)
+            upkeep = upkeep_of(journal, clock, tmp_path, [])
+            upkeep.keep_for, upkeep.clock_is_right = timedelta(days=30), lambda: told
+            clock.ahead = timedelta(days=1500)
+            await upkeep.look()
+            assert exported(path) == before
+            upkeep.clock_is_right = lambda: True
+            await upkeep.look()
+            assert exported(path) != before
+
 
 class ShiftedClock(SystemClock):
     """The machine's clock, set ahead."""
@@ -457,6 +478,16 @@ class TestRestore:
         assert len(places) == 3
         assert {place for place in places if place} == set(replaced_before(path))
         assert all(place and faults(place) == [] for place in places)
+
+    async def test_epochs_of_a_journal_that_was_moved_away_already_are_known(self, path: Path, tmp_path: Path) -> None:
+        """By a restoration that was killed: the next one finds nothing in its place."""
+        async with at(path) as journal:
+            await lived(journal)
+            epochs = {account: lock.epoch for account, lock in (await journal.locks()).items()}
+        await asyncio.to_thread(path.rename, path.with_name(path.name + ".replaced-20261126T000000Z"))
+        settings: Any = SimpleNamespace(locks_dir=tmp_path / "locks", accounts=[SimpleNamespace(id=ACCOUNT)])
+        assert _known_epochs(settings, path) == epochs
+        assert epochs[ACCOUNT] > 0
 
     async def test_a_backup_that_cannot_be_used_changes_nothing(self, path: Path, tmp_path: Path) -> None:
         """Damaged, or no journal at all."""
