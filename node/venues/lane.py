@@ -291,6 +291,8 @@ class Lane:
             account.paused_until_ns = max(account.paused_until_ns, now_ns + pause_ns)
             if retry_after_s is not None:
                 account.closed_until_ns = max(account.closed_until_ns, now_ns + pause_ns)
+                # It has said itself when there is something to spend again.
+                account.spent_until_ns = min(account.spent_until_ns, account.closed_until_ns)
 
     def reconcile(self, bucket: str, used: int) -> None:
         """The venue says that *used* units of the current interval are gone, whoever spent them."""
@@ -302,7 +304,7 @@ class Lane:
         until_ns = self.clock_ns() + int(account.budget.interval_s * 1e9)
         if used >= account.budget.units * STAND_BACK_AT:
             account.paused_until_ns = max(account.paused_until_ns, until_ns)
-        if used >= account.budget.units * NEARLY_SPENT_AT:
+        if used >= account.budget.units * NEARLY_SPENT_AT and account.closed_until_ns <= self.clock_ns():
             account.spent_until_ns = max(account.spent_until_ns, until_ns)
 
     def left(self) -> dict[str, float]:

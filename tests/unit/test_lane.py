@@ -266,6 +266,19 @@ async def test_respite_lasts_as_long_as_an_order_to_stay_away(lane: Lane) -> Non
     assert lane.respite_s(weight(1, "other")) == 0
 
 
+async def test_the_venues_time_to_stay_away_is_also_when_its_next_interval_begins(lane: Lane, clock: FakeClock) -> None:
+    """Not a whole interval later, whatever answers that are still coming say of the one that is over by then."""
+    await lane.admit(weight(1))
+    lane.reconcile("host", 1000)
+    lane.refused(weight(1), 15.0)
+    lane.reconcile("host", 999)
+    assert lane.respite_s(weight(1)) == pytest.approx(15)
+    clock.now_ns += 15 * SECOND
+    assert lane.respite_s(weight(1)) == lane.borrow_s(weight(1)) == 0
+    lane.reconcile("host", 850)
+    assert lane.respite_s(weight(1)) == pytest.approx(60)
+
+
 async def test_respite_of_a_key_is_its_own(lane: Lane) -> None:
     """Another key's orders are another budget."""
     orders = [Charge(bucket="orders", units=50, per_key=True)]

@@ -28,6 +28,8 @@ Document = dict[str, Any]
 PATIENCE_S: Final = 60.0
 #: Between two commands of one sender.
 PAUSE_S: Final = 1.0
+#: After a close, instead: Binance bears a dozen a minute of an address, and some. Faster, its limit would be measured.
+AFTER_CLOSE_S: Final = 4.0
 #: A key may ask a hundred times a minute.
 READ_EVERY_S: Final = 0.8
 STREAM_MAX_S: Final = 6.0
@@ -89,13 +91,13 @@ class Traffic:
         await asyncio.sleep(self.chance.uniform(0, PAUSE_S))
         epoch = sent.ending["lock"]["epoch"]
         await self.desk.command(Action.UNLOCK, account=OVER_BROKER, epoch=epoch)
-        await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(PAUSE_S if action is Action.LOCK else AFTER_CLOSE_S)
 
     async def _over_the_socket(self) -> None:
         action = self.chance.choice(("LOCK", "CLOSE_ALL", "FLATTEN"))
         ending = await self._carried_out(self.socket, {"account_id": str(OVER_SOCKET), "action": action})
         await self._unlock(ending["lock"]["epoch"])
-        await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(PAUSE_S if action == "LOCK" else AFTER_CLOSE_S)
 
     async def _with_a_key(self) -> None:
         """The same id twice: the second is answered as the first was."""
