@@ -32,9 +32,9 @@ from node.engine.inbox import Inbox
 from node.engine.lock_ledger import LockLedger
 from node.engine.lock_mirror import LockMirror
 from node.engine.outbox import Outbox, encode
-from node.engine.ports import ExaminedVenue
 from node.engine.recovery import Recovery
 from node.engine.scribe import Scribe
+from node.engine.venue_port import ExaminedVenue
 from node.errors import ConfigError, JournalUnavailable, TransportRefused, TransportUnavailable
 from node.journal.directory import StateDirectory
 from node.journal.key_copy import CopiedKeys, copied_keys
@@ -228,7 +228,7 @@ async def running(
         stack.push_async_callback(pools.close)
         scribe = Scribe(journal, ledger, bus, clock)
         late.number_events(scribe)
-        outbox = Outbox(journal, transport, broker.router(topics), held=leave_events, departures=departures)
+        outbox = Outbox(journal, transport, broker.router(topics), departures, held=leave_events)
         on_guard = accounts.guard_observer(topics, outbox, telemetry)
         actors: list[AccountActor] = []
         venues: dict[UUID, ExaminedVenue] = {}

@@ -199,9 +199,8 @@ class AccountActor:
         while True:
             await self._work.wait()
             self._work.clear()
-            if not self._live:
-                continue
-            if not await self._wait_until_tried():
+            if not self._live or not await self._wait_until_tried():
+                self.context.departures.left(self.context.terms.account_id)  # aborted before anything was done
                 continue
             self._pursuit = Pursuit(self.context, self._live, self.guard, symbols_certain=self.armed.is_set)
             try:

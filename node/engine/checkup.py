@@ -14,7 +14,7 @@ from node.domain.result import Document
 from node.domain.snapshot import Position, SliceSnapshot
 from node.domain.steps import ClosePosition, OrderIds, Outcome, Refusal
 from node.engine.account import AccountTerms
-from node.engine.ports import ExaminedVenue
+from node.engine.venue_port import ExaminedVenue
 from node.errors import VenueDenied, VenueError
 
 #: A clock that is further off than this needs to be set: venues refuse what is older or younger than some seconds.

@@ -30,7 +30,7 @@ class Departures:
         self._all_out.set()
 
     def announce(self, account_id: UUID, slices: Iterable[str]) -> None:
-        """These are about to send."""
+        """Slices of an account that are about to send their first orders; ``left`` must follow for each, or for all."""
         announced = {(account_id, name) for name in slices} - self._waiting
         if announced:
             self._waiting |= announced

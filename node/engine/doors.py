@@ -16,7 +16,7 @@ from node.clock import Clock
 from node.domain.lock import AccountLock
 from node.domain.result import instant_text
 from node.engine.account import AccountTerms
-from node.engine.ports import Venue
+from node.engine.venue_port import Venue
 from node.errors import VenueError
 
 #: While the lock holds, new doors may be opened: how often to look.

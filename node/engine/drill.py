@@ -13,8 +13,8 @@ from node.domain.result import BalanceReport, ErrorReport, Findings, PositionRep
 from node.domain.snapshot import SliceSnapshot
 from node.domain.steps import ClosePosition, OrderIds, Outcome, StepResult
 from node.engine.account import AccountTerms
-from node.engine.ports import Venue
 from node.engine.tracker import LiveCommand
+from node.engine.venue_port import Venue
 from node.engine.view import AccountView
 from node.errors import VenueError
 

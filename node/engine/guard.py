@@ -33,8 +33,8 @@ from node.domain.steps import CancelOrders, ClosePosition, OrderIds, Step, StepR
 from node.engine.account import AccountTerms
 from node.engine.doors import Doors
 from node.engine.lookout import Lookout
-from node.engine.ports import Venue
 from node.engine.restraint import Restraint
+from node.engine.venue_port import Venue
 from node.engine.view import AccountView
 from node.errors import JournalUnavailable, VenueError, VenueLimited
 

@@ -74,11 +74,11 @@ class Inbox:
     latch_by_default: dict[UUID, bool]
     observer: InboxObserver = field(default_factory=InboxObserver)
     #: Called with the documents of rejects that have no row in the journal.
-    publish: Callable[[Document, Command], None] = lambda _document, _command: None
+    publish: Callable[[Document, Command], None]
     #: The same, to the sender of one copy and nobody else.
-    reply_only: Callable[[Document, Command], None] = lambda _document, _command: None
+    reply_only: Callable[[Document, Command], None]
     #: Called with an event that was told before, when its command comes again.
-    repeat: Callable[[Document, Command], None] = lambda _document, _command: None
+    repeat: Callable[[Document, Command], None]
     _queue: asyncio.Queue[Incoming | Delivery | Pulse] = field(default_factory=asyncio.Queue)
     _junk_quiet_until_ns: int = 0
     _junk_unlogged: int = 0

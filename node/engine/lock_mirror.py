@@ -50,9 +50,9 @@ class LockMirror:
         bus: Bus,
         transport: MessageTransport | None,
         topic_of: Callable[[UUID], str],
-        departures: Departures | None = None,
+        departures: Departures,
     ) -> None:
-        self._departures = departures or Departures()
+        self._departures = departures
         self._ledger = ledger
         self._files = files
         self._bus = bus

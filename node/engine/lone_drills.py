@@ -12,8 +12,8 @@ from node.domain.latency import Stopwatch
 from node.domain.result import Document, ErrorReport, Findings, Verdict
 from node.engine.account import AccountTerms
 from node.engine.drill import Drill
-from node.engine.ports import Venue
 from node.engine.tracker import LiveCommand
+from node.engine.venue_port import Venue
 from node.engine.view import WARM_SOCKETS_EVERY_S, AccountView
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from node.clock import Clock
 from node.domain.snapshot import SliceSnapshot
-from node.engine.ports import Venue
+from node.engine.venue_port import Venue
 from node.engine.view import AccountView
 from node.errors import VenueDenied, VenueError
 

@@ -43,13 +43,13 @@ class Outbox:
         journal: Journal,
         transport: MessageTransport | None,
         route: Router,
+        departures: Departures,
         *,
         held: bool = False,
-        departures: Departures | None = None,
     ) -> None:
         """*held*: everything waits in the journal for a later process."""
         self._held = held
-        self._departures = departures or Departures()
+        self._departures = departures
         self._journal = journal
         self._transport = transport
         self._route = route

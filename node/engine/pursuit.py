@@ -21,12 +21,13 @@ from node.engine.account import AccountTerms
 from node.engine.departures import Departures
 from node.engine.guard import Guard
 from node.engine.lock_ledger import LockLedger
-from node.engine.ports import Journal, Venue
+from node.engine.ports import Journal
 from node.engine.scribe import Scribe
 from node.engine.slice_goal import SliceGoal
 from node.engine.slice_worker import SliceWorker
 from node.engine.spot_worker import SpotWorker
 from node.engine.tracker import LiveCommand
+from node.engine.venue_port import Venue
 from node.engine.view import AccountView
 
 #: How long a slice's proof waits for other slices to finish: their later steps would make it worthless.

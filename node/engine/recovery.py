@@ -34,10 +34,10 @@ class Recovery:
     scribe: Scribe
     dispatcher: Dispatcher
     clock: Clock
+    #: How old a command of an account that has been removed may be, and still wait for the account to come back.
+    resume_within: timedelta
     #: Whether this run has had a command already: delivered again while the journal could not be asked.
     begun: Callable[[UUID], bool] = lambda _command_id: False
-    #: How old a command of an account that has been removed may be, and still wait for the account to come back.
-    resume_within: timedelta = timedelta(seconds=900)
 
     async def run(self) -> None:
         """Take up every unfinished command of earlier runs, once.
@@ -63,7 +63,7 @@ class Recovery:
         command = stored.command
         actor = self.dispatcher.actors.get(command.account_id) if command.account_id else None
         if actor is None:
-            self._end_without_account(command, self.clock.now() - command.received_at)
+            self._without_account(command, self.clock.now() - command.received_at)
             return
         if command.action is Action.UNLOCK and not command.dry_run:
             # It may have been refused to its sender, and done it was never called.
@@ -89,7 +89,7 @@ class Recovery:
             (command,), stopwatch, attempt=stored.attempt * ATTEMPT_STRIDE, counted=_counted(stored.document)
         )
 
-    def _end_without_account(self, command: Command, age: timedelta) -> None:
+    def _without_account(self, command: Command, age: timedelta) -> None:
         """An account that is not in the configuration any more. It may come back: until then it waits, and no longer
         than it would be resumed at all.
         """

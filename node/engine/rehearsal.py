@@ -21,7 +21,8 @@ from node.domain.plan import Scope, plan_slice
 from node.domain.snapshot import SliceSnapshot
 from node.domain.steps import OrderIds
 from node.engine.account import AccountTerms
-from node.engine.ports import Admission, Journal, Venue
+from node.engine.ports import Admission, Journal
+from node.engine.venue_port import Venue
 from node.engine.view import AccountView
 from node.errors import JournalUnavailable
 

@@ -19,9 +19,9 @@ from node.domain.snapshot import OpenOrder, PositionKey, SliceSnapshot
 from node.domain.steps import ClosePosition, OrderIds, Step, StepResult
 from node.engine.account import AccountTerms
 from node.engine.known_orders import KnownOrders
-from node.engine.ports import Venue
 from node.engine.setbacks import Setbacks
 from node.engine.slice_goal import Pursuer, SliceGoal
+from node.engine.venue_port import Venue
 from node.engine.view import AccountView
 from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueLimited
 

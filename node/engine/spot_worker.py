@@ -39,11 +39,11 @@ from node.domain.steps import (
     StepResult,
 )
 from node.engine.account import AccountTerms
-from node.engine.ports import Venue
 from node.engine.setbacks import PAUSE_MAX_S
 from node.engine.slice_goal import Pursuer, SliceGoal
 from node.engine.slice_worker import SliceWorker
 from node.engine.unsettled import Unsettled, UnsettledOrders
+from node.engine.venue_port import Venue
 from node.engine.view import AccountView
 from node.errors import VenueError, VenueUnavailable
 

@@ -23,7 +23,8 @@ from node.domain.steps import (
     StepResult,
 )
 from node.engine.account import AccountTerms
-from node.engine.ports import Event, LockChange, Venue
+from node.engine.ports import Event, LockChange
+from node.engine.venue_port import Venue
 
 
 class LiveCommand:

@@ -12,8 +12,8 @@ import structlog
 
 from node.clock import Clock
 from node.domain.snapshot import SliceSnapshot
-from node.engine.ports import Venue
 from node.engine.unsettled import UnsettledOrders
+from node.engine.venue_port import Venue
 from node.errors import VenueError
 
 #: Positions older than this no longer start a round.

@@ -51,6 +51,10 @@ async def in_its_thread(connection: aiosqlite.Connection, work: Callable[[sqlite
     aiosqlite offers single statements only, each of which crosses twice between threads; for a transaction that is
     more than its write to the disk takes. What it does itself is not public there: every opening depends on it, so
     that another version shows at once. Cancelling the caller does not stop the work.
+
+    Raises:
+        ValueError: the connection is closed.
+        Exception: whatever *work* raises.
     """
     result: T = await connection._execute(work, connection._conn)  # type: ignore[no-untyped-call]
     return result

@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 
 class CcxtVenue:
-    """Implements ``node.engine.ports.Venue``. Create it inside the running event loop.
+    """Implements ``node.engine.venue_port.Venue``. Create it inside the running event loop.
 
     Calls are emergency calls, which wait for nothing, unless they are made under ``node.venues.lane.background``.
     """

@@ -19,9 +19,10 @@ from node.engine.drill_schedule import DrillSchedule
 from node.engine.inbox import Inbox
 from node.engine.lock_ledger import LockLedger
 from node.engine.outbox import Outbox
-from node.engine.ports import Journal, Venue
+from node.engine.ports import Journal
 from node.engine.pursuit import AccountContext
 from node.engine.scribe import Scribe
+from node.engine.venue_port import Venue
 from node.engine.view import AccountView
 from node.notify.notifier import Notifier
 from node.observe.telemetry import Telemetry

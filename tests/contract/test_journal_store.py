@@ -556,3 +556,31 @@ def test_looking_back_walks_along_an_index_and_sorts_nothing(query: str, index: 
         parameters = [1] * query.count("?")
         steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", parameters)]
     assert steps == [f"SEARCH c USING INDEX {index}", "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)"]
+
+
+async def test_what_cannot_be_taken_back_makes_the_file_suspect(path: Path) -> None:
+    """Work that fails by itself is undone, and its own fault is told; where undoing fails, the file is opened anew."""
+
+    class _OwnFaultError(Exception):
+        pass
+
+    def work(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE meta SET node_id = 'another'")
+        raise _OwnFaultError
+
+    def last_work(connection: sqlite3.Connection) -> None:
+        connection.close()
+        raise _OwnFaultError
+
+    health = HealthLog()
+    async with journal_at(path, on_health=health) as journal:
+        with pytest.raises(_OwnFaultError):
+            await journal.database.transact("undone", work)
+        assert journal.healthy
+        assert [row[0] for row in await journal.database.read("SELECT node_id FROM meta")] == [NODE_ID]
+        await journal.probe()  # nothing is left open
+        with pytest.raises(_OwnFaultError):
+            await journal.database.transact("not-undone", last_work)
+        assert health.changes == [True, False]
+        await health.recovered()
+        await journal.admit([admission(make_command(ACCOUNT))])

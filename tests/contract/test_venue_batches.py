@@ -14,6 +14,7 @@ import pytest
 from node.domain.permission import Effect, Permission
 from node.domain.snapshot import PositionSide
 from node.domain.steps import ClosePosition, Outcome, Refusal, Step, StepResult
+from node.engine.slice_worker import TURNS_TO_THE_WIRE
 from node.venues.batches import ALONE_MAX
 from node.venues.call import Request
 from node.venues.ccxt_venue import CcxtVenue
@@ -100,6 +101,26 @@ class TestRequests:
             }
             for step in steps
         ]
+
+    @pytest.mark.parametrize("count", [9, 11, 12])
+    async def test_the_last_has_left_after_the_turns_that_a_worker_waits(self, count: int) -> None:
+        """What only looks, and what only tells, begins after them. Handed in as by a worker, one a turn of the loop."""
+        steps = closes(count)
+        together = [steps[1:][place : place + 5] for place in range(0, count - 1, 5)]
+        async with recorded_venue() as (venue, fetch):
+            told = [filled(steps[:1]), *map(filled, together)]
+            fetch.in_turn = iter(answer(each if len(each) > 1 else each[0]) for each in told)  # one goes as an order
+            handed_in: list[asyncio.Task[StepResult]] = []
+            for number, step in enumerate(steps):
+                among = count if number else 1  # the first goes by itself
+                handed_in.append(asyncio.create_task(venue.execute(step, among=among)))
+                await asyncio.sleep(0)
+            for _ in range(TURNS_TO_THE_WIRE - 1):  # the last is the HTTP client's, which writes in a task of its own
+                await asyncio.sleep(0)
+            asked = len(fetch.sent)
+            results = await asyncio.gather(*handed_in)
+        assert [each.outcome for each in results] == [Outcome.DONE] * count
+        assert asked == len(fetch.sent) == 1 + len(together)
 
     async def test_coin_margined_ones_as_well_and_never_with_others(self) -> None:
         """Each product has a host of its own."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing, redirect_stdout
 from dataclasses import dataclass, replace
@@ -158,6 +161,8 @@ def test_the_daemon_copies_its_journal_and_drops_old_history_and_a_copy_brings_a
         known = lock_of(made)
         assert (known["locked"], known["epoch"]) == (True, 3)  # as the old and the recent history have left it
         lost = locked_now(made)
+        by_hand = tmp_path / "by-hand.sqlite3"
+        assert command_line(tmp_path, "journal", "backup", "--out", str(by_hand))[0] == 0
         made.process.kill()
         made.process.wait(30)
     kept = ids(file, "command")
@@ -170,7 +175,9 @@ def test_the_daemon_copies_its_journal_and_drops_old_history_and_a_copy_brings_a
     assert oldest.name == "journal-20250101T000000Z.sqlite3"
     for each in file.parent.glob("journal.sqlite3*"):
         each.unlink()
-    assert command_line(tmp_path, "journal", "verify", str(copy))[0] == 0
+    for each in (copy, by_hand):
+        assert command_line(tmp_path, "journal", "verify", str(each))[0] == 0
+    assert len(ids(by_hand, "command") - ids(copy, "command")) == 1  # the lock came after the daemon's copy
     status, restored = command_line(tmp_path, "journal", "restore", str(copy))
     assert (status, restored["ended"]) == (0, [str(was.unfinished)])
     with service(tmp_path, WITH_ACCOUNT + KEEPING) as made:
@@ -182,3 +189,25 @@ def test_the_daemon_copies_its_journal_and_drops_old_history_and_a_copy_brings_a
         assert (ending["state"], ending["errors"][-1]["code"]) == ("failed", "RESTORED")
         assert made.ask(f"/api/v1/b2b/risk/commands/{was.recent}").document["state"] == "done"
     assert restored["locks"][str(FORMER)] > 0
+
+
+@pytest.mark.parametrize("fault", ["there already", "no journal", "a pipe", "not ours"])
+def test_a_copy_by_hand_overwrites_nothing_and_waits_for_nothing(tmp_path: Path, fault: str) -> None:
+    """It says what is wrong, and leaves everything as it was."""
+    file, place = tmp_path / "state" / "journal.sqlite3", tmp_path / "by-hand.sqlite3"
+    file.parent.mkdir()
+    (tmp_path / "node.toml").write_text((WITH_ACCOUNT + KEEPING).format(folder=tmp_path))
+    if fault == "there already":
+        past(tmp_path)
+        place.write_bytes(b"somebody else's")
+    elif fault == "a pipe":
+        os.mkfifo(file)
+    elif fault == "not ours":
+        file.write_bytes(b"no database at all" * 100)
+    command = ["journal", "backup", "--out", str(place), "--config", str(tmp_path / "node.toml")]
+    words = [sys.executable, "-m", "node", *command]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr
+    assert "Traceback" not in done.stderr
+    assert not place.exists() or place.read_bytes() == b"somebody else's"

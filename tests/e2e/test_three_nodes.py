@@ -27,13 +27,7 @@ def three(tmp_path: Path) -> Iterator[Fleet]:
 @contextmanager
 def overheard(the: Fleet) -> Iterator[list[Document]]:
     """What all nodes have published about commands while the block ran."""
-    listener = subprocess.Popen(
-        [
-            "mosquitto_sub", "-V", "5", "-p", str(the.broker.port), "-u", "desk", "-P", "desk-secret",
-            "-t", "sn/v1/acme/evt/#", "-t", "sn/v1/acme/rsp/end-of-test", "-q", "1", "-v",
-        ],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    listener = the.broker.listen("-t", "sn/v1/acme/evt/#", "-t", "sn/v1/acme/rsp/end-of-test", "-q", "1", "-v")
     heard: list[Document] = []
     assert listener.stdout is not None
     try:

@@ -52,14 +52,8 @@ def test_every_door_sees_the_same_command(running: Site) -> None:
     status, shown, _ = running.call("status")
     assert status == 0
     assert shown["accounts"][0]["state"] == "locked"
-    retained = subprocess.run(
-        [
-            "mosquitto_sub", "-V", "5", "-p", str(running.broker.port), "-u", "desk", "-P", "desk-secret",
-            "-t", f"sn/v1/acme/lock/{ACCOUNT}", "-C", "1", "-W", "5",
-        ],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert json.loads(retained.stdout)["epoch"] == document["lock"]["epoch"]
+    retained = running.broker.retained(f"sn/v1/acme/lock/{ACCOUNT}")
+    assert retained["epoch"] == document["lock"]["epoch"]
     with urllib.request.urlopen(f"http://127.0.0.1:{running.ports['metrics']}/metrics", timeout=5) as answer:
         metrics = answer.read().decode()
     assert 'sovereign_node_commands_total{action="LOCK",door="mqtt",outcome="locked"} 1.0' in metrics
@@ -109,13 +103,7 @@ def test_a_close_that_was_interrupted_by_kill_goes_on_after_the_restart(running:
 def test_what_an_engine_opens_after_a_close_is_closed_by_the_guard_and_told_over_the_broker(running: Site) -> None:
     """The account is proven flat and locked; three seconds later its engine, which never asked, opens a position."""
     running.faults(engine_reopens={"symbol": "linear:BTC/USDT", "quantity": "0.3", "delay_ms": 3000})
-    told = subprocess.Popen(
-        [
-            "mosquitto_sub", "-V", "5", "-p", str(running.broker.port), "-u", "desk", "-P", "desk-secret",
-            "-t", f"sn/v1/acme/evt/{ACCOUNT}/_guard", "-C", "1", "-W", "30",
-        ],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    told = running.broker.listen("-t", f"sn/v1/acme/evt/{ACCOUNT}/_guard", "-C", "1", "-W", "30")
     assert running.call("send", "CLOSE_ALL", ACCOUNT, "--wait")[0] == 0
     document = json.loads(told.communicate(timeout=35)[0])
     assert document["schema"] == "sovereign-node/guard/1"
@@ -175,14 +163,8 @@ def test_sigterm_ends_the_daemon_in_order(running: Site) -> None:
     running.daemon.send_signal(signal.SIGTERM)
     assert running.daemon.wait(15) == 0
     assert not (running.folder / "run" / "operator.sock").exists()
-    retained = subprocess.run(
-        [
-            "mosquitto_sub", "-V", "5", "-p", str(running.broker.port), "-u", "desk", "-P", "desk-secret",
-            "-t", "sn/v1/acme/node/+/status", "-C", "1", "-W", "5",
-        ],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert json.loads(retained.stdout)["state"] == "offline"
+    retained = running.broker.retained("sn/v1/acme/node/+/status")
+    assert retained["state"] == "offline"
 
 
 def test_a_second_daemon_on_the_same_state_is_refused(running: Site) -> None:

@@ -27,6 +27,7 @@ from node.transport.topics import Topics
 from node.wiring.broker import router
 from tests.support.engine import ACCOUNT, Engine, engine
 from tests.support.fake_venue import FakeVenue
+from tests.support.waiting import end
 
 TOPICS = Topics("acme")
 
@@ -81,14 +82,15 @@ async def broker_site(
     verifier = EnvelopeVerifier(tenant="acme", public_keys={"desk": key.private_key.public_key()})
     async with engine(FakeVenue(), issuers=(desk,)) as node:
         await node.armed()
-        outbox = Outbox(node.journal, at_node, router(TOPICS))
+        departures = next(iter(node.dispatcher.actors.values())).context.departures
+        outbox = Outbox(node.journal, at_node, router(TOPICS), departures)
         node.inbox.verify = Gatekeeper(verifier, TOPICS)
         node.inbox.publish, node.inbox.reply_only = outbox.publish_directly, outbox.reply_only
         node.inbox.repeat = outbox.repeat
         node.scribe.on_recorded, node.scribe.on_unjournaled = outbox.notify, outbox.publish_directly
         files = LockFileDirectory(folder)
         files.prepare()
-        mirror = LockMirror(node.ledger, files, Bus(), at_node, TOPICS.lock)
+        mirror = LockMirror(node.ledger, files, Bus(), at_node, TOPICS.lock, departures)
         node.ledger.add_listener(mirror.changed)
         made = BrokerSite(node=node, sender=Sender(at_desk, key, TOPICS, response_topic), outbox=outbox)
         work = {
@@ -106,8 +108,4 @@ async def broker_site(
         try:
             yield made
         finally:
-            for task in tasks:
-                task.cancel()
-            ended = await asyncio.gather(*tasks, return_exceptions=True)
-            faults = [end for end in ended if isinstance(end, Exception)]
-            assert not faults, faults
+            await end(tasks)

@@ -118,7 +118,7 @@ def rules_of(market: Market) -> MarketRules:
 
 @dataclass(slots=True)
 class CoreVenue:
-    """Implements ``node.engine.ports.Venue`` for one account of a core; one slice a product."""
+    """Implements ``node.engine.venue_port.Venue`` for one account of a core; one slice a product."""
 
     core: MatchingCore
     account: Account

@@ -28,14 +28,15 @@ from node.engine.desk import Desk, unlock_obstacle
 from node.engine.dispatcher import Dispatcher
 from node.engine.inbox import Inbox
 from node.engine.lock_ledger import LockLedger
-from node.engine.ports import Delivery, Junk, Rejection, Submission, Venue
+from node.engine.ports import Delivery, Junk, Rejection, Submission
 from node.engine.pursuit import AccountContext
 from node.engine.recovery import Recovery
 from node.engine.scribe import Scribe
+from node.engine.venue_port import Venue
 from node.engine.view import AccountView
 from node.journal.memory import MemoryJournal
 from tests.support.fake_venue import FakeVenue
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, end
 
 ACCOUNT = UUID("6b0c8d1e-5f0a-4c52-9a1e-3d0f6f1d2a77")
 OTHER = UUID("11111111-5f0a-4c52-9a1e-3d0f6f1d2a77")
@@ -238,11 +239,15 @@ async def engine(
     ]
     try:
         if recover:
-            await Recovery(node_id=NODE_ID, journal=journal, scribe=scribe, dispatcher=dispatcher, clock=clock).run()
+            recovery = Recovery(
+                node_id=NODE_ID,
+                journal=journal,
+                scribe=scribe,
+                dispatcher=dispatcher,
+                clock=clock,
+                resume_within=(execution or ExecutionTerms()).resume_within,
+            )
+            await recovery.run()
         yield running
     finally:
-        for task in tasks:
-            task.cancel()
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-        faults = [end for end in ended if isinstance(end, Exception)]
-        assert not faults, faults
+        await end(tasks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -60,6 +61,16 @@ class Mosquitto:
             self._process = subprocess.Popen([self._program, "-c", str(self._directory / "mosquitto.conf")], stderr=log)
         if not answers(self._process, self.port):
             pytest.fail(f"mosquitto did not start:\n{self.log}")
+
+    def listen(self, *arguments: str) -> subprocess.Popen[str]:
+        """``mosquitto_sub`` as the desk; its standard output is piped."""
+        program = [executable("mosquitto_sub"), "-V", "5", "-p", str(self.port), "-u", "desk", "-P", PASSWORDS["desk"]]
+        return subprocess.Popen([*program, *arguments], stdout=subprocess.PIPE, text=True)
+
+    def retained(self, topic: str) -> dict[str, Any]:
+        """The document that is kept under a topic."""
+        with self.listen("-t", topic, "-C", "1", "-W", "5") as listener:
+            return dict(json.loads(listener.communicate()[0]))
 
     def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> None:
         """Stop it and wait for its end."""

@@ -231,8 +231,12 @@ async def test_a_broken_answer_is_asked_for_again_under_the_same_id(
 async def test_an_interrupt_ends_without_a_trace(daemon: Daemon) -> None:
     """Exit status 130, and not a word."""
     words = ("send", "LOCK", ACCOUNT_NAME, "--wait", "--socket", str(daemon.path))
+    # As from a terminal: where these tests are run in the background, the signal is ignored by whoever inherits that.
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "node", *words, stderr=asyncio.subprocess.PIPE, env={**os.environ}
+        *(sys.executable, "-m", "node", *words),
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     await until(lambda: daemon.desk.following)
     async with asyncio.timeout(PATIENCE_S):

@@ -9,6 +9,7 @@ import pytest
 
 from node.engine import departures as module
 from node.engine.departures import Departures
+from tests.support.virtual_time import VirtualClock, in_virtual_time
 
 ONE, OTHER = UUID(int=1), UUID(int=2)
 
@@ -67,3 +68,23 @@ async def test_what_never_leaves_holds_up_only_what_comes_soon_after(monkeypatch
     async with asyncio.timeout(5):
         await departures.over()
     assert asyncio.get_running_loop().time() - began < 5
+
+
+def test_news_waits_a_moment_longer_than_the_reads_that_follow_the_orders() -> None:
+    """And not at all where nothing was announced."""
+
+    async def measured(clock: VirtualClock) -> list[int]:
+        departures, began_ns, waited_ns = Departures(), clock.monotonic_ns(), list[int]()
+        await departures.reads_out()
+        waited_ns.append(clock.monotonic_ns() - began_ns)
+        departures.announce(ONE, ["linear"])
+        departures.left(ONE)
+        await departures.over()
+        waited_ns.append(clock.monotonic_ns() - began_ns)
+        await departures.reads_out()
+        waited_ns.append(clock.monotonic_ns() - began_ns)
+        await departures.reads_out()
+        return [*waited_ns, clock.monotonic_ns() - began_ns]
+
+    reads_ns = round(module.READS_S * 1e9)
+    assert in_virtual_time(measured) == pytest.approx([0, 0, reads_ns, reads_ns], abs=1_000_000)

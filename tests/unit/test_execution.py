@@ -14,6 +14,7 @@ import structlog
 from node.domain.command import Action, CommandState
 from node.domain.guard_mode import GuardMode, GuardModes
 from node.domain.latency import Stopwatch
+from node.domain.result import ErrorReport
 from node.domain.snapshot import Balance, PositionSide, Side, SliceSnapshot
 from node.domain.steps import (
     BuyToRepay,
@@ -33,7 +34,7 @@ from node.engine.rehearsal import TIMES
 from node.errors import VenueLimited, VenueUnavailable
 from tests.support.engine import ACCOUNT, OTHER, engine
 from tests.support.fake_venue import LINEAR, SPOT, FakeVenue, ambiguous, order, position, refused, rules
-from tests.support.journal import make_command
+from tests.support.journal import admission, make_command
 from tests.support.waiting import until
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
@@ -1232,3 +1233,16 @@ class TestDepartures:
             actor = node.dispatcher.actors[ACCOUNT]
             actor.accept(make_command(ACCOUNT, Action.CLOSE_ALL), Stopwatch(received_ns=monotonic_ns()))
             assert not actor.context.departures.pending(ACCOUNT, LINEAR)
+
+    async def test_a_close_that_is_aborted_before_it_has_begun_holds_nobody_up(self) -> None:
+        """Its orders will not come."""
+        venue = FakeVenue(positions=[position(BTC, "1.2")])
+        async with engine(venue) as node:
+            await until(lambda: venue.calls["rehearse"] == TIMES)
+            actor = node.dispatcher.actors[ACCOUNT]
+            command = make_command(ACCOUNT, Action.CLOSE_ALL)
+            await node.journal.admit([admission(command)])
+            actor.accept(command, Stopwatch(received_ns=monotonic_ns()))
+            assert await actor.abort(command.command_id, ErrorReport(code="ABORTED", message="no"))
+            await until(lambda: not actor.context.departures.pending(ACCOUNT, LINEAR))
+        assert venue.steps == []

@@ -459,6 +459,18 @@ class TestWatch:
         async with engine(again, journal=first.journal, execution=guarded_by(REVERT)):
             await until(lambda: again.positions[0].contracts == 2)
 
+    async def test_its_record_lets_the_first_requests_of_a_close_go_first(self) -> None:
+        """The disk's thread and theirs share one interpreter; it is written a moment later."""
+        venue = FakeVenue(positions=[position(BTC, "2")])
+        async with engine(venue, execution=guarded_by(REVERT)) as node:
+            await node.armed()
+            departures = node.dispatcher.actors[ACCOUNT].context.departures
+            departures.announce(ACCOUNT, ["linear"])
+            await locked(node)
+            assert node.journal.calls["keep_guard"] == 0
+            departures.left(ACCOUNT)
+            await until(lambda: node.journal.calls["keep_guard"] > 0)
+
     async def test_what_a_close_has_proven_survives_a_restart_too(self) -> None:
         """Nothing was left alone: what was opened while the node was away goes."""
         venue = FakeVenue(positions=[position(BTC, "2")])

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -62,6 +63,7 @@ async def begun(venue: FakeVenue, journal: MemoryJournal, *, shown: int = 0) -> 
             scribe=node.scribe,
             dispatcher=node.dispatcher,
             clock=SystemClock(),
+            resume_within=timedelta(seconds=900),
             begun=node.inbox.knows,
         )
         await start.take(node.desk.recall, later=node.desk.recall_late, otherwise=node.desk.begin_unread)

@@ -99,7 +99,7 @@ async def stage(departures: Departures | None = None) -> AsyncIterator[Stage]:
     """A ledger with two accounts, mirrored."""
     files, broker, bus = Files(), Broker(), Bus()
     ledger = LockLedger((ACCOUNT, OTHER), node_id="node-1", boot_id="boot", clock=SystemClock())
-    mirror = LockMirror(ledger, files, bus, broker, lambda account_id: f"lock/{account_id}", departures)
+    mirror = LockMirror(ledger, files, bus, broker, lambda account_id: f"lock/{account_id}", departures or Departures())
     ledger.add_listener(mirror.changed)
     task = asyncio.create_task(mirror.publish(), name="mirror")
     try:

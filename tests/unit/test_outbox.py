@@ -117,7 +117,7 @@ async def test_events_leave_in_the_order_of_their_numbers(journal: MemoryJournal
     """More of them than fit in one batch."""
     for _ in range(100):
         await accept(journal)
-    await Outbox(journal, broker, route).flush()
+    await Outbox(journal, broker, route, Departures()).flush()
     assert broker.numbers == list(range(1, 101))
     assert await journal.pending(10) == []
 
@@ -126,7 +126,7 @@ async def test_nothing_is_marked_before_the_broker_has_acknowledged_it(journal: 
     """A crash in between sends it again."""
     await accept(journal)
     broker.acknowledging.clear()
-    flush = asyncio.create_task(Outbox(journal, broker, route).flush(), name="flush")
+    flush = asyncio.create_task(Outbox(journal, broker, route, Departures()).flush(), name="flush")
     await broker.attempted.wait()
     assert journal.calls["published"] == 0
     broker.acknowledging.set()
@@ -138,7 +138,7 @@ async def test_nothing_is_marked_before_the_broker_has_acknowledged_it(journal: 
 async def test_an_event_that_could_not_be_sent_waits_in_the_journal(journal: MemoryJournal, broker: Broker) -> None:
     """And leaves when the broker is back, once."""
     await accept(journal)
-    outbox = Outbox(journal, broker, route)
+    outbox = Outbox(journal, broker, route, Departures())
     broker.away = True
     with pytest.raises(TransportUnavailable):
         await outbox.flush()
@@ -153,7 +153,7 @@ async def test_an_event_that_could_not_be_sent_waits_in_the_journal(journal: Mem
 async def test_an_event_is_sent_again_when_its_mark_was_lost(journal: MemoryJournal, broker: Broker) -> None:
     """At least once: never less."""
     await accept(journal)
-    outbox = Outbox(journal, broker, route)
+    outbox = Outbox(journal, broker, route, Departures())
     broker.afterwards = journal.fail_next
     with pytest.raises(JournalUnavailable):
         await outbox.flush()
@@ -166,7 +166,7 @@ async def test_an_event_is_sent_again_when_its_mark_was_lost(journal: MemoryJour
 async def test_the_sender_gets_the_event_at_its_own_topic_as_well(journal: MemoryJournal, broker: Broker) -> None:
     """With the correlation data that it sent."""
     command = await accept(journal, reply_to=ReplyTo(topic="rsp/me", correlation_data=b"7"))
-    await Outbox(journal, broker, route).flush()
+    await Outbox(journal, broker, route, Departures()).flush()
     assert [(topic, data) for topic, _, data in broker.taken] == [
         (f"evt/{command.command_id}", None),
         ("rsp/me", b"7"),
@@ -178,7 +178,7 @@ async def test_a_topic_that_the_broker_refuses_holds_up_nobody(journal: MemoryJo
     broker.refused_topics = {"rsp/forbidden"}
     await accept(journal, reply_to=ReplyTo(topic="rsp/forbidden"))
     await accept(journal)
-    await Outbox(journal, broker, route).flush()
+    await Outbox(journal, broker, route, Departures()).flush()
     assert broker.numbers == [1, 2]
     assert await journal.pending(10) == []
 
@@ -186,7 +186,7 @@ async def test_a_topic_that_the_broker_refuses_holds_up_nobody(journal: MemoryJo
 async def test_events_without_a_journal_leave_directly(journal: MemoryJournal, broker: Broker) -> None:
     """The loss of the record does not silence the node."""
     journal.down = True
-    outbox = Outbox(journal, broker, route)
+    outbox = Outbox(journal, broker, route, Departures())
     async with running(outbox):
         for number in (5, 6):
             document = {"seq": number, "command_id": "c", "unjournaled": True}
@@ -205,7 +205,7 @@ async def test_events_without_a_journal_leave_directly(journal: MemoryJournal, b
 
 async def test_direct_events_wait_for_the_broker_too(journal: MemoryJournal, broker: Broker) -> None:
     """Kept in memory, in order, until it takes them."""
-    outbox = Outbox(journal, broker, route)
+    outbox = Outbox(journal, broker, route, Departures())
     outbox.publish_directly({"seq": 1, "command_id": "c"}, make_command(ACCOUNT))
     broker.away = True
     with pytest.raises(TransportUnavailable):
@@ -218,7 +218,7 @@ async def test_direct_events_wait_for_the_broker_too(journal: MemoryJournal, bro
 
 async def test_new_events_are_sent_when_told(journal: MemoryJournal, broker: Broker) -> None:
     """The outbox sleeps in between."""
-    outbox = Outbox(journal, broker, route)
+    outbox = Outbox(journal, broker, route, Departures())
     async with running(outbox):
         await accept(journal)
         outbox.notify()
@@ -230,7 +230,7 @@ async def test_new_events_are_sent_when_told(journal: MemoryJournal, broker: Bro
 async def test_without_a_broker_the_journal_is_cleared(journal: MemoryJournal) -> None:
     """There is nobody to tell, and nothing must pile up."""
     await accept(journal)
-    await Outbox(journal, None, route).flush()
+    await Outbox(journal, None, route, Departures()).flush()
     assert await journal.pending(10) == []
 
 
@@ -238,7 +238,7 @@ async def test_events_let_the_first_orders_of_a_close_go_first(journal: MemoryJo
     """The news of a command does not delay what it is about."""
     departures = Departures()
     departures.announce(ACCOUNT, ["linear"])
-    async with running(Outbox(journal, broker, route, departures=departures)):
+    async with running(Outbox(journal, broker, route, departures)):
         await accept(journal)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -251,7 +251,7 @@ async def test_events_let_the_first_orders_of_a_close_go_first(journal: MemoryJo
 
 async def test_an_event_told_again_does_not_overtake_what_waits(journal: MemoryJournal, broker: Broker) -> None:
     """Who goes by the numbers would take the earlier ones, coming after it, for copies."""
-    outbox, commands = Outbox(journal, broker, route), [await accept(journal) for _ in range(3)]
+    outbox, commands = Outbox(journal, broker, route, Departures()), [await accept(journal) for _ in range(3)]
     (newest,) = await journal.events(commands[-1].command_id)
     outbox.repeat(newest, commands[-1])
     await outbox.flush()
@@ -260,7 +260,7 @@ async def test_an_event_told_again_does_not_overtake_what_waits(journal: MemoryJ
 
 async def test_nor_does_one_that_is_asked_for_while_another_is_told(journal: MemoryJournal, broker: Broker) -> None:
     """What it repeats is in the journal by then, with all before it."""
-    outbox, first = Outbox(journal, broker, route), await accept(journal)
+    outbox, first = Outbox(journal, broker, route, Departures()), await accept(journal)
     (told,) = await journal.events(first.command_id)
     await outbox.flush()
     broker.acknowledging.clear()
@@ -278,7 +278,7 @@ async def test_nor_does_one_that_is_asked_for_while_another_is_told(journal: Mem
 
 async def test_an_event_is_told_again_while_the_journal_is_down(journal: MemoryJournal, broker: Broker) -> None:
     """It is in memory, and its sender waits for it."""
-    outbox, command = Outbox(journal, broker, route), await accept(journal)
+    outbox, command = Outbox(journal, broker, route, Departures()), await accept(journal)
     (newest,) = await journal.events(command.command_id)
     journal.down = True
     outbox.repeat(newest, command)

@@ -278,8 +278,10 @@ class TestRemovedAccounts:
     async def test_a_young_one_waits_for_the_account_to_come_back(self, journal: MemoryJournal) -> None:
         """Taken out of the configuration by mistake: with it the close goes on."""
         command = await crashed_with(journal, Action.CLOSE_ALL, OTHER, age_s=10)
-        async with engine(FakeVenue(), journal=journal, recover=True):
-            pass
+        async with engine(FakeVenue(), journal=journal, recover=True) as node:
+            await node.carried_out(Action.LOCK)  # whatever recovery has told is on record before this
+        (waiting,) = await journal.unfinished()
+        assert waiting.command == command
         venue = book()
         async with engine(FakeVenue(), venue, journal=journal, recover=True) as node:
             assert (await node.ending(command.command_id))["verdict"] == "flat"

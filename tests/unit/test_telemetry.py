@@ -15,6 +15,7 @@ from node.domain.key_facts import KeyFacts
 from node.domain.permission import Permission
 from node.domain.result import Document
 from node.engine.account import ExecutionTerms
+from node.engine.departures import Departures
 from node.engine.outbox import Outbox
 from node.errors import VenueUnavailable
 from node.observe.metric_list import PREFIX
@@ -47,7 +48,7 @@ class Watched:
         self.telemetry.sample(
             Sources(
                 desk=self.node.desk,
-                outbox=Outbox(self.node.journal, None, lambda _document, _reply_to: []),
+                outbox=Outbox(self.node.journal, None, lambda _document, _reply_to: [], Departures()),
                 actors=list(self.node.dispatcher.actors.values()),
                 ledger=self.node.ledger,
                 clock=self.clock,

@@ -30,10 +30,10 @@ from node.engine.inbox import Inbox
 from node.engine.lock_ledger import LockLedger
 from node.engine.lock_mirror import LockMirror
 from node.engine.outbox import Outbox
-from node.engine.ports import Venue
 from node.engine.pursuit import AccountContext
 from node.engine.recovery import Recovery
 from node.engine.scribe import Scribe
+from node.engine.venue_port import Venue
 from node.engine.view import AccountView
 from node.journal.store import SqliteJournal
 from node.observe.lock_files import LockFileDirectory
@@ -113,13 +113,13 @@ class Run:
         for lock in ledger.all():
             around.locked(lock)
         link = around.broker.connect()
-        mirror = LockMirror(ledger, files, bus, link, TOPICS.lock)
+        departures = Departures()
+        mirror = LockMirror(ledger, files, bus, link, TOPICS.lock, departures)
         ledger.add_listener(mirror.changed)
         ledger.add_listener(around.locked)
         scribe = Scribe(journal, ledger, bus, clock)
         late.number_events(scribe)
-        self.outbox = outbox = Outbox(journal, link, wiring.router(TOPICS))
-        departures = Departures()
+        self.outbox = outbox = Outbox(journal, link, wiring.router(TOPICS), departures)
         actors = []
         for number, (account, exchange) in enumerate(around.exchanges.items()):
             venue = cast(Venue, Wire(exchange, self._process))
@@ -164,6 +164,7 @@ class Run:
             latch_by_default=dict.fromkeys(accounts, around.execution.latch_by_default),
             publish=outbox.publish_directly,
             reply_only=outbox.reply_only,
+            repeat=outbox.repeat,
         )
         self.desk = desk = Desk(
             node_id=NODE_ID,
@@ -199,7 +200,13 @@ class Run:
         }
         self.parts += [asyncio.create_task(part, name=name) for name, part in parts.items()]
         recovery = Recovery(
-            node_id=NODE_ID, journal=journal, scribe=scribe, dispatcher=dispatcher, clock=clock, begun=inbox.knows
+            node_id=NODE_ID,
+            journal=journal,
+            scribe=scribe,
+            dispatcher=dispatcher,
+            clock=clock,
+            begun=inbox.knows,
+            resume_within=around.execution.resume_within,
         )
         await late.take(recovery.run)
         parts = {
