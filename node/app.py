@@ -24,6 +24,7 @@ from node.api.server import ApiServer
 from node.clock import Clock, SystemClock, boot_id
 from node.domain.result import instant_text
 from node.engine.actor import AccountActor
+from node.engine.afterwards import Afterwards
 from node.engine.bus import Bus
 from node.engine.departures import Departures
 from node.engine.desk import Desk, unlock_obstacle
@@ -252,6 +253,7 @@ async def running(
             )
         dispatcher = Dispatcher(actors, scribe, clock, node_id=settings.node.id)
         authority = broker.authority(settings, actors, keyring)
+        afterwards = Afterwards(departures)
         inbox = Inbox(
             node_id=settings.node.id,
             journal=journal,
@@ -269,6 +271,7 @@ async def running(
                 actor.context.terms.account_id: actor.context.terms.execution.latch_by_default for actor in actors
             },
             observer=telemetry.inbox_observer(scribe.is_unjournaled),
+            afterwards=afterwards,
             publish=outbox.publish_directly,
             reply_only=outbox.reply_only,
             repeat=outbox.repeat,
@@ -402,6 +405,7 @@ async def running(
             await late.take(recovery.run)
             serving.append(tasks.create_task(late.run(), name="late-start"))
             serving.append(tasks.create_task(inbox.run(), name="inbox"))
+            serving.append(tasks.create_task(afterwards.run(), name="inbox-afterwards"))
             serving.append(tasks.create_task(inbox.make_durable(), name="inbox-debts"))
             serving.append(tasks.create_task(vitals.dispatcher.run(), name="dispatcher-heartbeat"))
             if schedule is not None:

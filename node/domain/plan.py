@@ -7,7 +7,7 @@ only after the position it protects, or where the venue refuses the close becaus
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from typing import Final
@@ -111,7 +111,22 @@ def plan_slice(
     max_slippage: Decimal,
     fresh: bool,
 ) -> Plan:
-    """Plan the closing of one slice.
+    """Plan the closing of one slice, all of it."""
+    chains = plan_chains(snapshot, scope, rules, ids=ids, memory=memory, max_slippage=max_slippage, fresh=fresh)
+    return Plan(chains=tuple(chains))
+
+
+def plan_chains(
+    snapshot: SliceSnapshot,
+    scope: Scope,
+    rules: Mapping[str, MarketRules],
+    *,
+    ids: OrderIds,
+    memory: Memory,
+    max_slippage: Decimal,
+    fresh: bool,
+) -> Iterator[Chain]:
+    """Plan the closing of one slice, chain by chain: the first can leave while the next is put together.
 
     With ``fresh`` false (a warm view) only steps that the venue itself bounds are planned: reduce-only closes and
     the cancelling of orders that could add exposure, by id.
@@ -122,14 +137,14 @@ def plan_slice(
     by_symbol: dict[str, list[OpenOrder]] = defaultdict(list)
     for order in orders:
         by_symbol[order.symbol].append(order)
-    chains: list[Chain] = []
     for position in positions:
         leg = memory.get(position.key, LegMemory())
         closes = closes_of(position, rules.get(position.symbol), leg, ids, max_slippage)
         yields = fresh and leg.protective_in_the_way
         blockers = _protective_of(position, orders) if yields else []
         in_the_way = tuple(cancels(blockers))
-        chains.append((in_the_way, closes) if in_the_way else (closes,))
+        if in_the_way or closes:
+            yield (in_the_way, closes) if in_the_way else (closes,)
     for symbol, resting in sorted(by_symbol.items()):
         steps: Stage
         market = rules.get(symbol)
@@ -141,8 +156,7 @@ def plan_slice(
             # What cannot be closed is still held, and keeps its protection.
             steps = tuple(cancels(_unprotected(resting, held, certain=certain)))
         if steps:
-            chains.append((steps,))
-    return Plan(chains=tuple(chain for chain in chains if any(chain)))
+            yield (steps,)
 
 
 def _unprotected(orders: Iterable[OpenOrder], positions: list[Position], *, certain: bool) -> list[OpenOrder]:

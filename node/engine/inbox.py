@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from node.domain.command import Action, Command, CommandState, RejectCode, Reque
 from node.domain.latency import Stopwatch
 from node.domain.lock import AccountLock, after_admission
 from node.domain.result import Document, ErrorReport, Findings, Verdict, result_document
+from node.engine.afterwards import Afterwards
 from node.engine.authority import Authority
 from node.engine.bus import Bus
 from node.engine.dispatcher import Dispatcher
@@ -73,6 +75,7 @@ class Inbox:
     unlock_obstacle: Callable[[UUID, bool], Rejection | None]
     latch_by_default: dict[UUID, bool]
     observer: InboxObserver = field(default_factory=InboxObserver)
+    afterwards: Afterwards
     #: Called with the documents of rejects that have no row in the journal.
     publish: Callable[[Document, Command], None]
     #: The same, to the sender of one copy and nobody else.
@@ -133,7 +136,7 @@ class Inbox:
             for entry in opened:
                 acknowledge = entry.acknowledge if isinstance(entry, Incoming) else entry
                 if acknowledge is not None:
-                    await acknowledge()
+                    self.afterwards.put(acknowledge)
 
     async def make_durable(self) -> None:
         """Bring what was carried out without the journal into it, for ever, as it comes back; then acknowledge."""
@@ -339,15 +342,7 @@ class Inbox:
         for command, document in zip(commands, documents, strict=True):
             self.bus.publish(command.command_id, document)
             self.observer.accepted(command)
-            log.info(
-                "command_accepted",
-                command_id=str(command.command_id),
-                action=command.action.value,
-                account=str(command.account_id or "*"),
-                issuer=command.issuer,
-                door=command.door.value,
-                dry_run=command.dry_run,
-            )
+            self.afterwards.put(partial(_log_accepted, command))
         self.dispatcher.dispatch(commands, incoming.stopwatch, attempt=attempt)
         self._answer(incoming, documents[0], None)
 
@@ -451,3 +446,15 @@ class Inbox:
         incoming.answer.set_result(
             Submission(document=document, rejection=rejection, duplicate=duplicate, latency_ms=latency_ms)
         )
+
+
+def _log_accepted(command: Command) -> None:
+    log.info(
+        "command_accepted",
+        command_id=str(command.command_id),
+        action=command.action.value,
+        account=str(command.account_id or "*"),
+        issuer=command.issuer,
+        door=command.door.value,
+        dry_run=command.dry_run,
+    )

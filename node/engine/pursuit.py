@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -132,16 +132,17 @@ class Pursuit:
         """A slice has something new to judge."""
         self._changed.set()
 
-    async def quiet(self, slice_name: str) -> None:
-        """Return when every slice with a goal has nothing left to do but its proof; or after a short while."""
+    async def quiet(self, slice_name: str, *, within_s: float = QUIET_WITHIN_S) -> bool:
+        """Return when every slice with a goal has nothing left to do but its proof; or after a short while, False."""
         self._quiet.add(slice_name)
         if all(name in self._quiet for name in self._workers if self.goal(name) is not None):
             self._all_quiet.set()
         try:
-            async with asyncio.timeout(QUIET_WITHIN_S):
+            async with asyncio.timeout(within_s):
                 await self._all_quiet.wait()
         except TimeoutError:
-            pass
+            return False
+        return True
 
     async def orders_first(self, slice_name: str) -> None:
         """Let slices that have something to close, of any account, put it onto the wire before this one reads."""
@@ -218,13 +219,14 @@ class Pursuit:
     async def _run(self) -> None:
         context = self._context
         async with asyncio.TaskGroup() as tasks:
-            serving = [
-                tasks.create_task(worker.run(), name=f"slice:{context.terms.name}:{name}")
-                for name, worker in self._workers.items()
-            ]
+            # What has something to close comes first. The rest has only to look: before the orders have left there is
+            # nothing to judge either, and each of these takes as long as it takes an order to leave.
+            departures, account_id = context.departures, context.terms.account_id
+            first = [name for name in self._workers if departures.pending(account_id, name)]
+            serving = self._serve(tasks, first)
             reminders: dict[UUID, asyncio.Task[None]] = {}
-            # Before them there is nothing to judge, and judging takes as long as it takes an order to leave.
-            await self._context.departures.over()
+            await departures.over()
+            serving += self._serve(tasks, [name for name in self._workers if name not in first])
             while self._live:
                 for command_id, live in self._live.items():
                     if command_id not in reminders:
@@ -242,6 +244,10 @@ class Pursuit:
                 task.cancel()  # what is being read now serves nobody
             for reminder in reminders.values():
                 reminder.cancel()
+
+    def _serve(self, tasks: asyncio.TaskGroup, names: Iterable[str]) -> list[asyncio.Task[None]]:
+        account = self._context.terms.name
+        return [tasks.create_task(self._workers[name].run(), name=f"slice:{account}:{name}") for name in names]
 
     def _has_something_to_close(self, name: str) -> bool:
         warm, goal = self._context.view.warm(name), self.goal(name)

@@ -42,8 +42,10 @@ class Pursuer(Protocol):
     async def judged(self) -> None:
         """Have the slice's state judged, and return when that is done."""
 
-    async def quiet(self, slice_name: str) -> None:
-        """Return when no slice has anything left to do that would make a proof of this one stale; or soon anyway."""
+    async def quiet(self, slice_name: str, *, within_s: float = ...) -> bool:
+        """Return when no slice has anything left to do that would make a proof of this one stale; or soon anyway, and
+        then False.
+        """
 
     async def orders_first(self, slice_name: str) -> None:
         """Let slices that have something to close, of any account, put it onto the wire before this one reads."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine, Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
@@ -13,10 +13,10 @@ import structlog
 from node.clock import Clock
 from node.domain.assess import SliceState
 from node.domain.flatten import Holding
-from node.domain.plan import Chain, LegMemory, Plan, guards_residue, is_residue, learn, plan_slice
+from node.domain.plan import Chain, LegMemory, Plan, guards_residue, is_residue, learn, plan_chains, plan_slice
 from node.domain.round import clear, size, target, without_cancelled
 from node.domain.snapshot import OpenOrder, PositionKey, SliceSnapshot
-from node.domain.steps import ClosePosition, OrderIds, Step, StepResult
+from node.domain.steps import ClosePosition, OrderIds, Outcome, Step, StepResult
 from node.engine.account import AccountTerms
 from node.engine.known_orders import KnownOrders
 from node.engine.setbacks import Setbacks
@@ -29,6 +29,8 @@ from node.errors import VenueAnswerUnknown, VenueDenied, VenueError, VenueLimite
 PATIENCE_S: Final = 2.0
 #: The whole read that a proof goes back to is no older than this.
 CHAIN_MAX_AGE_NS: Final = 5_000_000_000
+#: How long positions wait for the proof to show them.
+SOON_S: Final = 0.02
 #: How often the event loop goes round until the last of many closes, which waits for company, is on the wire.
 TURNS_TO_THE_WIRE: Final = 6
 #: While nothing moves, everything is read every so many rounds; positions alone in between.
@@ -189,18 +191,22 @@ class SliceWorker:
         else:
             snapshot = snapshot or await self._read_all()
             self._first_sight(goal, snapshot)
-            await self._carry_out(await self._plan(goal, snapshot))
+            await self._carry_out((await self._plan(goal, snapshot)).chains)
         results, self._ended = self._ended, []
         await self._look_again(goal, snapshot, results)
 
     async def _begin_warm(self, goal: SliceGoal, warm: SliceSnapshot) -> SliceSnapshot:
         """Start from the warm view, with a fresh read beside it that adds what the view did not show."""
-        self._first_sight(goal, warm)
-        plan = plan_slice(
-            warm, goal.scope, self._venue.rules(self.name), ids=self._ids(goal), memory=self._memory,
-            max_slippage=self._account.execution.max_slippage, fresh=False,
-        )  # fmt: skip
-        touched = {target(step) for step in plan.steps}
+        touched: set[object] = set()
+
+        def leaving() -> Iterator[Chain]:
+            chains = plan_chains(
+                warm, goal.scope, self._venue.rules(self.name), ids=self._ids(goal), memory=self._memory,
+                max_slippage=self._account.execution.max_slippage, fresh=False,
+            )  # fmt: skip
+            for chain in chains:
+                touched.update(target(step) for stage in chain for step in stage)
+                yield chain
 
         async def add_what_is_new() -> SliceSnapshot:
             await self._pursuit.orders_first(self.name)
@@ -210,11 +216,12 @@ class SliceWorker:
             rest = tuple(
                 chain for chain in full.chains if not any(target(step) in touched for stage in chain for step in stage)
             )
-            await self._carry_out(Plan(chains=rest))
+            await self._carry_out(rest)
             return fresh
 
-        # What closes leaves first; the read follows it onto the wire.
-        closing = await self._launch(plan)
+        # What closes leaves first, each while the next is planned; the read follows it onto the wire.
+        closing = await self._launch(leaving(), closes=len(warm.positions))
+        self._first_sight(goal, warm)
         if self._venue.respite_s(self.name) > 0:
             # Where few requests are left the proof needs them: it sees as much, one round trip later.
             await self._wait_for(closing)
@@ -250,7 +257,7 @@ class SliceWorker:
         proof = _beside(self._quiet_proof(chained=True), f"proof:{self.name}") if hopeful else None
         try:
             if results or not nothing_known:
-                seen = await self._read_positions(known)
+                seen = await self._seen_after(results, known, proof)
                 self._memory = learn(self._memory, results, seen, self._venue.rules(self.name))
                 if not nothing_known or self._still_closable(goal, seen):
                     self._working = seen
@@ -263,6 +270,17 @@ class SliceWorker:
         finally:
             if proof is not None:
                 proof.cancel()
+
+    async def _seen_after(
+        self, results: list[StepResult], known: SliceSnapshot, proof: asyncio.Task[SliceSnapshot] | None
+    ) -> SliceSnapshot:
+        """The positions that a round has left: from the proof if that shows them just as soon, one request less."""
+        done = all(result.outcome is Outcome.DONE for result in results)
+        at_once = self._venue.proves_at_once(self.name) and self._no_triggers_since() is not None
+        if proof is not None and done and at_once and await self._pursuit.quiet(self.name, within_s=SOON_S):
+            self._proving = True
+            return self._orders.completed(await proof)
+        return await self._read_positions(known)
 
     def _still_closable(self, goal: SliceGoal, seen: SliceSnapshot) -> bool:
         return any(
@@ -337,20 +355,20 @@ class SliceWorker:
         except TimeoutError:
             pass
 
-    async def _carry_out(self, plan: Plan) -> None:
+    async def _carry_out(self, chains: Collection[Chain]) -> None:
         """Let all chains leave together; stop waiting for stragglers after a while, but never forget them."""
-        await self._wait_for(await self._launch(plan))
+        closes = sum(isinstance(step, ClosePosition) for chain in chains for step in chain[0])
+        await self._wait_for(await self._launch(chains, closes=closes))
 
-    async def _launch(self, plan: Plan) -> set[asyncio.Task[None]]:
-        """Put every chain on its way, in the plan's order."""
+    async def _launch(self, chains: Iterable[Chain], *, closes: int) -> set[asyncio.Task[None]]:
+        """Put every chain on its way, in order; about so many *closes* leave at the same moment."""
         launched: set[asyncio.Task[None]] = set()
-        closes = sum(isinstance(step, ClosePosition) for chain in plan.chains for step in chain[0])
         # The first leaves by itself, while what it would share its request with is still being put together.
         self._closes_leaving = 1
-        if plan.chains:
-            self._proof = None
-            self._pursuit.busy(self.name)
-        for number, chain in enumerate(plan.chains):
+        for number, chain in enumerate(chains):
+            if not launched:
+                self._proof = None
+                self._pursuit.busy(self.name)
             task = asyncio.create_task(self._chain(chain), name=f"chain:{self.name}:{number}")
             launched.add(task)
             self._in_flight.add(task)

@@ -101,6 +101,9 @@ class Venue(Protocol):
         Never longer than the respite, and as long only where the venue itself has asked for it, or much is borrowed.
         """
 
+    def proves_at_once(self, slice_name: str) -> bool:
+        """Whether a proof that goes back to a read without triggers asks for everything at the same moment."""
+
     async def quotes(self, symbols: Collection[str]) -> dict[str, Quote]:
         """Best prices of spot markets, fresh."""
 

@@ -151,6 +151,10 @@ class CcxtVenue:
         await self._details.learn(self._parts[slice_name], snapshot)
         return snapshot
 
+    def proves_at_once(self, slice_name: str) -> bool:
+        """Whether a proof that goes back to a read without triggers asks for everything at the same moment."""
+        return self._profile.tells_all(self._parts[slice_name])
+
     @property
     def doors(self) -> str | None:
         """What ``shut_doors`` shuts, and what that stops; None: nothing, or configuration does not ask for it."""

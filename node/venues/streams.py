@@ -33,6 +33,9 @@ OPENING_S: Final = 10.0
 #: How soon a renewal that did not get through is tried again.
 RENEW_AGAIN_S: Final = 60.0
 MESSAGE_MAX: Final = 4 * 1024 * 1024
+#: What one moment brings comes as many messages, sixty where twenty positions close, and one hint says it: after each
+#: nothing is heard for so long, and the time goes to the requests that are about to leave.
+REST_S: Final = 0.025
 
 log = structlog.get_logger(__name__)
 
@@ -138,6 +141,7 @@ class Streams:
             )
         conversation = _Conversation(self._client, stream, socket, ticket)
         told: tuple[str, ...] = ()
+        rested = -REST_S
         try:
             async for heard in conversation.heard():
                 if heard.confirmed and not told:
@@ -146,6 +150,9 @@ class Streams:
                     log.info("venue_stream_open", exchange=self._client.name, stream=stream.name)
                     hints.name(told)
                 hints.name(heard.changed)
+                if heard.changed and time.monotonic() - rested > REST_S:
+                    await asyncio.sleep(REST_S)
+                    rested = time.monotonic()
         finally:
             self._telling.subtract(told)
             await _hang_up(socket)

@@ -268,6 +268,10 @@ class CoreVenue:
                     return replace(at_once, chained_from_ns=no_triggers_since_ns)
             return await self._read_proof(slice_name)
 
+    def proves_at_once(self, slice_name: str) -> bool:
+        """All of them."""
+        return slice_name in self.slices
+
     @contextlib.contextmanager
     def _under_way(self) -> Iterator[None]:
         self.busy += 1

@@ -21,6 +21,7 @@ from node.domain.permission import Permission
 from node.domain.result import Document
 from node.engine.account import AccountTerms, ExecutionTerms
 from node.engine.actor import AccountActor
+from node.engine.afterwards import Afterwards
 from node.engine.authority import Authority, Issuer
 from node.engine.bus import Bus
 from node.engine.departures import Departures
@@ -175,6 +176,7 @@ async def engine(
         actors.append(AccountActor(context, node_id=NODE_ID))
     dispatcher = Dispatcher(actors, scribe, clock, node_id=NODE_ID)
     published: list[Document] = []
+    afterwards = Afterwards(departures)
     inbox = Inbox(
         node_id=NODE_ID,
         journal=journal,
@@ -190,6 +192,7 @@ async def engine(
             actor.context.terms.account_id: actor.context.terms.execution.latch_by_default for actor in actors
         },
         publish=lambda document, _command: published.append(document),
+        afterwards=afterwards,
         reply_only=lambda document, _command: published.append(document),
         repeat=lambda document, _command: published.append(document),
     )
@@ -233,6 +236,7 @@ async def engine(
             "scribe": scribe.run(),
             "debts": scribe.settle_debts(),
             "inbox": inbox.run(),
+            "afterwards": afterwards.run(),
             "durable": inbox.make_durable(),
             **{f"actor-{number}": actor.run() for number, actor in enumerate(actors)},
         }.items()

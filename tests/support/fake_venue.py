@@ -216,6 +216,10 @@ class FakeVenue:
         self.chained[slice_name].append(no_triggers_since_ns)
         return replace(await self._read("proof", slice_name), causal=True)
 
+    def proves_at_once(self, slice_name: str) -> bool:
+        """All of them."""
+        return slice_name in self.slices
+
     async def _read(self, what: str, name: str) -> SliceSnapshot:
         self.calls[f"read_{what}:{name}"] += 1
         started_ns = monotonic_ns()

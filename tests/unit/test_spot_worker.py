@@ -236,7 +236,9 @@ class Flattening:
 
     async def judged(self) -> None: ...
 
-    async def quiet(self, _slice_name: str) -> None: ...
+    async def quiet(self, _slice_name: str, *, within_s: float = 0.0) -> bool:
+        """Nobody else is at work."""
+        return within_s >= 0
 
     async def orders_first(self, _slice_name: str) -> None: ...
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.cli import main
-from node.engine import slice_worker
 from node.engine.inbox import Inbox
 from node.journal import database
 from node.observe.lock_files import LockFileDirectory
@@ -40,14 +39,13 @@ def watch() -> None:
     run = handles._run
 
     def noted(handle: Any) -> None:
-        began_ns = time.monotonic_ns()
+        began_ns, what = time.monotonic_ns(), handle._callback  # a handle that is cancelled forgets it
         run(handle)
-        _seen.append((began_ns, time.monotonic_ns() - began_ns, "loop", handle._callback))
+        _seen.append((began_ns, time.monotonic_ns() - began_ns, "loop", what))
 
     handles._run = noted
     _note(Inbox, "_opened", "within", "verify")
     _note(LockFileDirectory, "write", "within", "lock file")
-    _note(slice_worker, "plan_slice", "within", "plan")
     _note(database, "_transaction", "thread", "journal")
     transport: Any = selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
     _note(transport, "write", "bytes", "to a socket")

@@ -21,6 +21,7 @@ from node.domain.permission import Permission
 from node.domain.result import Document
 from node.engine.account import AccountTerms, ExecutionTerms
 from node.engine.actor import AccountActor
+from node.engine.afterwards import Afterwards
 from node.engine.authority import Authority, Issuer
 from node.engine.bus import Bus
 from node.engine.departures import Departures
@@ -148,6 +149,7 @@ class Run:
             tenant=TENANT,
             public_keys={ISSUER: Ed25519PublicKey.from_public_bytes(around.key.public_bytes)},
         )
+        afterwards = Afterwards(departures)
         inbox = Inbox(
             node_id=NODE_ID,
             journal=journal,
@@ -162,6 +164,7 @@ class Run:
                 late.obstacle() or unlock_obstacle(dispatcher.actors, journal, account_id, force=force)
             ),
             latch_by_default=dict.fromkeys(accounts, around.execution.latch_by_default),
+            afterwards=afterwards,
             publish=outbox.publish_directly,
             reply_only=outbox.reply_only,
             repeat=outbox.repeat,
@@ -211,6 +214,7 @@ class Run:
         await late.take(recovery.run)
         parts = {
             "inbox": inbox.run(),
+            "inbox-afterwards": afterwards.run(),
             "inbox-debts": inbox.make_durable(),
             "deliveries": inbox.receive(link.deliveries()),
         }
