@@ -85,7 +85,9 @@ Memory = Mapping[PositionKey, LegMemory]
 
 def is_residue(position: Position, memory: Memory) -> bool:
     """Whether nothing more can be done about a position: it stays, and is named. Not so one that has grown since."""
-    leg = memory.get(position.key, LegMemory())
+    leg = memory.get(position.key) if memory else None
+    if leg is None:
+        return False
     return leg.too_small >= TOO_SMALL_FOR_GOOD and position.contracts <= leg.too_small_contracts
 
 
@@ -132,12 +134,13 @@ def plan_chains(
     the cancelling of orders that could add exposure, by id.
     """
     held = [position for position in snapshot.positions if scope.covers(position.symbol)]
-    positions = [position for position in held if not is_residue(position, memory)]
     orders = [order for order in snapshot.orders or () if scope.covers(order.symbol)]
     by_symbol: dict[str, list[OpenOrder]] = defaultdict(list)
     for order in orders:
         by_symbol[order.symbol].append(order)
-    for position in positions:
+    for position in held:
+        if is_residue(position, memory):
+            continue
         leg = memory.get(position.key, LegMemory())
         closes = closes_of(position, rules.get(position.symbol), leg, ids, max_slippage)
         yields = fresh and leg.protective_in_the_way

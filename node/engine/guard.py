@@ -44,6 +44,8 @@ LOOK_GAP_S: Final = 0.25
 #: Without a stream, rarer looks than this are an alert; and so is a last look that is older, with or without.
 INTERVAL_ALERT_S: Final = 10.0
 KEEP_AGAIN_S: Final = 1.0
+#: What several slices bring while a close is under way is kept with one write.
+KEEP_TOGETHER_S: Final = 0.02
 _UNREADABLE: Final = (AttributeError, KeyError, TypeError, ValueError, ArithmeticError)
 
 log = structlog.get_logger(__name__)
@@ -275,6 +277,9 @@ class Guard:
             await self._dirty.wait()
             await self._read.wait()
             await self._links.requests_first()
+            if self._links.goals():
+                # All slices of a close are read at the same moment, and their proofs leave right after it.
+                await asyncio.sleep(KEEP_TOGETHER_S)
             self._dirty.clear()
             try:
                 await self._links.keep(baseline_document(self._baseline, self._override))

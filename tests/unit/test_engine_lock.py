@@ -60,17 +60,21 @@ def test_a_change_is_seen_at_the_next_question(tmp_path: Path, files: LockFileDi
     assert lock.state().reason == "drawdown"
 
 
+@pytest.mark.parametrize("fits", [0, 20])
 def test_a_lock_for_which_there_is_no_room_is_seen_at_once(
-    tmp_path: Path, files: LockFileDirectory, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, files: LockFileDirectory, monkeypatch: pytest.MonkeyPatch, fits: int
 ) -> None:
-    """The file of the open account would be believed for the rest of its lease."""
+    """The file of the open account would be believed for the rest of its lease; half of one likewise."""
+    write = os.write
     files.write(UUID(ACCOUNT), document())
     assert not EngineLock(tmp_path, ACCOUNT).locked
 
-    def full(_self: Path, *_arguments: object, **_options: object) -> int:
+    def full(descriptor: int, content: bytes) -> int:
+        if fits:
+            return write(descriptor, content[:fits])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(os, "write", full)
     with pytest.raises(OSError, match="space"):
         files.write(UUID(ACCOUNT), document())
     assert not EngineLock(tmp_path, ACCOUNT).locked  # what is there still says the same
