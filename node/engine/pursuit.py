@@ -134,9 +134,7 @@ class Pursuit:
 
     async def quiet(self, slice_name: str, *, within_s: float = QUIET_WITHIN_S) -> bool:
         """Return when every slice with a goal has nothing left to do but its proof; or after a short while, False."""
-        self._quiet.add(slice_name)
-        if all(name in self._quiet for name in self._workers if self.goal(name) is not None):
-            self._all_quiet.set()
+        self.idle(slice_name)
         try:
             async with asyncio.timeout(within_s):
                 await self._all_quiet.wait()
@@ -152,6 +150,12 @@ class Pursuit:
     def launched(self, slice_name: str) -> None:
         """The slice's first orders are on their way."""
         self._context.departures.left(self._context.terms.account_id, slice_name)
+
+    def idle(self, slice_name: str) -> None:
+        """The slice has nothing left to do, as far as is known."""
+        self._quiet.add(slice_name)
+        if all(name in self._quiet for name in self._workers if self.goal(name) is not None):
+            self._all_quiet.set()
 
     def busy(self, slice_name: str) -> None:
         """The slice has something to do again."""

@@ -53,6 +53,9 @@ class Pursuer(Protocol):
     def launched(self, slice_name: str) -> None:
         """The slice's first orders are on their way."""
 
+    def idle(self, slice_name: str) -> None:
+        """The slice has nothing to do, as far as is known: nobody's proof waits for it."""
+
     def busy(self, slice_name: str) -> None:
         """The slice has something to do again."""
 

@@ -222,6 +222,9 @@ class SliceWorker:
         # What closes leaves first, each while the next is planned; the read follows it onto the wire.
         closing = await self._launch(leaving(), closes=len(warm.positions))
         self._first_sight(goal, warm)
+        if not closing:
+            # If the fresh read shows more, proofs that were begun meanwhile are read again.
+            self._pursuit.idle(self.name)
         if self._venue.respite_s(self.name) > 0:
             # Where few requests are left the proof needs them: it sees as much, one round trip later.
             await self._wait_for(closing)

@@ -35,7 +35,7 @@ RENEW_AGAIN_S: Final = 60.0
 MESSAGE_MAX: Final = 4 * 1024 * 1024
 #: What one moment brings comes as many messages, sixty where twenty positions close, and one hint says it: after each
 #: nothing is heard for so long, and the time goes to the requests that are about to leave.
-REST_S: Final = 0.025
+REST_S: Final = 0.04
 
 log = structlog.get_logger(__name__)
 
