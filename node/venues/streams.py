@@ -150,7 +150,7 @@ class Streams:
                     log.info("venue_stream_open", exchange=self._client.name, stream=stream.name)
                     hints.name(told)
                 hints.name(heard.changed)
-                if heard.changed and time.monotonic() - rested > REST_S:
+                if told and heard.changed and time.monotonic() - rested > REST_S:
                     await asyncio.sleep(REST_S)
                     rested = time.monotonic()
         finally:

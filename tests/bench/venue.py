@@ -113,9 +113,9 @@ def redirected_session(port: int, ca: Path, *, connections: int = 100) -> aiohtt
     return aiohttp.ClientSession(connector=connector)
 
 
-async def open_connections(session: aiohttp.ClientSession, count: int) -> None:
-    """Have so many warm connections to the futures host: none is given back before the last one is open."""
-    answers = await asyncio.gather(*(session.get(CLOCK) for _ in range(count)))
+async def open_connections(session: aiohttp.ClientSession, count: int, clock: URL = CLOCK) -> None:
+    """Have so many warm connections to the clock's host: none is given back before the last one is open."""
+    answers = await asyncio.gather(*(session.get(clock) for _ in range(count)))
     for answer in answers:
         await answer.read()
 

@@ -248,6 +248,25 @@ class TestLoop:
                 names.append("more")
             assert len(names) < 10
 
+    async def test_what_one_moment_brings_is_heard_a_little_later_but_for_the_first_of_it(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its hint is out; the time goes to what it leads to."""
+        monkeypatch.setattr(loop_of_streams, "REST_S", 0.3)
+        heard = list[float]()
+
+        def noted(message: Any) -> Heard:
+            heard.append(asyncio.get_running_loop().time())
+            return hear(message)
+
+        changes = [{"changed": ["one"]}] * 20
+        async with streaming(says(CONFIRMED, *changes, {"changed": ["two"]}), hear=noted) as (_, _, listener):
+            assert await listener.take(2) == ["one", "two"]
+            await listener.until("two")
+        first, *rest = heard[1:]
+        assert min(rest) - first >= 0.3
+        assert max(rest) - min(rest) < 0.3  # and then all of it
+
     @pytest.mark.parametrize("then", ["close", "break"])
     async def test_a_lost_connection_is_opened_again_and_every_slice_named_again(self, then: str) -> None:
         """And until then nothing is told."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from time import monotonic_ns
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -14,6 +16,7 @@ import structlog
 from node.domain.command import Action, CommandState
 from node.domain.guard_mode import GuardMode, GuardModes
 from node.domain.latency import Stopwatch
+from node.domain.plan import Chain, plan_chains
 from node.domain.result import ErrorReport
 from node.domain.snapshot import Balance, PositionSide, Side, SliceSnapshot
 from node.domain.steps import (
@@ -29,7 +32,9 @@ from node.domain.steps import (
     Step,
     StepResult,
 )
+from node.engine import slice_worker
 from node.engine.account import ExecutionTerms
+from node.engine.pursuit import QUIET_WITHIN_S
 from node.engine.rehearsal import TIMES
 from node.errors import VenueLimited, VenueUnavailable
 from tests.support.engine import ACCOUNT, OTHER, engine
@@ -1175,6 +1180,96 @@ class TestFewRequests:
             await until(lambda: venue.positions == [])
 
 
+class TestTheProofAfterARound:
+    async def test_shows_the_positions_that_the_round_has_left(self) -> None:
+        """They are not read for themselves as well."""
+        venue = FakeVenue(positions=[position(BTC, "1.2"), position(ETH, "5")], look_every_s=600.0)
+        async with engine(venue, execution=UNGUARDED) as node:
+            await until(lambda: venue.calls["rehearse"] == TIMES)
+            looks = venue.calls[f"read_positions:{LINEAR}"]
+            assert (await node.carried_out(Action.CLOSE_ALL))["verdict"] == "flat"
+        assert venue.calls[f"read_positions:{LINEAR}"] == looks
+        assert venue.calls[f"read_proof:{LINEAR}"] == 1
+
+    async def test_does_not_show_them_where_it_would_come_later(self) -> None:
+        """A venue that is asked for one list after the other is asked for the positions at once."""
+        venue = InTurn(positions=[position(BTC, "1.2"), position(ETH, "5")], look_every_s=600.0)
+        async with engine(venue, execution=UNGUARDED) as node:
+            await until(lambda: venue.calls["rehearse"] == TIMES)
+            looks = venue.calls[f"read_positions:{LINEAR}"]
+            assert (await node.carried_out(Action.CLOSE_ALL))["verdict"] == "flat"
+        assert venue.calls[f"read_positions:{LINEAR}"] == looks + 1
+
+    async def test_that_shows_a_position_still_there_begins_the_next_round(self) -> None:
+        """The venue calls a close done that has done nothing."""
+        venue, deaf = FakeVenue(positions=[position(BTC, "1.2"), position(ETH, "5")], look_every_s=600.0), [1]
+
+        def again(step: Step) -> None:
+            if deaf and isinstance(step, ClosePosition) and step.symbol == BTC:
+                deaf.pop()
+                venue.positions.append(position(BTC, "0.2"))
+
+        venue.afterwards = again
+        async with engine(venue, execution=UNGUARDED) as node:
+            await until(lambda: venue.calls["rehearse"] == TIMES)
+            assert (await node.carried_out(Action.CLOSE_ALL))["verdict"] == "flat"
+        assert [step.contracts for step in venue.steps if isinstance(step, ClosePosition) and step.symbol == BTC] == [
+            Decimal("1.2"),
+            Decimal("0.2"),
+        ]
+
+    async def test_does_not_wait_for_a_slice_in_which_nothing_is_known(self) -> None:
+        """Nothing will be done there that would make it worthless; if there is, it is read again."""
+        venue = SlowSlice(positions=[position(BTC, "1.2")], look_every_s=600.0)
+        async with engine(venue, execution=UNGUARDED) as node:
+            await until(lambda: venue.calls["rehearse"] == TIMES)
+            venue.answered.clear()
+            submission = await node.submit(Action.CLOSE_ALL)
+            async with asyncio.timeout(QUIET_WITHIN_S * 0.9):
+                await until(lambda: venue.calls[f"read_proof:{LINEAR}"] == 1)
+            venue.orders.append(order("SOL/USDT", "late"))
+            venue.markets["SOL/USDT"] = rules("SOL/USDT")
+            venue.answered.set()
+            assert (await node.ending(submission.document["command_id"]))["verdict"] == "flat"
+            assert venue.orders == []
+            assert venue.calls[f"read_proof:{LINEAR}"] == 2
+
+
+class Leaving(FakeVenue):
+    """Counts the steps that have begun."""
+
+    leaving = 0
+
+    async def execute(self, step: Step, *, among: int = 1) -> StepResult:
+        """As the venue has it."""
+        self.leaving += 1
+        return await super().execute(step, among=among)
+
+
+class InTurn(FakeVenue):
+    """Proves with one list after the other, whatever it may go back to."""
+
+    def proves_at_once(self, slice_name: str) -> bool:
+        """None."""
+        return slice_name not in self.slices
+
+
+class SlowSlice(FakeVenue):
+    """Shows nothing of spot before it is let."""
+
+    answered: asyncio.Event
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.answered = asyncio.Event()
+        self.answered.set()
+
+    async def _read(self, what: str, name: str) -> SliceSnapshot:
+        if name == SPOT:
+            await self.answered.wait()
+        return await super()._read(what, name)
+
+
 class LimitedProofs(FakeVenue):
     """Refuses so many proofs for the number of requests."""
 
@@ -1224,6 +1319,24 @@ class TestDepartures:
             assert departures.pending(ACCOUNT, LINEAR)
             await until(lambda: not departures.pending(ACCOUNT, LINEAR))
             assert venue.steps
+
+    async def test_each_close_leaves_while_the_next_is_still_to_be_planned(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The first order's bytes do not wait for twenty plans."""
+        symbols = [f"{coin}/USDT:USDT" for coin in ("BTC", "ETH", "SOL")]
+        venue, sent_before = Leaving(positions=[position(symbol, "1") for symbol in symbols]), list[int]()
+
+        def watched(*given: Any, **named: Any) -> Iterator[Chain]:
+            for chain in plan_chains(*given, **named):
+                sent_before.append(venue.leaving)
+                yield chain
+
+        async with engine(venue, execution=UNGUARDED) as node:
+            await until(lambda: venue.calls["rehearse"] == TIMES)
+            monkeypatch.setattr(slice_worker, "plan_chains", watched)
+            assert (await node.carried_out(Action.CLOSE_ALL))["verdict"] == "flat"
+        assert sent_before == [0, 1, 2]
 
     async def test_where_nothing_is_held_nothing_is_announced(self) -> None:
         """Nobody waits for orders that will not come."""

@@ -53,7 +53,7 @@ from node.domain.steps import (
 from node.engine.account import AccountTerms, ExecutionTerms
 from node.engine.actor import AccountActor
 from node.engine.departures import Departures
-from node.engine.guard import INTERVAL_ALERT_S, LOOK_GAP_S, Guard, GuardLinks
+from node.engine.guard import INTERVAL_ALERT_S, KEEP_TOGETHER_S, LOOK_GAP_S, Guard, GuardLinks
 from node.engine.restraint import REFUSED_WAIT_MAX_NS, REFUSED_WAIT_NS, SETTLED_NS
 from node.engine.view import AccountView
 from node.errors import VenueError, VenueLimited, VenueUnavailable
@@ -1594,6 +1594,24 @@ class TestSpacing:
             await until(lambda: (venue.orders, venue.positions) == ([], []))
             assert post.guard.document()["interventions_last_minute"] == 2
             assert post.guard.interventions == 1
+
+
+class TestRecord:
+    @pytest.mark.parametrize("closing", [False, True])
+    @in_no_time
+    async def test_what_the_slices_of_a_close_bring_is_kept_with_one_write(self, closing: bool) -> None:
+        """Their proofs leave in the same moment, and go first; otherwise what is new is kept at once."""
+        post = Post(TimedVenue(positions=[position(BTC, "1")]))
+        async with post.stood():
+            await asyncio.sleep(1)
+            post.goals = (Scope(),) if closing else ()
+            written = len(post.kept)
+            for mode in (GuardMode.OFF, GuardMode.CANCEL, GuardMode.REVERT):
+                post.guard.set_mode(mode)
+                await asyncio.sleep(KEEP_TOGETHER_S / 4)
+            assert len(post.kept) - written == (0 if closing else 3)
+            assert await post.guard.kept(within_s=KEEP_TOGETHER_S)
+            assert len(post.kept) - written == (1 if closing else 3)
 
 
 class TestIds:

@@ -29,6 +29,8 @@ PEERS: Final = {
     "b": ("tests.bench.script", "gather"),
     "c": ("tests.bench.script", "warm"),
     "d": ("tests.bench.floor",),
+    "e": ("tests.bench.floor", "proof"),
+    "f": ("tests.bench.floor", "look"),
 }
 #: The node without a warm view.
 STALE: Final = "stale"

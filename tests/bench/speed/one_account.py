@@ -26,6 +26,8 @@ VARIANTS: Final = {
     "b": "ccxt script, asyncio.gather, enableRateLimit off, one warm connection",
     "c": "the same with as many warm connections as orders",
     "d": "floor: aiohttp, orders built and signed beforehand, as many warm connections",
+    "e": "floor of a proof: the same with the node's reads, orders five to a request; no answer is understood",
+    "f": "floor of a proof without a warm view: the reads once more before the orders",
     NODE: "this node, warm view: CLOSE_ALL over MQTT",
     STALE: "this node without a warm view",
 }
@@ -60,13 +62,15 @@ async def measure(stage: Stage, rows: frozenset[int]) -> list[Closing]:
 
 def _variants(stage: Stage, rows: frozenset[int], turn: int, round_trip_ms: float) -> list[str]:
     variants = ["d", NODE] if rows & {1, 2} else []
+    if 2 in rows and round_trip_ms:
+        variants.append("e")
     main = round_trip_ms == MAIN_MS
     if 1 in rows and (main or not stage.quick):
         variants += ["c", "b"]
     if 1 in rows and main and turn < PLAIN_RUNS:
         variants.append("a")
     if 3 in rows and round_trip_ms:
-        variants.append(STALE)
+        variants += ["f", STALE]
     return variants
 
 
@@ -76,9 +80,9 @@ def lines(found: Sequence[Closing], rows: frozenset[int]) -> list[Line]:
     for round_trip_ms in ROUND_TRIPS_MS:
         if 1 in rows:
             said += _row_1(found, round_trip_ms)
-        for row, variant in ((2, NODE), (3, STALE)):
+        for row, variant, floor in ((2, NODE, "e"), (3, STALE, "f")):
             if row in rows and round_trip_ms:
-                said += _proof(found, row, variant, round_trip_ms)
+                said += _proof(found, row, variant, floor, round_trip_ms)
     return sorted(said, key=lambda line: line.row)
 
 
@@ -120,17 +124,17 @@ def _published(found: Sequence[Closing]) -> list[Line]:
     return [Line(row=1, what="published -> first order byte at the venue, 0 ms", unit="ms", values=firsts)]
 
 
-def _proof(found: Sequence[Closing], row: int, variant: str, round_trip_ms: float) -> list[Line]:
+def _proof(found: Sequence[Closing], row: int, variant: str, floor: str, round_trip_ms: float) -> list[Line]:
     trips, more_ms = PROOF[row]
-    mine = _of(found, variant, round_trip_ms)
+    mine, least = _of(found, variant, round_trip_ms), _of(found, floor, round_trip_ms)
     return [
         Line(
             row=row,
             what=f"received -> first proof of flat, {round_trip_ms:g} ms{', no warm view' if row == 3 else ''}",
             unit="ms",
             values=[each.proven_ms for each in mine],
-            beside=f"{trips} round trips",
-            floor=trips * round_trip_ms,
+            beside=f"({floor})",
+            floor=percentile([each.told_ms for each in least], 0.5),
             target=f"<= {trips} RTT + {more_ms:g} ms",
             limit=trips * round_trip_ms + more_ms,
         )
