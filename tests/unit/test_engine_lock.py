@@ -50,6 +50,18 @@ def test_an_unlocked_account_is_unlocked_with_its_epoch(tmp_path: Path, files: L
     assert (state.locked, state.epoch) == (False, 7)
 
 
+def test_any_user_may_read_the_file_whatever_the_process_creates_files_with(
+    tmp_path: Path, files: LockFileDirectory
+) -> None:
+    """Engines run as users of their own."""
+    before = os.umask(0o077)
+    try:
+        files.write(UUID(ACCOUNT), document())
+    finally:
+        os.umask(before)
+    assert files.path_of(UUID(ACCOUNT)).stat().st_mode & 0o777 == 0o644
+
+
 def test_a_change_is_seen_at_the_next_question(tmp_path: Path, files: LockFileDirectory) -> None:
     """No polling interval between the node's word and the engine's."""
     lock = EngineLock(tmp_path, ACCOUNT)

@@ -1200,6 +1200,25 @@ class TestTheProofAfterARound:
             assert (await node.carried_out(Action.CLOSE_ALL))["verdict"] == "flat"
         assert venue.calls[f"read_positions:{LINEAR}"] == looks + 1
 
+    async def test_is_not_waited_for_where_a_close_was_refused(self) -> None:
+        """It would show that there is more to do, for the price of four requests; nor in the round after that."""
+        venue, refusing = FakeVenue(positions=[position(BTC, "1.2")], look_every_s=600.0), [1]
+        venue.interfere = lambda step: refused(step, Refusal.OTHER) if refusing and refusing.pop() else None
+        async with engine(venue, execution=UNGUARDED) as node:
+            await until(lambda: venue.calls["rehearse"] == TIMES)
+            looks = venue.calls[f"read_positions:{LINEAR}"]
+            assert (await node.carried_out(Action.CLOSE_ALL))["verdict"] == "flat"
+        assert venue.calls[f"read_positions:{LINEAR}"] == looks + 2
+
+    async def test_that_is_refused_for_the_number_of_requests_is_tried_again_without_a_look(self) -> None:
+        """It shows as much, and costs no more."""
+        venue = LimitedProofs(positions=[position(BTC, "1.2")], look_every_s=600.0)
+        async with engine(venue, execution=UNGUARDED) as node:
+            await until(lambda: venue.calls["rehearse"] == TIMES)
+            looks, venue.limits = venue.calls[f"read_slice:{LINEAR}"], 1
+            assert (await node.carried_out(Action.CLOSE_ALL))["verdict"] == "flat"
+        assert venue.calls[f"read_slice:{LINEAR}"] == looks + 1
+
     async def test_that_shows_a_position_still_there_begins_the_next_round(self) -> None:
         """The venue calls a close done that has done nothing."""
         venue, deaf = FakeVenue(positions=[position(BTC, "1.2"), position(ETH, "5")], look_every_s=600.0), [1]

@@ -13,7 +13,8 @@ from node.engine.authority import Issuer
 from node.engine.ports import Junk, Rejection
 from tests.support.deliveries import post_for
 from tests.support.engine import ACCOUNT, OTHER, engine, request
-from tests.support.fake_venue import FakeVenue, position
+from tests.support.fake_venue import LINEAR, FakeVenue, position
+from tests.support.waiting import until
 
 BTC = "BTC/USDT:USDT"
 DESK = Issuer(id="desk", actions=frozenset(Action), accounts=None)
@@ -54,6 +55,21 @@ class TestAcknowledgement:
             await post.until_acknowledged("1")
             assert post.admissions_by_then == [1]
             assert node.journal.calls["admit"] == 1
+
+    async def test_waits_for_orders_that_are_about_to_leave_and_the_command_does_not(self) -> None:
+        """The broker is in no hurry."""
+        async with engine(FakeVenue(), issuers=(DESK,)) as node, post_for(node) as post:
+            departures = node.dispatcher.actors[ACCOUNT].context.departures
+            locked = list[bool]()
+            departures.announce(ACCOUNT, [LINEAR])
+            post.deliver("1", signed())
+            post.deliver("2", signed())
+            await until(lambda: node.ledger.get(ACCOUNT).epoch == 2)
+            locked.append(departures.pending(ACCOUNT, LINEAR))
+            acknowledged_by_then = list(post.acknowledged)
+            departures.left(ACCOUNT)
+            await post.until_acknowledged("1", "2")
+            assert (locked, acknowledged_by_then) == ([True], [])
 
     async def test_of_many_waits_for_one_transaction(self) -> None:
         """What waits together is written together."""
