@@ -101,6 +101,9 @@ class Venue(Protocol):
         Never longer than the respite, and as long only where the venue itself has asked for it, or much is borrowed.
         """
 
+    def requests_at_once(self, slice_name: str, *, closes: int) -> int:
+        """How many requests leave at the same moment where so many closes do: theirs, and those of a look beside."""
+
     def proves_at_once(self, slice_name: str) -> bool:
         """Whether a proof that goes back to a read without triggers asks for everything at the same moment."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -32,9 +33,9 @@ WARM_SOCKETS_EVERY_S: Final = 10.0
 WARM_SOCKETS_PER_INTERVAL: Final = 6
 #: A slice that somebody else reads whole is left to them, unless they are late by half.
 OTHERS_MAY_TAKE: Final = 1.5
-#: Requests of the fresh read that runs beside the orders: triggers, orders, positions, balances; one to spare.
-READS_BESIDE: Final = 5
-SOCKETS_MIN: Final = 5
+#: Accounts that were armed together would otherwise ask together for ever: by how much each interval differs.
+WARM_SOCKETS_JITTER: Final = 0.2
+SOCKETS_TO_SPARE: Final = 1
 #: To one host.
 SOCKETS_MAX: Final = 32
 
@@ -146,12 +147,13 @@ class AccountView:
         ]
 
     def sockets_wanted(self) -> dict[str, int]:
-        """Per slice one connection for each order that an emergency would send at once, and for the reads beside."""
-        return {name: max(SOCKETS_MIN, self._legs(name) + READS_BESIDE) for name in self._venue.slices}
+        """Per slice one connection for each request that an emergency would send at once, and one to spare."""
+        return {name: self._requests(name) + SOCKETS_TO_SPARE for name in self._venue.slices}
 
-    def _legs(self, name: str) -> int:
+    def _requests(self, name: str) -> int:
         seen = self._seen.get(name)
-        return 0 if seen is None else len(seen.snapshot.positions) + len(seen.snapshot.orders or ())
+        closes, orders = (0, 0) if seen is None else (len(seen.snapshot.positions), len(seen.snapshot.orders or ()))
+        return self._venue.requests_at_once(name, closes=closes) + orders
 
     async def sweep(self) -> None:
         """Read every slice whole. A slice that cannot be read is noted, never raised."""
@@ -205,7 +207,9 @@ class AccountView:
     async def _keep_warm(self) -> None:
         while True:
             longest_s = max((self._venue.look_interval_s(name) for name in self._venue.slices), default=0.0)
-            await asyncio.sleep(max(WARM_SOCKETS_EVERY_S, longest_s / WARM_SOCKETS_PER_INTERVAL))
+            every_s = max(WARM_SOCKETS_EVERY_S, longest_s / WARM_SOCKETS_PER_INTERVAL)
+            differs = random.uniform(1 - WARM_SOCKETS_JITTER, 1 + WARM_SOCKETS_JITTER)  # noqa: S311 - no secret
+            await asyncio.sleep(every_s * differs)
             await self.warm_up()
 
     async def _read(self, name: str, *, positions_only: bool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Final
 
 from node.clock import Clock
@@ -53,6 +54,12 @@ class Batches:
     def alone(self, part: Slice, among: int) -> bool:
         """Whether a close that comes *among* so many has a request of its own."""
         return among <= ALONE_MAX or self._clock.monotonic_ns() < self._alone_until_ns.get(part.name, 0)
+
+    def requests(self, part: Slice, closes: int, *, at_most: int) -> int:
+        """How many requests so many closes make that come at the same moment."""
+        if at_most == 1 or self.alone(part, closes):
+            return closes
+        return 1 + ceil((closes - 1) / at_most)  # the first one leaves while the others are put together
 
     async def close(self, step: ClosePosition, part: Slice, *, at_most: int) -> StepResult:
         """Carry out one close with others of its slice, as many as come and one request takes."""

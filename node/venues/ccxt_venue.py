@@ -151,6 +151,11 @@ class CcxtVenue:
         await self._details.learn(self._parts[slice_name], snapshot)
         return snapshot
 
+    def requests_at_once(self, slice_name: str, *, closes: int) -> int:
+        """How many requests leave at the same moment where so many closes do: theirs, and those of a look beside."""
+        part = self._parts[slice_name]
+        return self._runner.requests(part, closes) + len(self._reader.calls(part))
+
     def proves_at_once(self, slice_name: str) -> bool:
         """Whether a proof that goes back to a read without triggers asks for everything at the same moment."""
         return self._profile.tells_all(self._parts[slice_name])

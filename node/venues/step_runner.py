@@ -49,6 +49,10 @@ class StepRunner:
             return await self._batches.close(step, part, at_most=at_most)
         return await self.carry_out(step, self._profile.calls(step, part.kind))
 
+    def requests(self, part: Slice, closes: int) -> int:
+        """How many requests so many closes make that leave at the same moment."""
+        return self._batches.requests(part, closes, at_most=self._profile.closes_together(part))
+
     async def carry_out(self, step: Step, calls: Sequence[Call]) -> StepResult:
         """Make a step's requests, all at once; the worst of their answers is the step's."""
         attempts: list[Attempt] = await together(*(self._client.attempt(call) for call in calls))

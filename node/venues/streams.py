@@ -153,6 +153,8 @@ class Streams:
                 if told and heard.changed and time.monotonic() - rested > REST_S:
                     await asyncio.sleep(REST_S)
                     rested = time.monotonic()
+                # Answers to requests come between two messages.
+                await asyncio.sleep(0)
         finally:
             self._telling.subtract(told)
             await _hang_up(socket)

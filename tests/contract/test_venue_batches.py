@@ -160,6 +160,33 @@ class TestRequests:
             assert {each.path for each in fetch.sent} == {"/fapi/v1/order"}
 
 
+class TestConnections:
+    """Held open for an emergency."""
+
+    @pytest.mark.parametrize("count", [0, 1, ALONE_MAX, MANY, 11, 12])
+    async def test_there_is_one_for_every_request_of_the_closes_and_of_the_look_beside_them(self, count: int) -> None:
+        """As the closes leave: the first by itself, few alone, many together."""
+        steps = closes(count)
+        async with recorded_venue() as (venue, fetch):
+            wanted = venue.requests_at_once("linear", closes=count)
+            fetch.empty()
+            await venue.read_slice("linear")
+            handed_in = list[asyncio.Task[StepResult]]()
+            for number, step in enumerate(steps):
+                handed_in.append(asyncio.create_task(venue.execute(step, among=count if number else 1)))
+                await asyncio.sleep(0)
+            await asyncio.gather(*handed_in)
+            assert wanted == len(fetch.sent)
+
+    async def test_there_is_one_for_every_close_as_long_as_each_goes_by_itself(self) -> None:
+        """After an uncertain answer."""
+        async with recorded_venue() as (venue, fetch):
+            before = venue.requests_at_once("linear", closes=12)
+            fetch.answers[BATCH] = Answer(body="<html>bad gateway</html>", status=502)
+            await executed(venue, closes(2), among=MANY)
+            assert venue.requests_at_once("linear", closes=12) - before == 12 - 4
+
+
 class TestAnswers:
     async def test_each_is_judged_by_its_own_part(self) -> None:
         """An order, a refusal, an order that ended without a fill, a code that says nothing for certain."""

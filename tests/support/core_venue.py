@@ -268,6 +268,10 @@ class CoreVenue:
                     return replace(at_once, chained_from_ns=no_triggers_since_ns)
             return await self._read_proof(slice_name)
 
+    def requests_at_once(self, slice_name: str, *, closes: int) -> int:
+        """Every close by itself; spot has no positions to read."""
+        return closes + (4 if slice_name in self.derivative_slices else 2)
+
     def proves_at_once(self, slice_name: str) -> bool:
         """All of them."""
         return slice_name in self.slices

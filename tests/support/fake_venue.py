@@ -216,6 +216,10 @@ class FakeVenue:
         self.chained[slice_name].append(no_triggers_since_ns)
         return replace(await self._read("proof", slice_name), causal=True)
 
+    def requests_at_once(self, slice_name: str, *, closes: int) -> int:
+        """Every close by itself; spot has no positions to read."""
+        return closes + (4 if slice_name in self.derivative_slices else 2)
+
     def proves_at_once(self, slice_name: str) -> bool:
         """All of them."""
         return slice_name in self.slices

@@ -39,8 +39,9 @@ READS: Final = ("positions", "orders", "triggers", "balances")
 STALE_AFTER_S: Final = WARM_MAX_NS / 1e9
 #: Patience, no statement.
 ARMED_WITHIN_S: Final = 300.0
-#: A node has as many connections for the orders of one account, at least.
-SOCKETS: Final = POSITIONS
+#: A node has as many connections for one account, at least: five for its orders, ten for a look at everything, one to
+#: spare a host.
+SOCKETS: Final = 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
