@@ -171,6 +171,8 @@ class TestConnections:
             wanted = venue.requests_at_once("linear", closes=count)
             fetch.empty()
             await venue.read_slice("linear")
+            # What is uncertain would part those that come later in this very moment.
+            fetch.answers[BATCH] = error(-2022, "ReduceOnly Order is rejected.")
             handed_in = list[asyncio.Task[StepResult]]()
             for number, step in enumerate(steps):
                 handed_in.append(asyncio.create_task(venue.execute(step, among=count if number else 1)))
