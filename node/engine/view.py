@@ -17,8 +17,12 @@ from node.engine.unsettled import UnsettledOrders
 from node.engine.venue_port import Venue
 from node.errors import VenueError
 
-#: Positions older than this no longer start a round.
+#: Positions older than this no longer start a round, or than so many of the intervals at which they are read, which are
+#: longer where accounts share an address. What is closed by an old view the venue bounds to what is there, and a fresh
+#: read beside it adds the rest: it may cost a round, and saves one for all that has not changed.
 WARM_MAX_NS: Final = 5_000_000_000
+WARM_INTERVALS: Final = 1.5
+WARM_LIMIT_NS: Final = 60_000_000_000
 #: A slice that was not read for this long counts as unread, or for so many of the intervals that the budget allows.
 UNREAD_AFTER_NS: Final = 60_000_000_000
 UNREAD_AFTER_INTERVALS: Final = 2
@@ -119,9 +123,13 @@ class AccountView:
     def warm(self, slice_name: str) -> SliceSnapshot | None:
         """A view young enough to start a round from."""
         seen = self._seen.get(slice_name)
-        if seen is None or self._clock.monotonic_ns() - seen.positions_at_ns > WARM_MAX_NS:
+        if seen is None or self._clock.monotonic_ns() - seen.positions_at_ns > self._warm_max_ns(slice_name):
             return None
         return seen.snapshot
+
+    def _warm_max_ns(self, slice_name: str) -> int:
+        intervals_ns = int(WARM_INTERVALS * self._positions_every_s(slice_name) * 1e9)
+        return max(WARM_MAX_NS, min(intervals_ns, WARM_LIMIT_NS))
 
     def last(self, slice_name: str) -> Seen | None:
         """Whatever was seen last, of any age."""
@@ -185,9 +193,12 @@ class AccountView:
                     tasks.create_task(self._poll_whole(name), name=f"view-sweep:{name}")
                 tasks.create_task(self._keep_warm(), name="view-sockets")
 
+    def _positions_every_s(self, name: str) -> float:
+        return max(POSITIONS_EVERY_S, self._venue.look_interval_s(name) / POSITIONS_PER_INTERVAL)
+
     async def _poll_positions(self, name: str) -> None:
         while True:
-            await asyncio.sleep(max(POSITIONS_EVERY_S, self._venue.look_interval_s(name) / POSITIONS_PER_INTERVAL))
+            await asyncio.sleep(self._positions_every_s(name))
             await self._read(name, positions_only=True)
 
     async def _poll_whole(self, name: str) -> None:

@@ -94,6 +94,18 @@ class TestWarm:
         assert view.last(LINEAR) is not None
         assert view.age_s(LINEAR) == (WARM_MAX_NS + 1) / 1e9
 
+    @pytest.mark.parametrize(("interval_s", "warm_s"), [(0.05, 5.0), (30.0, 5.0), (100.0, 15.0), (10_000.0, 60.0)])
+    def test_where_positions_are_read_more_rarely_an_older_read_may(
+        self, clock: HandClock, interval_s: float, warm_s: float
+    ) -> None:
+        """Accounts that share an address have a view to start from, too."""
+        view = AccountView(FakeVenue(look_every_s=interval_s), clock, nullcontext)
+        view.note(full(clock, position(BTC, "1"), age_ns=0))
+        clock.ns += int(warm_s * 1e9)
+        assert view.warm(LINEAR) is not None
+        clock.ns += 1
+        assert view.warm(LINEAR) is None
+
     def test_positions_alone_can_be_closed_but_leave_the_slice_unread(
         self, view: AccountView, clock: HandClock
     ) -> None:
