@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -31,14 +30,17 @@ UNREAD_AFTER_INTERVALS: Final = 2
 POSITIONS_EVERY_S: Final = 2.0
 POSITIONS_PER_INTERVAL: Final = 10
 SWEEP_EVERY_S: Final = 20.0
+#: What is due so soon is due.
+DUE_S: Final = 0.001
 #: Servers and middleboxes drop idle connections; the shortest limit met so far is 15 s. Accounts that share a budget
 #: share their connections, too.
 WARM_SOCKETS_EVERY_S: Final = 10.0
 WARM_SOCKETS_PER_INTERVAL: Final = 6
 #: A slice that somebody else reads whole is left to them, unless they are late by half.
 OTHERS_MAY_TAKE: Final = 1.5
-#: Accounts that were armed together would otherwise ask together for ever: by how much each interval differs.
-WARM_SOCKETS_JITTER: Final = 0.2
+#: Where in an interval an account has its place, as a part of it: accounts that share a budget were armed together, and
+#: would be read together for ever. However many there are, multiples of the golden ratio lie far apart.
+PLACES_APART: Final = (5**0.5 - 1) / 2
 SOCKETS_TO_SPARE: Final = 1
 #: To one host.
 SOCKETS_MAX: Final = 32
@@ -62,7 +64,16 @@ class Seen:
 class AccountView:
     """Keeps the newest reads of every slice; polls in the venue's background budget."""
 
-    def __init__(self, venue: Venue, clock: Clock, background: Callable[[], AbstractContextManager[object]]) -> None:
+    def __init__(
+        self,
+        venue: Venue,
+        clock: Clock,
+        background: Callable[[], AbstractContextManager[object]],
+        *,
+        number: int = 0,
+    ) -> None:
+        """*number*: the account's, from 0, among all that this process serves."""
+        self._place = (number + 1) * PLACES_APART % 1
         self._venue = venue
         self._clock = clock
         #: Reads made inside wait for the background's budget.
@@ -197,13 +208,18 @@ class AccountView:
         return max(POSITIONS_EVERY_S, self._venue.look_interval_s(name) / POSITIONS_PER_INTERVAL)
 
     async def _poll_positions(self, name: str) -> None:
+        every_s = self._positions_every_s(name)
+        await asyncio.sleep(every_s * self._place if every_s > POSITIONS_EVERY_S else every_s)
         while True:
-            await asyncio.sleep(self._positions_every_s(name))
             await self._read(name, positions_only=True)
+            await asyncio.sleep(self._positions_every_s(name))
 
     async def _poll_whole(self, name: str) -> None:
+        if (every_s := self._sweep_every_s(name)) > SWEEP_EVERY_S:
+            await asyncio.sleep(every_s * self._place)
+            await self._read(name, positions_only=False)
         while True:
-            if (wait_s := self._sweep_in_s(name)) <= 0:
+            if (wait_s := self._sweep_in_s(name)) <= DUE_S:
                 await self._read(name, positions_only=False)
                 wait_s = self._sweep_every_s(name)
             await asyncio.sleep(wait_s)
@@ -216,12 +232,15 @@ class AccountView:
             log.warning("sockets_not_warm", code=error.code, error=str(error))
 
     async def _keep_warm(self) -> None:
+        wait_s = self._sockets_every_s() * self._place
         while True:
-            longest_s = max((self._venue.look_interval_s(name) for name in self._venue.slices), default=0.0)
-            every_s = max(WARM_SOCKETS_EVERY_S, longest_s / WARM_SOCKETS_PER_INTERVAL)
-            differs = random.uniform(1 - WARM_SOCKETS_JITTER, 1 + WARM_SOCKETS_JITTER)  # noqa: S311 - no secret
-            await asyncio.sleep(every_s * differs)
+            await asyncio.sleep(wait_s)
             await self.warm_up()
+            wait_s = self._sockets_every_s()
+
+    def _sockets_every_s(self) -> float:
+        longest_s = max((self._venue.look_interval_s(name) for name in self._venue.slices), default=0.0)
+        return max(WARM_SOCKETS_EVERY_S, longest_s / WARM_SOCKETS_PER_INTERVAL)
 
     async def _read(self, name: str, *, positions_only: bool) -> None:
         try:

@@ -101,7 +101,7 @@ def actor(
     context = AccountContext(
         terms=terms,
         venue=venue,
-        view=AccountView(venue, clock, background),
+        view=AccountView(venue, clock, background, number=settings.accounts.index(account)),
         scribe=scribe,
         clock=clock,
         ledger=ledger,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
@@ -15,7 +16,7 @@ import pytest
 from node.domain.snapshot import Balance, OpenOrder, Position, SliceSnapshot
 from node.engine.view import SOCKETS_TO_SPARE, UNREAD_AFTER_NS, WARM_MAX_NS, AccountView
 from node.errors import VenueUnavailable
-from node.venues.lane import WHOLE_READS_SHARE, Budget, Charge, Lane, background
+from node.venues.lane import BACKGROUND_SHARE, WHOLE_READS_SHARE, Budget, Charge, Lane, background
 from tests.support.fake_venue import LINEAR, SPOT, FakeVenue, order, position
 from tests.support.hurried import Hurried
 
@@ -266,6 +267,13 @@ class CountedVenue(FakeVenue):
         #: When whole reads of the futures ended, and polls of positions.
         self.whole: list[float] = []
         self.positions_read: list[float] = []
+        #: What was spent of the futures' budget, and when.
+        self.spent: list[tuple[float, int]] = []
+
+    async def _admit(self, slice_name: str, units: int) -> None:
+        await self._lane.admit([Charge(bucket=slice_name, units=units)])
+        if slice_name == LINEAR:
+            self.spent.append((self._at_s(), units))
 
     def look_interval_s(self, slice_name: str) -> float:
         cost = [Charge(bucket=slice_name, units=90)]
@@ -274,12 +282,12 @@ class CountedVenue(FakeVenue):
     async def keep_warm(self, sockets: int, by_slice: Mapping[str, int] | None = None) -> None:
         with background():
             wanted = min(sockets, (by_slice or {}).get(LINEAR, sockets))
-            await self._lane.admit([Charge(bucket=LINEAR, units=wanted)])
+            await self._admit(LINEAR, wanted)
 
     async def read_slice(self, slice_name: str) -> SliceSnapshot:
         snapshot = full(self._clock, name=slice_name)
         started_ns = self._clock.monotonic_ns()
-        await asyncio.gather(*(self._lane.admit([Charge(bucket=slice_name, units=units)]) for units in (40, 40, 5, 5)))
+        await asyncio.gather(*(self._admit(slice_name, units) for units in (40, 40, 5, 5)))
         if slice_name == LINEAR:
             self.whole.append(self._at_s())
         return replace(snapshot, started_ns=started_ns)
@@ -287,7 +295,7 @@ class CountedVenue(FakeVenue):
     async def read_positions(self, slice_name: str, *, certain: bool = False) -> SliceSnapshot:
         snapshot = positions_only(self._clock)
         started_ns = self._clock.monotonic_ns()
-        await self._lane.admit([Charge(bucket=slice_name, units=5)])
+        await self._admit(slice_name, 5)
         self.positions_read.append(self._at_s())
         return replace(snapshot, started_ns=started_ns)
 
@@ -301,7 +309,7 @@ class TestPoll:
         lane = hurried.lane(**{LINEAR: Budget(units=2400), SPOT: Budget(units=spot_units)})
         clock = HurriedClock(hurried)
         venues = [CountedVenue(lane, clock, hurried.at_s) for _ in range(number)]
-        return venues, [AccountView(venue, clock, background) for venue in venues]
+        return venues, [AccountView(venue, clock, background, number=place) for place, venue in enumerate(venues)]
 
     @pytest.mark.parametrize(
         ("number", "apart_s", "positions_apart_s"), [(1, 25, 3), (2, 50, 6), (3, 75, 9), (10, 280, 28)]
@@ -331,6 +339,30 @@ class TestPoll:
             assert widest(venue.whole, hurried.at_s()) < apart_s
             # The average: a poll may have to wait for whole reads that came before it.
             assert 600 / len(venue.positions_read) < positions_apart_s
+
+    @pytest.mark.parametrize("number", [1, 3, 10, 20])
+    def test_accounts_that_were_armed_together_are_not_read_together_for_ever(self, number: int) -> None:
+        """On average they take less than the background's fifth of the budget, and in no minute much more."""
+        hurried = Hurried()
+        venues, views = self.accounts(hurried, number)
+
+        async def watch() -> None:
+            await asyncio.gather(*(view.sweep() for view in views))
+            polls = [asyncio.create_task(view.poll()) for view in views]
+            await asyncio.sleep(1800)
+            for poll in polls:
+                poll.cancel()
+            await asyncio.gather(*polls, return_exceptions=True)
+
+        hurried.run(watch())
+        begun_s = hurried.at_s() - 1500  # what arming has used, or not used, is made up for by then
+        minutes: Counter[int] = Counter()
+        for at_s, units in (each for venue in venues for each in venue.spent):
+            if at_s >= begun_s:
+                minutes[int((at_s - begun_s) / 60)] += units
+        fifth = 2400 * BACKGROUND_SHARE
+        assert max(minutes.values()) <= fifth * 1.3
+        assert sum(minutes.values()) <= fifth * len(minutes)
 
     def test_what_somebody_else_reads_is_not_read_again(self) -> None:
         """The guard looks as often as the budget allows."""
