@@ -9,10 +9,14 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+import structlog
+
 from node.engine.departures import Departures
 
 #: May be done at once, or awaited.
 Work = Callable[[], Awaitable[None] | None]
+
+log = structlog.get_logger(__name__)
 
 
 class Afterwards:
@@ -31,12 +35,22 @@ class Afterwards:
         self._some.set()
 
     async def run(self) -> None:
-        """Do it, until cancelled."""
-        while True:
-            await self._some.wait()
-            await self._departures.reads_out()
-            while self._work:
+        """Do it, until cancelled; then what is left, at once: whatever was accepted has its line in the log."""
+        try:
+            while True:
+                await self._some.wait()
+                await self._departures.reads_out()
+                await self._do_all()
+                self._some.clear()
+        finally:
+            await self._do_all()
+
+    async def _do_all(self) -> None:
+        while self._work:
+            try:
                 done = self._work.popleft()()
                 if done is not None:
                     await done
-            self._some.clear()
+            except Exception:
+                # The supervisor: a fault of ours in telling must not take the node with it.
+                log.exception("afterwards_crashed")

@@ -67,3 +67,41 @@ def test_it_waits_for_orders_that_are_about_to_leave_and_for_their_reads() -> No
     assert abs(after_leaving - READS_S) < 1e-6
     assert HEAD_START_S - 1e-6 <= after_announcing <= HEAD_START_S + READS_S + 1e-6
     assert otherwise < 1e-6
+
+
+async def test_what_fails_does_not_end_it() -> None:
+    """A fault in telling must not take the node, nor the acknowledgements that come after it."""
+    afterwards, done = Afterwards(Departures()), list[str]()
+
+    def fails() -> None:
+        raise ValueError("no such packet")
+
+    async def fails_later() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("no such packet")
+
+    async with running(afterwards):
+        afterwards.put(fails)
+        afterwards.put(fails_later)
+        afterwards.put(lambda: done.append("acknowledged"))
+        await until(lambda: done == ["acknowledged"])
+        afterwards.put(lambda: done.append("another time"))
+        await until(lambda: done == ["acknowledged", "another time"])
+
+
+async def test_what_waits_when_the_node_ends_is_done() -> None:
+    """A command that was accepted has its line in the log, and its broker need not deliver it again."""
+    departures, done = Departures(), list[str]()
+    afterwards = Afterwards(departures)
+
+    async def acknowledge() -> None:
+        done.append("acknowledged")
+
+    async with running(afterwards):
+        departures.announce(ACCOUNT, ["linear"])
+        afterwards.put(lambda: done.append("told"))
+        await asyncio.sleep(0)
+        afterwards.put(acknowledge)
+        await asyncio.sleep(0)
+        assert done == []
+    assert done == ["told", "acknowledged"]
