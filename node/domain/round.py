@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from node.domain.plan import Scope
-from node.domain.snapshot import SliceSnapshot
+from node.domain.snapshot import PositionKey, SliceSnapshot
 from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, Outcome, Refusal, Step, StepResult
 
 
@@ -50,6 +50,22 @@ def without_cancelled(snapshot: SliceSnapshot, results: list[StepResult]) -> Sli
         if (order.symbol, order.order_id, order.trigger) not in gone and (order.symbol, order.trigger) not in swept
     )
     return replace(snapshot, orders=orders)
+
+
+def emptied(snapshot: SliceSnapshot, scope: Scope, results: list[StepResult]) -> bool:
+    """Whether a round has left no position, by the venue's own word: all was done, and of each as much was asked for as
+    was there, and traded, where it says how much.
+    """
+    closed: dict[PositionKey, Decimal] = {}
+    for result in results:
+        if result.outcome is not Outcome.DONE:
+            return False
+        step = result.step
+        if isinstance(step, ClosePosition):
+            traded = step.contracts if result.filled is None else result.filled
+            closed[step.key] = closed.get(step.key, Decimal(0)) + traded
+    held = (position for position in snapshot.positions if scope.covers(position.symbol))
+    return all(position.contracts <= closed.get(position.key, 0) for position in held)
 
 
 def size(snapshot: SliceSnapshot, scope: Scope) -> tuple[Decimal, int]:

@@ -14,9 +14,9 @@ from node.clock import Clock
 from node.domain.assess import SliceState
 from node.domain.flatten import Holding
 from node.domain.plan import Chain, LegMemory, Plan, guards_residue, is_residue, learn, plan_chains, plan_slice
-from node.domain.round import clear, size, target, without_cancelled
+from node.domain.round import clear, emptied, size, target, without_cancelled
 from node.domain.snapshot import OpenOrder, PositionKey, SliceSnapshot
-from node.domain.steps import ClosePosition, OrderIds, Outcome, Step, StepResult
+from node.domain.steps import ClosePosition, OrderIds, Step, StepResult
 from node.engine.account import AccountTerms
 from node.engine.known_orders import KnownOrders
 from node.engine.setbacks import Setbacks
@@ -204,9 +204,12 @@ class SliceWorker:
                 warm, goal.scope, self._venue.rules(self.name), ids=self._ids(goal), memory=self._memory,
                 max_slippage=self._account.execution.max_slippage, fresh=False,
             )  # fmt: skip
-            for chain in chains:
+            for number, chain in enumerate(chains):
                 touched.update(target(step) for stage in chain for step in stage)
                 yield chain
+                if number == 0:
+                    # One is on its way. Not when all are: a command that ends meanwhile is told with what was there.
+                    self._first_sight(goal, warm)
 
         async def add_what_is_new() -> SliceSnapshot:
             await self._pursuit.orders_first(self.name)
@@ -220,9 +223,10 @@ class SliceWorker:
             return fresh
 
         # What closes leaves first, each while the next is planned; the read follows it onto the wire.
-        closing = await self._launch(leaving(), closes=len(warm.positions))
-        self._first_sight(goal, warm)
+        closes = sum(goal.scope.covers(position.symbol) for position in warm.positions)
+        closing = await self._launch(leaving(), closes=closes)
         if not closing:
+            self._first_sight(goal, warm)
             # If the fresh read shows more, proofs that were begun meanwhile are read again.
             self._pursuit.idle(self.name)
         if self._venue.respite_s(self.name) > 0:
@@ -260,7 +264,7 @@ class SliceWorker:
         proof = _beside(self._quiet_proof(chained=True), f"proof:{self.name}") if hopeful else None
         try:
             if results or not nothing_known:
-                seen = await self._seen_after(results, known, proof)
+                seen = await self._seen_after(goal, results, known, proof)
                 self._memory = learn(self._memory, results, seen, self._venue.rules(self.name))
                 if not nothing_known or self._still_closable(goal, seen):
                     self._working = seen
@@ -275,12 +279,19 @@ class SliceWorker:
                 proof.cancel()
 
     async def _seen_after(
-        self, results: list[StepResult], known: SliceSnapshot, proof: asyncio.Task[SliceSnapshot] | None
+        self,
+        goal: SliceGoal,
+        results: list[StepResult],
+        known: SliceSnapshot,
+        proof: asyncio.Task[SliceSnapshot] | None,
     ) -> SliceSnapshot:
-        """The positions that a round has left: from the proof if that shows them just as soon, one request less."""
-        done = all(result.outcome is Outcome.DONE for result in results)
+        """The positions that a round has left: from the proof if that shows them just as soon, one request less.
+
+        Not where some are known to be left: a proof that shows them is longer, and the next orders would wait for it.
+        """
         at_once = self._venue.proves_at_once(self.name) and self._no_triggers_since() is not None
-        if proof is not None and done and at_once and await self._pursuit.quiet(self.name, within_s=SOON_S):
+        enough = at_once and emptied(known, goal.scope, results)
+        if proof is not None and enough and await self._pursuit.quiet(self.name, within_s=SOON_S):
             self._proving = True
             return self._orders.completed(await proof)
         return await self._read_positions(known)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from itertools import islice
 from time import monotonic_ns
 from typing import Any
 from uuid import UUID
@@ -1210,6 +1211,35 @@ class TestTheProofAfterARound:
             assert (await node.carried_out(Action.CLOSE_ALL))["verdict"] == "flat"
         assert venue.calls[f"read_positions:{LINEAR}"] == looks + 2
 
+    async def test_is_not_waited_for_where_less_was_traded_than_asked_for(self) -> None:
+        """The next order must not wait for a proof, which takes longer where it shows something."""
+        venue = SlowProofs(positions=[position(BTC, "1.2")], look_every_s=600.0)
+
+        def thin(step: Step) -> StepResult | None:
+            if isinstance(step, ClosePosition) and step.contracts == Decimal("1.2"):
+                venue.positions = [position(BTC, "0.7")]
+                return StepResult(step=step, outcome=Outcome.DONE, filled=Decimal("0.5"))
+            return None
+
+        venue.interfere = thin
+        async with engine(venue, execution=UNGUARDED) as node:
+            await until(lambda: venue.calls["rehearse"] == TIMES)
+            submission = await node.submit(Action.CLOSE_ALL)
+            await until(lambda: venue.positions == [])
+            venue.proving.set()
+            assert (await node.ending(submission.document["command_id"]))["verdict"] == "flat"
+
+    async def test_is_not_waited_for_where_more_is_held_than_the_view_has_shown(self) -> None:
+        """The venue closes all that was asked for: that is not all."""
+        venue = SlowProofs(positions=[position(BTC, "1")], look_every_s=600.0)
+        async with engine(venue, execution=UNGUARDED) as node:
+            await until(lambda: venue.calls["rehearse"] == TIMES)
+            venue.positions = [position(BTC, "3")]
+            submission = await node.submit(Action.CLOSE_ALL)
+            await until(lambda: venue.positions == [])
+            venue.proving.set()
+            assert (await node.ending(submission.document["command_id"]))["verdict"] == "flat"
+
     async def test_that_is_refused_for_the_number_of_requests_is_tried_again_without_a_look(self) -> None:
         """It shows as much, and costs no more."""
         venue = LimitedProofs(positions=[position(BTC, "1.2")], look_every_s=600.0)
@@ -1255,13 +1285,22 @@ class TestTheProofAfterARound:
 
 
 class Leaving(FakeVenue):
-    """Counts the steps that have begun."""
+    """Counts the steps that have begun, and what they are said to be among."""
 
     leaving = 0
+    most = 0
+    two_left: asyncio.Event
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.two_left = asyncio.Event()
 
     async def execute(self, step: Step, *, among: int = 1) -> StepResult:
         """As the venue has it."""
         self.leaving += 1
+        if self.leaving == 2:
+            self.two_left.set()
+        self.most = max(self.most, among)
         return await super().execute(step, among=among)
 
 
@@ -1271,6 +1310,22 @@ class InTurn(FakeVenue):
     def proves_at_once(self, slice_name: str) -> bool:
         """None."""
         return slice_name not in self.slices
+
+
+class SlowProofs(FakeVenue):
+    """Proves nothing while there are positions, before it is let."""
+
+    proving: asyncio.Event
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.proving = asyncio.Event()
+
+    async def read_proof(self, slice_name: str, *, no_triggers_since_ns: int | None = None) -> SliceSnapshot:
+        """As the venue has it, then."""
+        if slice_name == LINEAR and self.positions:
+            await self.proving.wait()
+        return await super().read_proof(slice_name, no_triggers_since_ns=no_triggers_since_ns)
 
 
 class SlowSlice(FakeVenue):
@@ -1356,6 +1411,51 @@ class TestDepartures:
             monkeypatch.setattr(slice_worker, "plan_chains", watched)
             assert (await node.carried_out(Action.CLOSE_ALL))["verdict"] == "flat"
         assert sent_before == [0, 1, 2]
+
+    async def test_closes_count_as_leaving_together_if_they_are_wanted(self) -> None:
+        """Few leave each with a request of its own, whatever else the account holds."""
+        symbols = [f"{coin}/USDT:USDT" for coin in ("BTC", "ETH", "SOL", "XRP")]
+        venue = Leaving(positions=[position(symbol, "1") for symbol in symbols])
+        async with engine(venue, execution=UNGUARDED) as node:
+            await until(lambda: venue.calls["rehearse"] == TIMES)
+            await node.carried_out(Action.CLOSE_ALL, symbols=tuple(symbols[:2]))
+        assert venue.most == 2
+
+    async def test_what_was_there_is_told_although_planning_fails_half_way(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What has left by then closes what no later read can show."""
+        symbols = [f"{coin}/USDT:USDT" for coin in ("BTC", "ETH", "SOL")]
+        venue = FakeVenue(positions=[position(symbol, "1") for symbol in symbols])
+
+        def failing(*given: Any, **named: Any) -> Iterator[Chain]:
+            yield from islice(plan_chains(*given, **named), 2)
+            raise ArithmeticError("a number that nobody has thought of")
+
+        async with engine(venue, execution=UNGUARDED) as node:
+            await until(lambda: venue.calls["rehearse"] == TIMES)
+            monkeypatch.setattr(slice_worker, "plan_chains", failing)
+            document = await node.carried_out(Action.CLOSE_ALL)
+        assert document["verdict"] == "flat"
+        assert [each["before"] for each in document["positions"]] == ["1"] * 3
+
+    async def test_a_command_that_is_aborted_while_orders_leave_ends_with_what_was_there(self) -> None:
+        """A person who stops it must see what is left to them."""
+        symbols = [f"C{number}/USDT:USDT" for number in range(20)]
+        venue = Leaving(positions=[position(symbol, "1") for symbol in symbols])
+        venue.answering.clear()
+        async with engine(venue, execution=UNGUARDED) as node:
+            await until(lambda: venue.calls["rehearse"] == TIMES)
+            submission = await node.submit(Action.CLOSE_ALL)
+            await venue.two_left.wait()
+            assert venue.leaving < len(symbols)
+            command_id = UUID(submission.document["command_id"])
+            actor = node.dispatcher.actors[ACCOUNT]
+            assert await actor.abort(command_id, ErrorReport(code="ABORTED", message="by a person"))
+            document = await node.ending(command_id)
+            venue.answering.set()
+        assert document["state"] == "failed"
+        assert [each["before"] for each in document["positions"]] == ["1"] * 20
 
     async def test_where_nothing_is_held_nothing_is_announced(self) -> None:
         """Nobody waits for orders that will not come."""
