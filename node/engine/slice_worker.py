@@ -229,8 +229,9 @@ class SliceWorker:
             self._first_sight(goal, warm)
             # If the fresh read shows more, proofs that were begun meanwhile are read again.
             self._pursuit.idle(self.name)
-        if self._venue.respite_s(self.name) > 0:
-            # Where few requests are left the proof needs them: it sees as much, one round trip later.
+        if self._venue.respite_s(self.name) > 0 and (closing or self._view.read_lately(self.name)):
+            # Where few requests are left the proof needs them: it sees as much, one round trip later. Some more where
+            # nothing is closed, so that no positions are read: what was opened since an old view would wait for it.
             await self._wait_for(closing)
             return warm
         beside = _beside(add_what_is_new(), f"fresh-read:{self.name}")

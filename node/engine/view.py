@@ -134,13 +134,23 @@ class AccountView:
     def warm(self, slice_name: str) -> SliceSnapshot | None:
         """A view young enough to start a round from."""
         seen = self._seen.get(slice_name)
-        if seen is None or self._clock.monotonic_ns() - seen.positions_at_ns > self._warm_max_ns(slice_name):
+        if seen is None:
             return None
-        return seen.snapshot
+        # In this order: how often positions are read takes a while to find out, and a first order may wait for it.
+        if self.read_lately(slice_name) or self._age_ns(seen) <= self._warm_max_ns(slice_name):
+            return seen.snapshot
+        return None
+
+    def read_lately(self, slice_name: str) -> bool:
+        """Whether positions were read so lately that a look now is hardly worth a request."""
+        seen = self._seen.get(slice_name)
+        return seen is not None and self._age_ns(seen) <= WARM_MAX_NS
+
+    def _age_ns(self, seen: Seen) -> int:
+        return self._clock.monotonic_ns() - seen.positions_at_ns
 
     def _warm_max_ns(self, slice_name: str) -> int:
-        intervals_ns = int(WARM_INTERVALS * self._positions_every_s(slice_name) * 1e9)
-        return max(WARM_MAX_NS, min(intervals_ns, WARM_LIMIT_NS))
+        return min(int(WARM_INTERVALS * self._positions_every_s(slice_name) * 1e9), WARM_LIMIT_NS)
 
     def last(self, slice_name: str) -> Seen | None:
         """Whatever was seen last, of any age."""
@@ -149,7 +159,7 @@ class AccountView:
     def age_s(self, slice_name: str) -> float | None:
         """Seconds since positions were read; None if never."""
         seen = self._seen.get(slice_name)
-        return None if seen is None else (self._clock.monotonic_ns() - seen.positions_at_ns) / 1e9
+        return None if seen is None else self._age_ns(seen) / 1e9
 
     def whole_age_s(self, slice_name: str) -> float | None:
         """Seconds since orders and balances were read; None if never."""

@@ -33,7 +33,7 @@ from node.domain.steps import (
     Step,
     StepResult,
 )
-from node.engine import slice_worker
+from node.engine import slice_worker, view
 from node.engine.account import ExecutionTerms
 from node.engine.pursuit import QUIET_WITHIN_S
 from node.engine.rehearsal import TIMES
@@ -1151,6 +1151,22 @@ class TestFewRequests:
             venue.orders.append(order(ETH, "new"))
             document = await node.carried_out(Action.CLOSE_ALL)
             assert (document["verdict"], venue.positions, venue.orders) == ("flat", [], [])
+
+    async def test_an_old_view_that_shows_nothing_is_looked_at_again_before_the_proof(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A proof waits for other slices, and asks for one list after the other: what was opened meanwhile must not."""
+        venue = SlowProofs(look_every_s=600.0, streams=True)
+        async with engine(venue, execution=UNGUARDED) as node:
+            await node.armed()
+            await until(lambda: node.dispatcher.actors[ACCOUNT].healthy)
+            monkeypatch.setattr(view, "WARM_MAX_NS", 0)  # every view is an old one, and may still be started from
+            venue.respite = 2.0
+            venue.markets[BTC] = rules(BTC)
+            venue.positions.append(position(BTC, "1.2"))
+            submission = await node.submit(Action.CLOSE_ALL)
+            await until(lambda: venue.positions == [])
+            assert (await node.ending(submission.document["command_id"]))["verdict"] == "flat"
 
     async def test_a_proof_that_was_refused_for_the_rate_is_tried_again_without_a_look(
         self,

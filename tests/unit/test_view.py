@@ -107,6 +107,17 @@ class TestWarm:
         clock.ns += 1
         assert view.warm(LINEAR) is None
 
+    def test_a_young_view_is_known_to_be_one_without_a_question(self, clock: HandClock) -> None:
+        """How often the budget lets positions be read takes longer to find out than a close takes to be planned."""
+        venue = Questioned()
+        view = AccountView(venue, clock, nullcontext)
+        view.note(full(clock, position(BTC, "1"), age_ns=0))
+        assert view.warm(LINEAR) is not None
+        assert venue.questions == 0
+        clock.ns += WARM_MAX_NS + 1
+        view.warm(LINEAR)
+        assert venue.questions == 1
+
     def test_positions_alone_can_be_closed_but_leave_the_slice_unread(
         self, view: AccountView, clock: HandClock
     ) -> None:
@@ -244,6 +255,17 @@ class TestSweep:
         assert view.sockets_wanted() == {SPOT: spot, LINEAR: linear}
         view.note(full(clock, *(order(BTC, str(number)) for number in range(8))))
         assert view.sockets_wanted() == {SPOT: spot, LINEAR: 8 + linear}
+
+
+class Questioned(FakeVenue):
+    """Counts how often it is asked for its budget."""
+
+    questions = 0
+
+    def look_interval_s(self, slice_name: str) -> float:
+        """As the venue has it."""
+        self.questions += 1
+        return super().look_interval_s(slice_name)
 
 
 class HurriedClock(HandClock):
