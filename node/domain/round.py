@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 
-from node.domain.plan import Scope
-from node.domain.snapshot import PositionKey, SliceSnapshot
+from node.domain.plan import Chain, Scope
+from node.domain.snapshot import OpenOrder, PositionKey, SliceSnapshot
 from node.domain.steps import CancelOrders, CancelSymbol, ClosePosition, Outcome, Refusal, Step, StepResult
 
 
-def target(step: Step) -> tuple[object, ...]:
-    """What a step is about, whoever planned it."""
+def targets(step: Step) -> Iterator[tuple[object, ...]]:
+    """What a step is about, whoever planned it: a leg, single orders, a book of them, or a coin."""
     match step:
         case ClosePosition():
-            return ("close", step.symbol, step.side)
-        case CancelOrders() | CancelSymbol():
-            return ("cancel", step.symbol, step.trigger)
+            yield ("close", step.symbol, step.side)
+        case CancelOrders():
+            yield from (("cancel", step.symbol, step.trigger, order_id) for order_id in step.order_ids)
+        case CancelSymbol():
+            yield ("sweep", step.symbol, step.trigger)
         case _:
-            return ("settle", step.asset)
+            yield ("settle", step.asset)
+
+
+def beyond(chains: Iterable[Chain], orders: Iterable[OpenOrder], begun: Collection[object]) -> Iterator[Chain]:
+    """What a plan, made when *orders* were there, adds to steps of which these targets were *begun*.
+
+    A leg that is being closed is left to the next round: how much of it will be left nobody knows. An order that nobody
+    has cancelled yet is not.
+    """
+    new = {
+        ("sweep", each.symbol, each.trigger)
+        for each in orders
+        if ("cancel", each.symbol, each.trigger, each.order_id) not in begun
+    }
+    for chain in chains:
+        if any(isinstance(step, CancelOrders | CancelSymbol) for step in chain[-1]):
+            left = tuple(less for step in chain[-1] if (less := _less(step, new, begun)) is not None)
+            if left:
+                yield (left,)
+        elif not any(each in begun for stage in chain for step in stage for each in targets(step)):
+            yield chain
+
+
+def _less(step: Step, new: Collection[object], begun: Collection[object]) -> Step | None:
+    """A step without the orders whose cancelling was begun; None if nothing is left of it."""
+    if not isinstance(step, CancelOrders):
+        return step if all(each in new for each in targets(step)) else None
+    ids = tuple(name for name, each in zip(step.order_ids, targets(step), strict=True) if each not in begun)
+    return replace(step, order_ids=ids) if ids else None
 
 
 def holds(snapshot: SliceSnapshot, scope: Scope) -> bool:

@@ -14,7 +14,7 @@ from node.clock import Clock
 from node.domain.assess import SliceState
 from node.domain.flatten import Holding
 from node.domain.plan import Chain, LegMemory, Plan, guards_residue, is_residue, learn, plan_chains, plan_slice
-from node.domain.round import clear, emptied, size, target, without_cancelled
+from node.domain.round import beyond, clear, emptied, size, targets, without_cancelled
 from node.domain.snapshot import OpenOrder, PositionKey, SliceSnapshot
 from node.domain.steps import ClosePosition, OrderIds, Step, StepResult
 from node.engine.account import AccountTerms
@@ -197,7 +197,7 @@ class SliceWorker:
 
     async def _begin_warm(self, goal: SliceGoal, warm: SliceSnapshot) -> SliceSnapshot:
         """Start from the warm view, with a fresh read beside it that adds what the view did not show."""
-        touched: set[object] = set()
+        begun: set[object] = set()
 
         def leaving() -> Iterator[Chain]:
             chains = plan_chains(
@@ -205,7 +205,7 @@ class SliceWorker:
                 max_slippage=self._account.execution.max_slippage, fresh=False,
             )  # fmt: skip
             for number, chain in enumerate(chains):
-                touched.update(target(step) for stage in chain for step in stage)
+                begun.update(each for stage in chain for step in stage for each in targets(step))
                 yield chain
                 if number == 0:
                     # One is on its way. Not when all are: a command that ends meanwhile is told with what was there.
@@ -216,10 +216,7 @@ class SliceWorker:
             fresh = await self._read_all()
             self._first_sight(goal, fresh)
             full = await self._plan(goal, fresh)
-            rest = tuple(
-                chain for chain in full.chains if not any(target(step) in touched for stage in chain for step in stage)
-            )
-            await self._carry_out(rest)
+            await self._carry_out(tuple(beyond(full.chains, fresh.orders or (), begun)))
             return fresh
 
         # What closes leaves first, each while the next is planned; the read follows it onto the wire.

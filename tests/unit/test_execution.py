@@ -37,6 +37,7 @@ from node.engine import slice_worker, view
 from node.engine.account import ExecutionTerms
 from node.engine.pursuit import QUIET_WITHIN_S
 from node.engine.rehearsal import TIMES
+from node.engine.slice_worker import PATIENCE_S
 from node.errors import VenueLimited, VenueUnavailable
 from tests.support.engine import ACCOUNT, OTHER, engine
 from tests.support.fake_venue import LINEAR, SPOT, FakeVenue, ambiguous, order, position, refused, rules
@@ -1197,6 +1198,22 @@ class TestFewRequests:
             await until(lambda: venue.positions == [])
 
 
+class TestOrdersThatTheViewHasNotShown:
+    @pytest.mark.parametrize("symbol", [BTC, "SOL/USDT"])
+    async def test_are_cancelled_beside_those_that_it_has_shown(self, symbol: str) -> None:
+        """A cancel that is slow to be answered must not leave a newer order of the same market to fill."""
+        venue = SlowCancel(orders=[order(symbol, "old")], look_every_s=600.0)
+        async with engine(venue, execution=UNGUARDED) as node:
+            await until(lambda: node.dispatcher.actors[ACCOUNT].healthy)
+            venue.orders.append(order(symbol, "new"))
+            submission = await node.submit(Action.CLOSE_ALL)
+            async with asyncio.timeout(PATIENCE_S / 2):
+                await until(lambda: not any(each.order_id == "new" for each in venue.orders))
+            venue.answered.set()
+            assert (await node.ending(submission.document["command_id"]))["verdict"] == "flat"
+        assert venue.cancelled.count(("old",)) == 1
+
+
 class TestTheProofAfterARound:
     async def test_shows_the_positions_that_the_round_has_left(self) -> None:
         """They are not read for themselves as well."""
@@ -1326,6 +1343,25 @@ class InTurn(FakeVenue):
     def proves_at_once(self, slice_name: str) -> bool:
         """None."""
         return slice_name not in self.slices
+
+
+class SlowCancel(FakeVenue):
+    """Does not answer the first cancel before it is let."""
+
+    answered: asyncio.Event
+    cancelled: list[tuple[str, ...]]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.answered, self.cancelled = asyncio.Event(), []
+
+    async def execute(self, step: Step, *, among: int = 1) -> StepResult:
+        """As the venue has it, then."""
+        if isinstance(step, CancelOrders):
+            self.cancelled.append(step.order_ids)
+            if len(self.cancelled) == 1:
+                await self.answered.wait()
+        return await super().execute(step, among=among)
 
 
 class SlowProofs(FakeVenue):
