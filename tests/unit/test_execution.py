@@ -1153,6 +1153,17 @@ class TestFewRequests:
             document = await node.carried_out(Action.CLOSE_ALL)
             assert (document["verdict"], venue.positions, venue.orders) == ("flat", [], [])
 
+    async def test_a_young_view_that_shows_nothing_to_close_is_proven_at_once(self) -> None:
+        """And what it has shown of balances is what was there before."""
+        venue = FakeVenue(balances=[Balance(slice=SPOT, asset="ETH", free=Decimal(2))], look_every_s=600.0)
+        async with engine(venue, execution=UNGUARDED) as node:
+            await until(lambda: node.dispatcher.actors[ACCOUNT].healthy)
+            venue.respite = 2.0
+            looks = [venue.calls[f"read_slice:{name}"] for name in venue.slices]
+            document = await node.carried_out(Action.CLOSE_ALL)
+            assert [venue.calls[f"read_slice:{name}"] for name in venue.slices] == looks
+        assert [(each["asset"], each["before"], each["after"]) for each in document["balances"]] == [("ETH", "2", "2")]
+
     async def test_an_old_view_that_shows_nothing_is_looked_at_again_before_the_proof(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
