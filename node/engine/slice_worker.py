@@ -13,7 +13,7 @@ import structlog
 from node.clock import Clock
 from node.domain.assess import SliceState
 from node.domain.flatten import Holding
-from node.domain.plan import Chain, LegMemory, Plan, guards_residue, is_residue, learn, plan_chains, plan_slice
+from node.domain.plan import Chain, LegMemory, Plan, guards_residue, is_residue, learn, plan_chains
 from node.domain.round import beyond, clear, emptied, size, targets, without_cancelled
 from node.domain.snapshot import OpenOrder, PositionKey, SliceSnapshot
 from node.domain.steps import ClosePosition, OrderIds, Step, StepResult
@@ -200,10 +200,7 @@ class SliceWorker:
         begun: set[object] = set()
 
         def leaving() -> Iterator[Chain]:
-            chains = plan_chains(
-                warm, goal.scope, self._venue.rules(self.name), ids=self._ids(goal), memory=self._memory,
-                max_slippage=self._account.execution.max_slippage, fresh=False,
-            )  # fmt: skip
+            chains = self._chains(goal, warm, fresh=False)
             for number, chain in enumerate(chains):
                 begun.update(each for stage in chain for step in stage for each in targets(step))
                 yield chain
@@ -239,14 +236,17 @@ class SliceWorker:
             beside.cancel()
 
     async def _plan(self, goal: SliceGoal, snapshot: SliceSnapshot) -> Plan:
-        return plan_slice(
+        return Plan(chains=tuple(self._chains(goal, snapshot, fresh=self._whole)))
+
+    def _chains(self, goal: SliceGoal, snapshot: SliceSnapshot, *, fresh: bool) -> Iterator[Chain]:
+        return plan_chains(
             snapshot,
             goal.scope,
             self._venue.rules(self.name),
             ids=self._ids(goal),
             memory=self._memory,
             max_slippage=self._account.execution.max_slippage,
-            fresh=self._whole,
+            fresh=fresh,
         )
 
     async def _look_again(self, goal: SliceGoal, before: SliceSnapshot, results: list[StepResult]) -> None:

@@ -42,6 +42,8 @@ OTHERS_MAY_TAKE: Final = 1.5
 #: would be read together for ever. However many there are, multiples of the golden ratio lie far apart.
 PLACES_APART: Final = (5**0.5 - 1) / 2
 SOCKETS_TO_SPARE: Final = 1
+#: Sales are not known beforehand.
+SOCKETS_MIN: Final = 5
 #: To one host.
 SOCKETS_MAX: Final = 32
 
@@ -177,7 +179,7 @@ class AccountView:
 
     def sockets_wanted(self) -> dict[str, int]:
         """Per slice one connection for each request that an emergency would send at once, and one to spare."""
-        return {name: self._requests(name) + SOCKETS_TO_SPARE for name in self._venue.slices}
+        return {name: max(SOCKETS_MIN, self._requests(name) + SOCKETS_TO_SPARE) for name in self._venue.slices}
 
     def _requests(self, name: str) -> int:
         seen = self._seen.get(name)
@@ -242,15 +244,11 @@ class AccountView:
             log.warning("sockets_not_warm", code=error.code, error=str(error))
 
     async def _keep_warm(self) -> None:
-        wait_s = self._sockets_every_s() * self._place
+        # In step with the others, not as polls: accounts that share connections keep as many as they use at once.
         while True:
-            await asyncio.sleep(wait_s)
+            longest_s = max((self._venue.look_interval_s(name) for name in self._venue.slices), default=0.0)
+            await asyncio.sleep(max(WARM_SOCKETS_EVERY_S, longest_s / WARM_SOCKETS_PER_INTERVAL))
             await self.warm_up()
-            wait_s = self._sockets_every_s()
-
-    def _sockets_every_s(self) -> float:
-        longest_s = max((self._venue.look_interval_s(name) for name in self._venue.slices), default=0.0)
-        return max(WARM_SOCKETS_EVERY_S, longest_s / WARM_SOCKETS_PER_INTERVAL)
 
     async def _read(self, name: str, *, positions_only: bool) -> None:
         try:

@@ -119,7 +119,7 @@ def _usual_minute(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 @pytest.fixture(autouse=True)
 def _quick_and_quiet(compress: Compress) -> None:
     """Short pauses; and a background that polls once and then keeps still, so that faults reach whom they are for."""
-    compress(POSITIONS_EVERY_S=3600.0, SWEEP_EVERY_S=3600.0, WARM_SOCKETS_EVERY_S=3600.0, SOCKETS_MAX=4)
+    compress(POSITIONS_EVERY_S=3600.0, SWEEP_EVERY_S=3600.0, WARM_SOCKETS_EVERY_S=3600.0, SOCKETS_MIN=2, SOCKETS_MAX=4)
     compress(PAUSE_MAX_S=0.1, UNNAMED_PAUSE_S=0.5, FAILED_AGAIN_AFTER_S=0.05)
 
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 import pytest
 
 from node.domain.snapshot import Balance, OpenOrder, Position, SliceSnapshot
-from node.engine.view import SOCKETS_TO_SPARE, UNREAD_AFTER_NS, WARM_MAX_NS, AccountView
+from node.engine.view import SOCKETS_MIN, SOCKETS_TO_SPARE, UNREAD_AFTER_NS, WARM_MAX_NS, AccountView
 from node.errors import VenueUnavailable
 from node.venues.lane import BACKGROUND_SHARE, WHOLE_READS_SHARE, Budget, Charge, Lane, background
 from tests.support.fake_venue import LINEAR, SPOT, FakeVenue, order, position
@@ -251,7 +251,7 @@ class TestSweep:
 
     def test_wants_a_connection_for_every_request_of_an_emergency(self, view: AccountView, clock: HandClock) -> None:
         """Closes as the venue takes them, every order, and the look beside them."""
-        spot, linear = 2 + SOCKETS_TO_SPARE, 4 + SOCKETS_TO_SPARE
+        spot, linear = SOCKETS_MIN, 4 + SOCKETS_TO_SPARE
         assert view.sockets_wanted() == {SPOT: spot, LINEAR: linear}
         view.note(full(clock, *(order(BTC, str(number)) for number in range(8))))
         assert view.sockets_wanted() == {SPOT: spot, LINEAR: 8 + linear}
