@@ -1491,9 +1491,10 @@ class TestDepartures:
         symbols = [f"{coin}/USDT:USDT" for coin in ("BTC", "ETH", "SOL")]
         venue = FakeVenue(positions=[position(symbol, "1") for symbol in symbols])
 
-        def failing(*given: Any, **named: Any) -> Iterator[Chain]:
-            yield from islice(plan_chains(*given, **named), 2)
-            raise ArithmeticError("a number that nobody has thought of")
+        def failing(*given: Any, fresh: bool, **named: Any) -> Iterator[Chain]:
+            yield from islice(plan_chains(*given, fresh=fresh, **named), None if fresh else 2)
+            if not fresh:
+                raise ArithmeticError("a number that nobody has thought of")
 
         async with engine(venue, execution=UNGUARDED) as node:
             await until(lambda: venue.calls["rehearse"] == TIMES)
