@@ -26,16 +26,17 @@ WARM_LIMIT_NS: Final = 60_000_000_000
 UNREAD_AFTER_NS: Final = 60_000_000_000
 UNREAD_AFTER_INTERVALS: Final = 2
 #: How often things are read where the budget allows it, and how many times in the interval of whole reads where not.
-#: So positions take little more than a quarter of the background's share at Binance, and sockets a sixth.
+#: So at Binance whole reads take half of the background's share, positions and the sockets of accounts with 20 positions
+#: a little less than a quarter each.
 POSITIONS_EVERY_S: Final = 2.0
-POSITIONS_PER_INTERVAL: Final = 10
+POSITIONS_PER_INTERVAL: Final = 8
 SWEEP_EVERY_S: Final = 20.0
 #: What is due so soon is due.
 DUE_S: Final = 0.001
 #: Servers and middleboxes drop idle connections; the shortest limit met so far is 15 s. Accounts that share a budget
 #: share their connections, too.
 WARM_SOCKETS_EVERY_S: Final = 10.0
-WARM_SOCKETS_PER_INTERVAL: Final = 6
+WARM_SOCKETS_PER_INTERVAL: Final = 4
 #: A slice that somebody else reads whole is left to them, unless they are late by half.
 OTHERS_MAY_TAKE: Final = 1.5
 #: Where in an interval an account has its place, as a part of it: accounts that share a budget were armed together, and

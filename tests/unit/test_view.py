@@ -95,7 +95,7 @@ class TestWarm:
         assert view.last(LINEAR) is not None
         assert view.age_s(LINEAR) == (WARM_MAX_NS + 1) / 1e9
 
-    @pytest.mark.parametrize(("interval_s", "warm_s"), [(0.05, 5.0), (30.0, 5.0), (100.0, 15.0), (10_000.0, 60.0)])
+    @pytest.mark.parametrize(("interval_s", "warm_s"), [(0.05, 5.0), (26.0, 5.0), (100.0, 18.75), (10_000.0, 60.0)])
     def test_where_positions_are_read_more_rarely_an_older_read_may(
         self, clock: HandClock, interval_s: float, warm_s: float
     ) -> None:
@@ -334,7 +334,7 @@ class TestPoll:
         return venues, [AccountView(venue, clock, background, number=place) for place, venue in enumerate(venues)]
 
     @pytest.mark.parametrize(
-        ("number", "apart_s", "positions_apart_s"), [(1, 25, 3), (2, 50, 6), (3, 75, 9), (10, 280, 28)]
+        ("number", "apart_s", "positions_apart_s"), [(1, 25, 3), (2, 50, 6), (3, 75, 9), (10, 280, 29)]
     )
     def test_every_account_is_read_whole_again_and_again(
         self, number: int, apart_s: float, positions_apart_s: float

@@ -1,8 +1,8 @@
 """Row 4: ten accounts of twenty positions each, closed by one word to all of them, beside the floor of 200 orders.
 
 Each account has a source address of its own, and so request budgets of its own. Where they share one, their views are
-polled so much less often that few are warm: that is measured a minute after the start, when what arming has used of the
-budget is forgotten, and nothing was promised of it.
+polled so much less often that they are older: that is measured a minute after the start, when what arming has used of
+the budget is forgotten, and nothing was promised of it.
 """
 
 from __future__ import annotations
