@@ -26,8 +26,8 @@ WARM_LIMIT_NS: Final = 60_000_000_000
 UNREAD_AFTER_NS: Final = 60_000_000_000
 UNREAD_AFTER_INTERVALS: Final = 2
 #: How often things are read where the budget allows it, and how many times in the interval of whole reads where not.
-#: So at Binance whole reads take half of the background's share, positions and the sockets of accounts with 20 positions
-#: a little less than a quarter each.
+#: So at Binance whole reads take half of the background's share, positions and the sockets of accounts with 20
+#: positions a little less than a quarter each.
 POSITIONS_EVERY_S: Final = 2.0
 POSITIONS_PER_INTERVAL: Final = 8
 SWEEP_EVERY_S: Final = 20.0
