@@ -92,22 +92,27 @@ class StateDirectory:
             noted = (self.path / "lock").read_text("ascii", "replace").strip()
         except OSError:
             noted = ""
-        by_kernel = _holders_by_kernel(self.path, self.path / "lock")
+        by_kernel = holders_by_kernel(self.path, self.path / "lock")
         return noted or None if noted in by_kernel or not by_kernel else by_kernel[0]
 
 
-def _holders_by_kernel(*paths: Path) -> list[str]:
-    """Who holds one of these (proc_locks(5)); numbers of other process namespaces are not shown there."""
-    inodes, found = set[str](), list[str]()
+def holders_by_kernel(*paths: Path) -> list[str]:
+    """Who holds one of these (proc_locks(5)); numbers of other process namespaces are not shown there.
+
+    Where no device is known by the number that files have (btrfs, overlays), whoever holds a file of the same number.
+    """
+    names, found, perhaps = set[str](), list[str](), list[str]()
     for path in paths:
         with contextlib.suppress(OSError):
-            inodes.add(str(path.stat().st_ino))
+            seen = path.stat()
+            names.add(f"{os.major(seen.st_dev):02x}:{os.minor(seen.st_dev):02x}:{seen.st_ino}")
+    inodes = {name.rpartition(":")[2] for name in names}
     with contextlib.suppress(OSError):
         for line in Path("/proc/locks").read_text("ascii").splitlines():
             words = line.split()
             if words[1:2] == ["FLOCK"] and words[5].rpartition(":")[2] in inodes and int(words[4]) > 0:
-                found.append(words[4])
-    return found
+                (found if words[5] in names else perhaps).append(words[4])
+    return found or perhaps
 
 
 @contextlib.contextmanager

@@ -22,10 +22,11 @@ from node.domain.result import Document
 from node.engine.ports import Admitted, Duplicate, Refused
 from node.errors import JournalUnavailable, StateDirectoryBusy
 from node.journal import rows
-from node.journal.directory import StateDirectory
+from node.journal.directory import StateDirectory, holders_by_kernel
 from node.journal.migrations import APPLICATION_ID, JournalIncompatible, Migration, packaged_migrations
 from node.journal.store import SqliteJournal
 from tests.contract.test_journal import ACCOUNT, OTHER
+from tests.support.disks import small_disk
 from tests.support.journal import NODE_ID, HealthLog, SteadyClock, admission, for_many, make_command, reached
 from tests.support.waiting import PATIENCE_S
 
@@ -506,9 +507,9 @@ async def test_a_renamed_node_keeps_its_record(path: Path) -> None:
     assert values(path, "SELECT node_id FROM meta") == ["node-2"]
 
 
-def test_the_state_directory_belongs_to_one_process(tmp_path: Path) -> None:
-    """Private, held while entered, free again afterwards, and free when its holder was killed."""
-    state = tmp_path / "state"
+@contextmanager
+def held_by_another(state: Path) -> Iterator[subprocess.Popen[str]]:
+    """A state directory that another process holds until it is killed."""
     holder = (
         "import sys, pathlib; from node.journal.directory import StateDirectory\n"
         "with StateDirectory(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
@@ -523,9 +524,29 @@ def test_the_state_directory_belongs_to_one_process(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
-        with pytest.raises(StateDirectoryBusy, match=str(process.pid)), StateDirectory(state):
-            pass
-        process.kill()
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_who_holds_a_file_of_the_same_number_on_another_disk_holds_another(tmp_path: Path) -> None:
+    """On disks that are as new as each other, the first files have the same numbers."""
+    mine, another = tmp_path / "mine", tmp_path / "another"
+    with small_disk(mine), small_disk(another), held_by_another(another), StateDirectory(mine):
+        assert (mine / "lock").stat().st_ino == (another / "lock").stat().st_ino
+        assert set(holders_by_kernel(mine / "lock")) == {str(os.getpid())}
+
+
+def test_the_state_directory_belongs_to_one_process(tmp_path: Path) -> None:
+    """Private, held while entered, free again afterwards, and free when its holder was killed."""
+    state = tmp_path / "state"
+    with (
+        held_by_another(state) as process,
+        pytest.raises(StateDirectoryBusy, match=str(process.pid)),
+        StateDirectory(state),
+    ):
+        pass
     assert mode(state) == 0o700
     for _ in range(2):
         with StateDirectory(state), pytest.raises(StateDirectoryBusy), StateDirectory(state):
