@@ -155,7 +155,7 @@ async def _armed(
         for account in accounts:
             venue = factory.build(harmless(options(account)), pools, clock=clock)
             stack.push_async_callback(venue.close)
-            view = AccountView(venue, clock, background)
+            view = AccountView(venue, clock, background, number=0)
             terms = account_terms(account, settings)
             rehearsal = LoneDrills(terms=terms, venue=venue, view=view, clock=clock, node_id=settings.node.id)
             trouble: VenueError | None = None

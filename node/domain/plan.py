@@ -113,7 +113,7 @@ def plan_slice(
     max_slippage: Decimal,
     fresh: bool,
 ) -> Plan:
-    """Plan the closing of one slice, all of it."""
+    """Plan the closing of one slice, all of it: the chains of ``plan_chains``."""
     chains = plan_chains(snapshot, scope, rules, ids=ids, memory=memory, max_slippage=max_slippage, fresh=fresh)
     return Plan(chains=tuple(chains))
 

@@ -73,7 +73,7 @@ class AccountView:
         clock: Clock,
         background: Callable[[], AbstractContextManager[object]],
         *,
-        number: int = 0,
+        number: int,
     ) -> None:
         """*number*: the account's, from 0, among all that this process serves."""
         self._place = (number + 1) * PLACES_APART % 1

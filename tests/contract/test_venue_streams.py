@@ -267,6 +267,13 @@ class TestLoop:
         assert min(rest) - first >= 0.3
         assert max(rest) - min(rest) < 0.3  # and then all of it
 
+    async def test_before_the_venue_has_confirmed_nothing_rests(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its word is what everybody waits for."""
+        monkeypatch.setattr(loop_of_streams, "REST_S", 60.0)
+        async with streaming(says({"changed": ["one"]}, CONFIRMED)) as (streams, _, listener):
+            await listener.until("one", "two")
+            assert streams.telling("two")
+
     @pytest.mark.parametrize("then", ["close", "break"])
     async def test_a_lost_connection_is_opened_again_and_every_slice_named_again(self, then: str) -> None:
         """And until then nothing is told."""

@@ -161,7 +161,7 @@ async def engine(
             execution=execution or ExecutionTerms(deadline_s=2.0, settle_s=0.05),
             flatten=flatten or FlattenTerms(base_currency="USDT", keep=keep, min_value=Decimal(5)),
         )
-        view = AccountView(venue, clock, background)
+        view = AccountView(venue, clock, background, number=0)
         context = AccountContext(
             terms=terms,
             venue=venue,

@@ -199,7 +199,7 @@ class TestOwnAccount:
             flatten=FlattenTerms(base_currency="USDT"),
         )
         clock = SystemClock()
-        view = AccountView(venue, clock, nullcontext)
+        view = AccountView(venue, clock, nullcontext, number=0)
         return LoneDrills(terms=terms, venue=venue, view=view, clock=clock, node_id="n")
 
     async def test_stands_back_when_a_daemon_has_come(self) -> None:

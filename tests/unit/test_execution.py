@@ -1348,6 +1348,22 @@ class Leaving(FakeVenue):
         return await super().execute(step, among=among)
 
 
+class Watched(FakeVenue):
+    """Notes which slices are at work when a step begins."""
+
+    at_work: list[list[str]]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.at_work = []
+
+    async def execute(self, step: Step, *, among: int = 1) -> StepResult:
+        """As the venue has it."""
+        names = [task.get_name() for task in asyncio.all_tasks()]
+        self.at_work.append([name.rpartition(":")[2] for name in names if name.startswith("slice:")])
+        return await super().execute(step, among=among)
+
+
 class InTurn(FakeVenue):
     """Proves with one list after the other, whatever it may go back to."""
 
@@ -1520,6 +1536,14 @@ class TestDepartures:
             venue.answering.set()
         assert document["state"] == "failed"
         assert [each["before"] for each in document["positions"]] == ["1"] * 20
+
+    async def test_slices_with_nothing_to_close_begin_after_the_orders_have_left(self) -> None:
+        """Each takes as long to begin as an order takes to leave."""
+        venue = Watched(positions=[position(BTC, "1.2")])
+        async with engine(venue, execution=UNGUARDED) as node:
+            await until(lambda: venue.calls["rehearse"] == TIMES)
+            assert (await node.carried_out(Action.CLOSE_ALL))["verdict"] == "flat"
+        assert venue.at_work == [[LINEAR]]
 
     async def test_where_nothing_is_held_nothing_is_announced(self) -> None:
         """Nobody waits for orders that will not come."""

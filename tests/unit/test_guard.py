@@ -888,7 +888,7 @@ class Post:
         self.kept: list[Document] = []
         self.told: list[Document] = []
         self.lock = AccountLock(account_id=ACCOUNT).latch(by="me", reason=None, at=LoopClock().now())
-        self.view = AccountView(venue, LoopClock(), nullcontext)
+        self.view = AccountView(venue, LoopClock(), nullcontext, number=0)
         links = GuardLinks(
             node_id="node-1",
             lock=lambda: self.lock,

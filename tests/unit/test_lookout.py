@@ -51,7 +51,7 @@ class Watch:
 
     def __init__(self, name: str = LINEAR, **venue: Any) -> None:
         self.venue = SlowVenue(positions=[position(BTC, "2")], orders=[order(BTC, "entry")], **venue)
-        self.view = AccountView(self.venue, LoopClock(), background)
+        self.view = AccountView(self.venue, LoopClock(), background, number=0)
         self.lookout = Lookout(name, self.venue, self.view, LoopClock())
         self._began_s = asyncio.get_running_loop().time()
 

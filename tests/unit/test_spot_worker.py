@@ -201,7 +201,7 @@ class TestAmbiguousOrders:
             account_id=ACCOUNT, name="a", owner="o", exchange="fake", permission=Permission.CLOSE,
             execution=ExecutionTerms(), flatten=FlattenTerms(base_currency="USDT"),
         )  # fmt: skip
-        view = AccountView(venue, clock, nullcontext)
+        view = AccountView(venue, clock, nullcontext, number=0)
         worker = SpotWorker(SPOT, venue=venue, view=view, account=terms, clock=clock, pursuit=Flattening(attempt))
         began_ns = clock.monotonic_ns()
         running = asyncio.create_task(worker.run())
@@ -353,7 +353,7 @@ async def flattening(venue: FakeVenue) -> AsyncIterator[SpotWorker]:
         account_id=ACCOUNT, name="a", owner="o", exchange="fake", permission=Permission.CLOSE,
         execution=ExecutionTerms(), flatten=FlattenTerms(base_currency="USDT"),
     )  # fmt: skip
-    view = AccountView(venue, LoopClock(), nullcontext)
+    view = AccountView(venue, LoopClock(), nullcontext, number=0)
     worker = SpotWorker(SPOT, venue=venue, view=view, account=terms, clock=LoopClock(), pursuit=Flattening(0))
     running = asyncio.create_task(worker.run())
     try:

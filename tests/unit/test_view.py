@@ -48,7 +48,7 @@ def clock() -> HandClock:
 @pytest.fixture
 def view(clock: HandClock) -> AccountView:
     """Of a venue with a spot and a derivatives slice."""
-    return AccountView(FakeVenue(), clock, nullcontext)
+    return AccountView(FakeVenue(), clock, nullcontext, number=0)
 
 
 def full(clock: HandClock, *members: Position | OpenOrder, age_ns: int = 0, name: str = LINEAR) -> SliceSnapshot:
@@ -100,7 +100,7 @@ class TestWarm:
         self, clock: HandClock, interval_s: float, warm_s: float
     ) -> None:
         """Accounts that share an address have a view to start from, too."""
-        view = AccountView(FakeVenue(look_every_s=interval_s), clock, nullcontext)
+        view = AccountView(FakeVenue(look_every_s=interval_s), clock, nullcontext, number=0)
         view.note(full(clock, position(BTC, "1"), age_ns=0))
         clock.ns += int(warm_s * 1e9)
         assert view.warm(LINEAR) is not None
@@ -110,7 +110,7 @@ class TestWarm:
     def test_a_young_view_is_known_to_be_one_without_a_question(self, clock: HandClock) -> None:
         """How often the budget lets positions be read takes longer to find out than a close takes to be planned."""
         venue = Questioned()
-        view = AccountView(venue, clock, nullcontext)
+        view = AccountView(venue, clock, nullcontext, number=0)
         view.note(full(clock, position(BTC, "1"), age_ns=0))
         assert view.warm(LINEAR) is not None
         assert venue.questions == 0
@@ -221,7 +221,7 @@ class TestUnread:
 
     def test_a_budget_that_bears_it_less_often_gives_more_time(self, clock: HandClock) -> None:
         """Twice the interval of whole reads: else every account of many would be unread for ever."""
-        view = AccountView(FakeVenue(look_every_s=50.0), clock, nullcontext)
+        view = AccountView(FakeVenue(look_every_s=50.0), clock, nullcontext, number=0)
         view.note(full(clock, name=SPOT))
         view.note(full(clock))
         clock.ns += 100_000_000_000
@@ -234,14 +234,14 @@ class TestSweep:
     async def test_reads_every_slice_once(self, clock: HandClock) -> None:
         """Derivatives and spot alike."""
         venue = FakeVenue()
-        view = AccountView(venue, clock, nullcontext)
+        view = AccountView(venue, clock, nullcontext, number=0)
         await view.sweep()
         assert venue.calls == {f"read_slice:{SPOT}": 1, f"read_slice:{LINEAR}": 1}
 
     async def test_notes_what_cannot_be_read_and_reads_the_rest(self, clock: HandClock) -> None:
         """Until it can be read again."""
         venue = FakeVenue(unreadable={SPOT: VenueUnavailable("gone")})
-        view = AccountView(venue, clock, nullcontext)
+        view = AccountView(venue, clock, nullcontext, number=0)
         await view.sweep()
         assert set(view.troubles) == {SPOT}
         assert view.last(LINEAR) is not None

@@ -135,7 +135,7 @@ class Run:
                     flatten=FlattenTerms(base_currency="USDT", keep=frozenset(), min_value=Decimal(5)),
                 ),
                 venue=venue,
-                view=AccountView(venue, clock, nullcontext),
+                view=AccountView(venue, clock, nullcontext, number=0),
                 scribe=scribe,
                 clock=clock,
                 ledger=ledger,
