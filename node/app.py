@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
-import gc
 import logging
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -37,6 +36,7 @@ from node.engine.recovery import Recovery
 from node.engine.scribe import Scribe
 from node.engine.venue_port import ExaminedVenue
 from node.errors import ConfigError, JournalUnavailable, TransportRefused, TransportUnavailable
+from node.garbage import collect_seldom, keep_what_stays, pause
 from node.journal.directory import StateDirectory
 from node.journal.key_copy import CopiedKeys, copied_keys
 from node.journal.key_store import SqliteKeyStore
@@ -84,6 +84,7 @@ def run(settings: Settings, secrets: Secrets, *, config: Path | None = None) -> 
                 raise ConfigError([f"node.{name}: {path}: {error.strerror or error}"]) from None
         # Where the watchdog ends a process that is stuck (SIGABRT), the log says in which lines.
         faulthandler.enable()
+        collect_seldom()
         asyncio.run(_serve(settings, secrets, config))
     return 0
 
@@ -215,7 +216,8 @@ async def running(
         if late.pending:
             keyring.adopt_copied(await copied_keys(key_copy))
         transport = broker.transport(settings, secrets, topics, metrics)
-        departures = Departures()
+        departures = Departures(on_announced=pause)
+        rehearsed = set[tuple[str, str]]()
         mirror = LockMirror(ledger, files, bus, transport, topics.lock, departures)
         ledger.add_listener(mirror.changed)
         webhook, notifier = notices.webhook(settings, secrets, clock), None
@@ -247,6 +249,7 @@ async def running(
                     ledger=ledger,
                     journal=journal,
                     departures=departures,
+                    rehearsed=rehearsed,
                     telemetry=telemetry,
                     on_guard=on_guard,
                 )
@@ -421,7 +424,7 @@ async def running(
                 serving.append(tasks.create_task(inbox.receive(transport.deliveries()), name="mqtt-deliveries"))
                 serving.append(tasks.create_task(_announce(node), name="node-status"))
             serving.append(tasks.create_task(vitals.watchdog.run(), name="watchdog"))
-            serving.append(tasks.create_task(_freeze(actors), name="gc-freeze"))
+            serving.append(tasks.create_task(keep_what_stays(actors), name="gc-freeze"))
             try:
                 yield node
             finally:
@@ -445,19 +448,6 @@ async def _announce(node: Node) -> None:
         await node.transport.wait_connected()
         await node.announce("online")
         await asyncio.sleep(STATUS_EVERY_S)
-
-
-async def _freeze(actors: Iterable[AccountActor]) -> None:
-    """Once the markets are loaded, take them out of the garbage collector's sight: a full pass costs 60 ms.
-
-    Without a collection first: that would be such a pass, at the moment when the first command may come. What is there
-    by now goes first: an exchange that cannot be reached must not make the commands for the others slow.
-    """
-    gc.freeze()
-    for actor in actors:
-        await actor.armed.wait()
-    gc.freeze()
-    log.info("all_accounts_armed")
 
 
 def _accounts_ping(actors: list[AccountActor]) -> str | None:

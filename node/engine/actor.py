@@ -35,6 +35,8 @@ class AccountActor:
     def __init__(self, context: AccountContext, *, node_id: str) -> None:
         self.context = context
         self.armed = asyncio.Event()
+        #: Armed, and with warm sockets.
+        self.ready = asyncio.Event()
         self.arm_error: VenueError | None = None
         self._node_id = node_id
         self._live: dict[UUID, LiveCommand] = {}
@@ -60,7 +62,6 @@ class AccountActor:
         self._work = asyncio.Event()
         self._hurry = asyncio.Event()
         self._arming_tried = asyncio.Event()
-        self._warm = False
         self._tasks: asyncio.TaskGroup | None = None
         self._rehearsal: asyncio.Task[None] | None = None
 
@@ -77,7 +78,7 @@ class AccountActor:
     @property
     def healthy(self) -> bool:
         """Armed with warm sockets, and every slice read not long ago."""
-        return self._warm and self.armed.is_set() and not self.context.view.unread()
+        return self.ready.is_set() and not self.context.view.unread()
 
     def oldest_received_ns(self) -> int | None:
         """When the oldest live command came in."""
@@ -163,7 +164,7 @@ class AccountActor:
                 wait_s = min(wait_s * 2, ARM_AGAIN_MAX_S)
         # Commands are taken from now on; that they find warm sockets is said a little later.
         await self.context.view.warm_up()
-        self._warm = True
+        self.ready.set()
         log.info("account_ready", account=self.context.terms.name)
         self._rehearse()
         await self.context.view.poll()
@@ -190,7 +191,15 @@ class AccountActor:
         context = self.context
         if self._tasks is None or self._rehearsal is not None or not context.terms.permission.allows(Effect.CLOSE):
             return
-        rehearsal = Rehearsal(context.terms, context.journal, context.venue, context.view, context.clock)
+        rehearsal = Rehearsal(
+            context.terms,
+            context.journal,
+            context.venue,
+            context.view,
+            context.clock,
+            departures=context.departures,
+            rehearsed=context.rehearsed,
+        )
         self._rehearsal = self._tasks.create_task(rehearsal.run(), name=f"rehearsal:{context.terms.name}")
 
     # Closing

@@ -7,7 +7,7 @@ so does the news of it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 from uuid import UUID
 
@@ -20,7 +20,9 @@ READS_S: Final = 0.01
 class Departures:
     """The slices, of any account, whose first orders are still to leave."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_announced: Callable[[], None] = lambda: None) -> None:
+        """*on_announced*: called when the first of several slices is announced."""
+        self._on_announced = on_announced
         self._waiting: set[tuple[UUID, str]] = set()
         #: Monotonic, of the event loop: after that nobody waits for what was announced.
         self._until_s = 0.0
@@ -33,6 +35,8 @@ class Departures:
         """Slices of an account that are about to send their first orders; ``left`` must follow for each, or for all."""
         announced = {(account_id, name) for name in slices} - self._waiting
         if announced:
+            if not self._waiting:
+                self._on_announced()
             self._waiting |= announced
             self._until_s = asyncio.get_running_loop().time() + HEAD_START_S
             self._all_out.clear()

@@ -21,6 +21,7 @@ from node.domain.plan import Scope, plan_slice
 from node.domain.snapshot import SliceSnapshot
 from node.domain.steps import OrderIds
 from node.engine.account import AccountTerms
+from node.engine.departures import Departures
 from node.engine.ports import Admission, Journal
 from node.engine.venue_port import Venue
 from node.engine.view import AccountView
@@ -28,6 +29,8 @@ from node.errors import JournalUnavailable
 
 #: As often as an interpreter wants to see a function before it specialises it, and some more.
 TIMES: Final = 20
+#: After another account of the same exchange there is only what belongs to the account.
+TIMES_AGAIN: Final = 2
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +38,20 @@ log = structlog.get_logger(__name__)
 class Rehearsal:
     """Of one account: once, as soon as it holds a position."""
 
-    def __init__(self, terms: AccountTerms, journal: Journal, venue: Venue, view: AccountView, clock: Clock) -> None:
+    def __init__(
+        self,
+        terms: AccountTerms,
+        journal: Journal,
+        venue: Venue,
+        view: AccountView,
+        clock: Clock,
+        *,
+        departures: Departures,
+        rehearsed: set[tuple[str, str]],
+    ) -> None:
+        """*rehearsed*: the exchange and the slice of whatever has been rehearsed in this process, by any account."""
+        self._departures = departures
+        self._rehearsed = rehearsed
         self._terms = terms
         self._journal = journal
         self._venue = venue
@@ -46,12 +62,15 @@ class Rehearsal:
         """Wait for a position, and close it in thought."""
         await self._position_seen()
         began_ns = self._clock.monotonic_ns()
-        for _ in range(TIMES):
-            await self._record_in_thought()
         for snapshot in self._held():
-            for _ in range(TIMES):
+            what = self._terms.exchange, snapshot.slice
+            times = TIMES_AGAIN if what in self._rehearsed else TIMES
+            self._rehearsed.add(what)
+            for _ in range(times):
+                await self._departures.reads_out()  # a command that comes now goes first
+                await self._record_in_thought()
                 await self._close_in_thought(snapshot)
-                await asyncio.sleep(0)  # a command that comes now goes first
+                await asyncio.sleep(0)
         took_ms = (self._clock.monotonic_ns() - began_ns) / 1e6
         log.info("close_rehearsed", account=self._terms.name, took_ms=round(took_ms, 1))
 

@@ -93,6 +93,7 @@ def actor(
     ledger: LockLedger,
     journal: Journal,
     departures: Departures,
+    rehearsed: set[tuple[str, str]],
     telemetry: Telemetry,
     on_guard: Callable[[AccountTerms, Document], None],
 ) -> AccountActor:
@@ -107,6 +108,7 @@ def actor(
         ledger=ledger,
         journal=journal,
         departures=departures,
+        rehearsed=rehearsed,
         on_guard=on_guard,
         on_step=telemetry.step,
     )

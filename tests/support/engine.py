@@ -150,6 +150,7 @@ async def engine(
     scribe = Scribe(journal, ledger, bus, clock)
     actors = []
     departures = Departures()
+    rehearsed = set[tuple[str, str]]()
     guarded: list[Document] = []
     for number, (account, venue) in enumerate(by_account.items()):
         terms = AccountTerms(
@@ -171,6 +172,7 @@ async def engine(
             ledger=ledger,
             journal=journal,
             departures=departures,
+            rehearsed=rehearsed,
             on_guard=lambda _terms, document: guarded.append(document),
         )
         actors.append(AccountActor(context, node_id=NODE_ID))

@@ -67,6 +67,11 @@ class Mosquitto:
         program = [executable("mosquitto_sub"), "-V", "5", "-p", str(self.port), "-u", "desk", "-P", PASSWORDS["desk"]]
         return subprocess.Popen([*program, *arguments], stdout=subprocess.PIPE, text=True)
 
+    def discard_session(self, client_id: str, user: str) -> None:
+        """Have the session of a client that is gone, and what waits in it, forgotten."""
+        program = [executable("mosquitto_sub"), "-V", "5", "-p", str(self.port), "-u", user, "-P", self._password(user)]
+        subprocess.run([*program, "-i", client_id, "-t", "nothing", "-E"], check=True, capture_output=True)
+
     def retained(self, topic: str) -> dict[str, Any]:
         """The document that is kept under a topic."""
         with self.listen("-t", topic, "-C", "1", "-W", "5") as listener:
@@ -85,6 +90,10 @@ class Mosquitto:
         for file in (self._directory / "state").iterdir():
             file.unlink()
 
+    @staticmethod
+    def _password(user: str) -> str:
+        return PASSWORDS.get(user, f"{user}-secret")
+
     def _access_list(self) -> Path:
         """The shipped one, with a block for every further node; *node-2* has one in any case."""
         shipped = (_CONFIG / "mosquitto.acl").read_text()
@@ -99,9 +108,8 @@ class Mosquitto:
         (directory / "state").mkdir()
         passwords = directory / "passwd"
         passwords.touch(mode=0o600)
-        more = {node: f"{node}-secret" for node in self._nodes if node not in PASSWORDS}
-        for user, password in {**PASSWORDS, **more}.items():
-            command = [executable("mosquitto_passwd"), "-b", str(passwords), user, password]
+        for user in {**PASSWORDS, **dict.fromkeys(self._nodes)}:
+            command = [executable("mosquitto_passwd"), "-b", str(passwords), user, self._password(user)]
             subprocess.run(command, check=True, capture_output=True)
         places = {
             r"^listener .*$": f"listener {self.port} 127.0.0.1",

@@ -36,7 +36,7 @@ from node.domain.steps import (
 from node.engine import slice_worker, view
 from node.engine.account import ExecutionTerms
 from node.engine.pursuit import QUIET_WITHIN_S
-from node.engine.rehearsal import TIMES
+from node.engine.rehearsal import TIMES, TIMES_AGAIN
 from node.engine.slice_worker import PATIENCE_S
 from node.errors import VenueLimited, VenueUnavailable
 from tests.support.engine import ACCOUNT, OTHER, engine
@@ -1450,6 +1450,28 @@ class TestRehearsal:
             assert node.journal.calls["rehearse"] == TIMES
             assert await node.journal.unfinished() == []
         assert venue.steps == []
+
+    async def test_other_accounts_of_the_exchange_rehearse_what_is_their_own(self) -> None:
+        """What is the same for all has been exercised by then: a hundred accounts are ready soon."""
+        venues = [FakeVenue(positions=[position(BTC, "1.2")]) for _ in range(3)]
+        async with engine(*venues):
+            await until(lambda: sum(venue.calls["rehearse"] for venue in venues) == TIMES + 2 * TIMES_AGAIN)
+        assert sorted(venue.calls["rehearse"] for venue in venues) == [TIMES_AGAIN, TIMES_AGAIN, TIMES]
+
+    async def test_lets_orders_go_first(self) -> None:
+        """A command that comes to one account while another rehearses."""
+        venue = FakeVenue(positions=[])
+        async with engine(venue) as node:
+            await until(lambda: node.dispatcher.actors[ACCOUNT].healthy)
+            departures = node.dispatcher.actors[ACCOUNT].context.departures
+            departures.announce(OTHER, [LINEAR])
+            venue.positions = [position(BTC, "1.2")]
+            await node.dispatcher.actors[ACCOUNT].context.view.sweep()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert venue.calls["rehearse"] == 0
+            departures.left(OTHER)
+            await until(lambda: venue.calls["rehearse"] == TIMES)
 
     async def test_without_a_position_there_is_nothing_to_rehearse_with(self) -> None:
         """It waits for one."""

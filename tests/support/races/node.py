@@ -115,6 +115,7 @@ class Run:
             around.locked(lock)
         link = around.broker.connect()
         departures = Departures()
+        rehearsed = set[tuple[str, str]]()
         mirror = LockMirror(ledger, files, bus, link, TOPICS.lock, departures)
         ledger.add_listener(mirror.changed)
         ledger.add_listener(around.locked)
@@ -141,6 +142,7 @@ class Run:
                 ledger=ledger,
                 journal=journal,
                 departures=departures,
+                rehearsed=rehearsed,
             )
             actors.append(AccountActor(context, node_id=NODE_ID))
         dispatcher = Dispatcher(actors, scribe, clock, node_id=NODE_ID)

@@ -1,0 +1,72 @@
+"""The garbage collector does not pause an emergency, and does not cease for good."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from node import garbage
+from node.garbage import THRESHOLDS, collect_seldom, keep_what_stays, pause
+from tests.support.engine import ACCOUNT, OTHER, engine
+from tests.support.fake_venue import FakeVenue
+from tests.support.virtual_time import VirtualClock, in_virtual_time
+from tests.support.waiting import until
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """Other tests of the process have the collector that they had."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.set_threshold(*thresholds)
+    gc.enable()
+    gc.unfreeze()
+
+
+def is_looked_at(one: object) -> bool:
+    """Whether the next full pass would."""
+    return any(each is one for each in gc.get_objects())
+
+
+def test_passes_come_seldom() -> None:
+    """A hundred times as many objects as usual are made before all are looked at."""
+    collect_seldom()
+    assert gc.get_threshold() == THRESHOLDS
+
+
+def test_a_pause_ends_by_itself_however_often_it_is_asked_for() -> None:
+    """Commands one after the other must not let the memory grow."""
+
+    async def story(clock: VirtualClock) -> None:
+        pause()
+        assert not gc.isenabled()
+        await asyncio.sleep(garbage.PAUSE_S * 0.9)
+        pause()
+        assert not gc.isenabled()
+        await asyncio.sleep(garbage.PAUSE_S * 0.2)
+        assert gc.isenabled()
+        pause()
+        assert not gc.isenabled()
+
+    in_virtual_time(story)
+
+
+async def test_what_an_account_has_once_it_is_ready_is_not_looked_at_again() -> None:
+    """Whatever another account still waits for."""
+    async with engine(FakeVenue(), FakeVenue()) as node:
+        first, second = (node.dispatcher.actors[account] for account in (ACCOUNT, OTHER))
+        for actor in (first, second):
+            await actor.ready.wait()
+            actor.ready.clear()
+        keeping = asyncio.create_task(keep_what_stays([first, second]), name="keeping")
+        await asyncio.sleep(0)
+        its_own = ["what it has"]
+        assert is_looked_at(its_own)
+        first.ready.set()
+        await until(lambda: not is_looked_at(its_own))
+        assert not keeping.done()
+        second.ready.set()
+        await keeping
