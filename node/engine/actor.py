@@ -78,7 +78,7 @@ class AccountActor:
     @property
     def healthy(self) -> bool:
         """Armed with warm sockets, and every slice read not long ago."""
-        return self.ready.is_set() and not self.context.view.unread()
+        return self.armed.is_set() and self.ready.is_set() and not self.context.view.unread()
 
     def oldest_received_ns(self) -> int | None:
         """When the oldest live command came in."""
