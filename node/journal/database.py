@@ -18,12 +18,14 @@ import structlog
 from node.errors import JournalUnavailable
 from node.journal.connection import in_its_thread, open_reader, open_writer
 from node.journal.crashpoints import crash_point
+from node.journal.disk_time import DiskTime
 from node.journal.migrations import JournalDamaged, JournalIncompatible, Migration, copy_to
 from node.journal.trouble import DiskSilent, JournalTrouble, trouble_of
 
 T = TypeVar("T")
 
-#: A transaction that takes longer than this is given up on: nothing that reduces risk waits for a disk.
+#: A transaction is given up on when the disk has kept it waiting for longer than this: nothing that reduces risk waits
+#: for a disk.
 STALL_S: Final = 2.0
 #: Between attempts to reopen; the last one for ever.
 REOPEN_AFTER_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -76,13 +78,14 @@ class Database:
         #: Monotonic: until then the opening under way may keep its caller waiting.
         self._patience_until_ns = 0
         self._closing = asyncio.Event()
-        #: When each question that the disk has not answered yet was asked.
-        self._asked_ns: dict[object, int] = {}
+        #: Of writing, and of opening the file anew.
+        self._disk = DiskTime()
+        self._reading = DiskTime()
 
     @property
     def silent_s(self) -> float:
-        """How long the disk has owed us its oldest answer; 0 while it owes none. A refusal is an answer."""
-        return (time.monotonic_ns() - min(self._asked_ns.values())) / 1e9 if self._asked_ns else 0.0
+        """How long the disk has owed us an answer; 0 while it owes none. A refusal is an answer."""
+        return self._disk.silent_s
 
     @property
     def healthy(self) -> bool:
@@ -158,12 +161,7 @@ class Database:
         """
         self._require_open()
         task = self._start(self._transact(name, work, adopt), name=f"journal-{name}")
-        try:
-            async with asyncio.timeout(self._stall_s):
-                return await asyncio.shield(task)
-        except TimeoutError as error:
-            self._fail(DiskSilent(f"the disk has not answered for {self._stall_s:g} s"))
-            raise JournalUnavailable(f"the disk has not answered for {self._stall_s:g} s") from error
+        return await self._answer(task, self._disk)
 
     async def read(self, query: str, parameters: Iterable[Any] = ()) -> list[sqlite3.Row]:
         """The rows of one query, as of the newest commit.
@@ -172,10 +170,14 @@ class Database:
             JournalUnavailable: the disk will not.
         """
         self._require_open()
-        reader = self._usable(self._reader)
+        reader, parameters = self._usable(self._reader), tuple(parameters)
+
+        def fetched(connection: sqlite3.Connection) -> list[sqlite3.Row]:
+            return connection.execute(query, parameters).fetchall()
+
+        task = self._start(in_its_thread(reader, self._reading.spent_by(fetched)), name="journal-read")
         try:
-            async with asyncio.timeout(self._stall_s):
-                return list(await reader.execute_fetchall(query, parameters))
+            return await self._answer(task, self._reading)
         except _DISK_FAILURES as error:
             self._fail(error)
             raise JournalUnavailable(f"the journal cannot be read: {error}") from error
@@ -217,9 +219,9 @@ class Database:
     async def _transact(self, name: str, work: Callable[[sqlite3.Connection], T], adopt: Callable[[T], None]) -> T:
         async with self._lock:
             writer = self._usable(self._writer)
-            asked = self._ask()
+            transaction = self._disk.spent_by(partial(_transaction, name, work))
             try:
-                result, commit_s = await in_its_thread(writer, partial(_transaction, name, work))
+                result, commit_s = await in_its_thread(writer, transaction)
             except _NotUndone as error:
                 self._fail(error.failure)
                 raise error.reason from None
@@ -230,16 +232,21 @@ class Database:
                 # Only the end of the event loop does this; whether it was committed is no longer known.
                 self._set_healthy(False)
                 raise
-            finally:
-                self._asked_ns.pop(asked, None)
             self._commit_seconds(commit_s)
             adopt(result)
             return result
 
-    def _ask(self) -> object:
-        asked = object()
-        self._asked_ns[asked] = time.monotonic_ns()
-        return asked
+    async def _answer(self, task: asyncio.Task[T], disk: DiskTime) -> T:
+        """What *task* brings. Cancelling the caller does not cancel it.
+
+        Raises:
+            JournalUnavailable: the disk does not answer.
+        """
+        if not await disk.answers(task, self._stall_s):
+            silent = DiskSilent(f"the disk has not answered for {self._stall_s:g} s")
+            self._fail(silent)
+            raise JournalUnavailable(str(silent)) from silent
+        return task.result()
 
     def _start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name=name)
@@ -295,12 +302,9 @@ class Database:
 
     async def _establish(self) -> None:
         """Connect anew. Healthy afterwards, unless it was closed meanwhile and perhaps nobody waits any more."""
-        asked = self._ask()
-        try:
+        with self._disk.spent():
             await self._disconnect()
             await self._connect()
-        finally:
-            self._asked_ns.pop(asked, None)
         if self._closing.is_set():
             await self._disconnect()
             return

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -364,6 +365,20 @@ async def test_a_disk_that_does_not_answer_is_given_up_on(path: Path) -> None:
         [outcome] = await journal.admit([admission(command)])
         assert isinstance(outcome, Duplicate)
         assert (await journal.locks())[ACCOUNT].epoch == 1
+
+
+async def test_an_event_loop_that_is_busy_elsewhere_is_not_the_disks_silence(path: Path) -> None:
+    """Two thousand orders take a second to sign: an answer that waits for its turn is no reason to reopen the file."""
+    async with journal_at(path, on_health=HealthLog(), stall_s=0.2) as journal:
+        admitting = asyncio.create_task(journal.admit([admission(make_command(ACCOUNT))]), name="admitting")
+        reading = asyncio.create_task(journal.find(make_command(OTHER).command_id), name="reading")
+        for _ in range(3):
+            await asyncio.sleep(0)  # both are asked for
+        time.sleep(0.5)  # noqa: ASYNC251 - the loop is busy
+        [outcome] = await admitting
+        assert isinstance(outcome, Admitted)
+        assert await reading is None
+        assert journal.healthy
 
 
 async def test_an_ending_of_unknown_outcome_may_be_recorded_again(path: Path) -> None:
