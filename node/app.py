@@ -36,7 +36,7 @@ from node.engine.recovery import Recovery
 from node.engine.scribe import Scribe
 from node.engine.venue_port import ExaminedVenue
 from node.errors import ConfigError, JournalUnavailable, TransportRefused, TransportUnavailable
-from node.garbage import collect_seldom, keep_what_stays, pause
+from node.garbage import Collector, keep_what_stays
 from node.journal.directory import StateDirectory
 from node.journal.key_copy import CopiedKeys, copied_keys
 from node.journal.key_store import SqliteKeyStore
@@ -84,7 +84,6 @@ def run(settings: Settings, secrets: Secrets, *, config: Path | None = None) -> 
                 raise ConfigError([f"node.{name}: {path}: {error.strerror or error}"]) from None
         # Where the watchdog ends a process that is stuck (SIGABRT), the log says in which lines.
         faulthandler.enable()
-        collect_seldom()
         asyncio.run(_serve(settings, secrets, config))
     return 0
 
@@ -216,8 +215,8 @@ async def running(
         if late.pending:
             keyring.adopt_copied(await copied_keys(key_copy))
         transport = broker.transport(settings, secrets, topics, metrics)
-        departures = Departures(on_announced=pause)
-        rehearsed = set[tuple[str, str]]()
+        departures = Departures(on_announced=stack.enter_context(Collector()).pause)
+        rehearsed = set[tuple[str, ...]]()
         mirror = LockMirror(ledger, files, bus, transport, topics.lock, departures)
         ledger.add_listener(mirror.changed)
         webhook, notifier = notices.webhook(settings, secrets, clock), None

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Iterable
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 import structlog
 
@@ -19,23 +20,48 @@ from node.engine.actor import AccountActor
 #: How many more objects than were freed begin a pass over the youngest, so many of those one over the middle
 #: generation, and so many of those one over all (gc.set_threshold). By default 700, 10, 10: short, and many.
 THRESHOLDS: Final = (2_000, 20, 100)
-#: A command's orders have left, and what it leaves is proven, long before. Not longer, whatever comes: commands one
-#: after the other must not let the memory grow.
+#: A command's orders have left, and what it leaves is proven, before.
 PAUSE_S: Final = 2.0
+#: Commands one after the other must not let the memory grow.
+LONGEST_PAUSE_S: Final = 5.0
 
 log = structlog.get_logger(__name__)
 
 
-def collect_seldom() -> None:
-    """For a process that answers within milliseconds."""
-    gc.set_threshold(*THRESHOLDS)
+class Collector:
+    """The collector of this process, which answers within milliseconds, until the context ends."""
 
+    def __init__(self) -> None:
+        self._before = gc.get_threshold()
+        #: What ends a pause that is under way, and the loop's time at which it ends in any case.
+        self._resuming: asyncio.TimerHandle | None = None
+        self._latest_s = 0.0
 
-def pause() -> None:
-    """No pass for a short while; no longer for being asked again."""
-    if gc.isenabled():
-        gc.disable()
-        asyncio.get_running_loop().call_later(PAUSE_S, gc.enable)
+    def __enter__(self) -> Self:
+        gc.set_threshold(*THRESHOLDS)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._resuming is not None:
+            self._resuming.cancel()
+            self._resume()
+        gc.set_threshold(*self._before)
+
+    def pause(self) -> None:
+        """No pass for a short while."""
+        loop = asyncio.get_running_loop()
+        if self._resuming is None:
+            gc.disable()
+            self._latest_s = loop.time() + LONGEST_PAUSE_S
+        else:
+            self._resuming.cancel()
+        self._resuming = loop.call_at(min(loop.time() + PAUSE_S, self._latest_s), self._resume)
+
+    def _resume(self) -> None:
+        self._resuming = None
+        gc.enable()
 
 
 async def keep_what_stays(actors: Iterable[AccountActor]) -> None:

@@ -21,7 +21,7 @@ class Departures:
     """The slices, of any account, whose first orders are still to leave."""
 
     def __init__(self, on_announced: Callable[[], None] = lambda: None) -> None:
-        """*on_announced*: called when the first of several slices is announced."""
+        """*on_announced*: called with each announcement."""
         self._on_announced = on_announced
         self._waiting: set[tuple[UUID, str]] = set()
         #: Monotonic, of the event loop: after that nobody waits for what was announced.
@@ -35,8 +35,7 @@ class Departures:
         """Slices of an account that are about to send their first orders; ``left`` must follow for each, or for all."""
         announced = {(account_id, name) for name in slices} - self._waiting
         if announced:
-            if not self._waiting:
-                self._on_announced()
+            self._on_announced()
             self._waiting |= announced
             self._until_s = asyncio.get_running_loop().time() + HEAD_START_S
             self._all_out.clear()

@@ -53,8 +53,8 @@ class AccountContext:
     journal: Journal
     #: Shared by all accounts.
     departures: Departures
-    #: As well: exchanges and slices whose closing has been rehearsed.
-    rehearsed: set[tuple[str, str]]
+    #: As well: what has been rehearsed.
+    rehearsed: set[tuple[str, ...]]
     #: Called with every intervention of the guard.
     on_guard: Callable[[AccountTerms, Document], None] = lambda _terms, _document: None
     #: Called with every step's result, for the metrics.

@@ -47,9 +47,9 @@ class Rehearsal:
         clock: Clock,
         *,
         departures: Departures,
-        rehearsed: set[tuple[str, str]],
+        rehearsed: set[tuple[str, ...]],
     ) -> None:
-        """*rehearsed*: the exchange and the slice of whatever has been rehearsed in this process, by any account."""
+        """*rehearsed*: what has been rehearsed in this process, by any account: the record, slices of exchanges."""
         self._departures = departures
         self._rehearsed = rehearsed
         self._terms = terms
@@ -62,17 +62,21 @@ class Rehearsal:
         """Wait for a position, and close it in thought."""
         await self._position_seen()
         began_ns = self._clock.monotonic_ns()
+        for _ in range(self._times("record")):
+            await self._departures.reads_out()  # a command that comes now goes first
+            await self._record_in_thought()
         for snapshot in self._held():
-            what = self._terms.exchange, snapshot.slice
-            times = TIMES_AGAIN if what in self._rehearsed else TIMES
-            self._rehearsed.add(what)
-            for _ in range(times):
-                await self._departures.reads_out()  # a command that comes now goes first
-                await self._record_in_thought()
+            for _ in range(self._times(self._terms.exchange, snapshot.slice)):
+                await self._departures.reads_out()
                 await self._close_in_thought(snapshot)
                 await asyncio.sleep(0)
         took_ms = (self._clock.monotonic_ns() - began_ns) / 1e6
         log.info("close_rehearsed", account=self._terms.name, took_ms=round(took_ms, 1))
+
+    def _times(self, *what: str) -> int:
+        times = TIMES_AGAIN if what in self._rehearsed else TIMES
+        self._rehearsed.add(what)
+        return times
 
     async def _position_seen(self) -> None:
         seen = asyncio.Event()

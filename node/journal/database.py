@@ -31,6 +31,8 @@ STALL_S: Final = 2.0
 REOPEN_AFTER_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 #: How long the closing of one connection waits for that of the other.
 CLOSE_IN_TURN_S: Final = 0.5
+#: Long enough to ask for it.
+ABANDON_WITHIN_S: Final = 0.05
 
 _DISK_FAILURES: Final = (sqlite3.Error, OSError)
 _UNUSABLE: Final = (*_DISK_FAILURES, JournalUnavailable, JournalIncompatible)
@@ -85,7 +87,7 @@ class Database:
     @property
     def silent_s(self) -> float:
         """How long the disk has owed us an answer; 0 while it owes none. A refusal is an answer."""
-        return self._disk.silent_s
+        return max(self._disk.silent_s, self._reading.silent_s)
 
     @property
     def healthy(self) -> bool:
@@ -143,6 +145,7 @@ class Database:
                     await self._disconnect()
         except TimeoutError:
             log.error("journal_close_stalled", path=str(self.path))  # noqa: TRY400 - a deadline has no traceback
+            await self._abandon()
         self._set_healthy(False)
 
     async def transact(
@@ -175,7 +178,9 @@ class Database:
         def fetched(connection: sqlite3.Connection) -> list[sqlite3.Row]:
             return connection.execute(query, parameters).fetchall()
 
-        task = self._start(in_its_thread(reader, self._reading.spent_by(fetched)), name="journal-read")
+        # Not among those that a closing waits for: nothing is lost with it.
+        task = asyncio.create_task(in_its_thread(reader, self._reading.spent_by(fetched)), name="journal-read")
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # its caller may be gone
         try:
             return await self._answer(task, self._reading)
         except _DISK_FAILURES as error:
@@ -342,6 +347,14 @@ class Database:
             closings += [asyncio.create_task(each.close(), name="journal-disconnect") for each in rest]
         # What a failing file says at its closing adds nothing.
         await asyncio.gather(*closings, return_exceptions=True)
+
+    async def _abandon(self) -> None:
+        """Have each connection closed once its thread has its answer: one that nobody ends would keep the process."""
+        connections = [connection for connection in (self._reader, self._writer) if connection is not None]
+        self._writer = self._reader = None
+        if connections:
+            closings = [asyncio.create_task(each.close(), name="journal-abandon") for each in connections]
+            await asyncio.wait(closings, timeout=ABANDON_WITHIN_S)
 
     def _set_healthy(self, healthy: bool) -> None:
         if healthy is not self._healthy:

@@ -93,7 +93,7 @@ def actor(
     ledger: LockLedger,
     journal: Journal,
     departures: Departures,
-    rehearsed: set[tuple[str, str]],
+    rehearsed: set[tuple[str, ...]],
     telemetry: Telemetry,
     on_guard: Callable[[AccountTerms, Document], None],
 ) -> AccountActor:

@@ -8,9 +8,11 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,16 @@ from node.domain.lock import AccountLock
 from node.domain.result import Document
 from node.engine.ports import Admitted, Duplicate, Refused
 from node.errors import JournalUnavailable, StateDirectoryBusy
-from node.journal import rows
+from node.journal import database, rows
+from node.journal.connection import open_writer
 from node.journal.directory import StateDirectory, holders_by_kernel
+from node.journal.disk_time import LONGEST
 from node.journal.migrations import APPLICATION_ID, JournalIncompatible, Migration, packaged_migrations
 from node.journal.store import SqliteJournal
 from tests.contract.test_journal import ACCOUNT, OTHER
 from tests.support.disks import small_disk
 from tests.support.journal import NODE_ID, HealthLog, SteadyClock, admission, for_many, make_command, reached
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, until
 
 #: A stranger's trigger that makes the last statement of an admission fail.
 BREAK_STATEMENT = (
@@ -379,6 +383,72 @@ async def test_an_event_loop_that_is_busy_elsewhere_is_not_the_disks_silence(pat
         assert isinstance(outcome, Admitted)
         assert await reading is None
         assert journal.healthy
+
+
+#: Takes seconds, in a thread that nobody can end.
+SLOW_QUERY = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 8000000) SELECT count(*) FROM n"
+
+
+async def test_a_read_that_is_not_answered_is_given_up_on(path: Path) -> None:
+    """So is what waits behind it; it is as good a sign of a disk that hangs as a write."""
+    health = HealthLog()
+    async with journal_at(path, on_health=health, stall_s=0.2) as journal:
+        reading = asyncio.create_task(journal._database.read(SLOW_QUERY), name="reading")
+        await asyncio.sleep(0.05)
+        began = time.monotonic()
+        with pytest.raises(JournalUnavailable, match=r"0\.2"):
+            await journal.find(make_command(ACCOUNT).command_id)
+        assert journal.silent_s > 0
+        assert time.monotonic() - began < 0.2 * LONGEST
+        with pytest.raises(JournalUnavailable):
+            await reading
+        await health.recovered()
+
+
+async def test_a_disk_that_does_not_answer_a_reopening_is_silent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watchdog sees a disk that hangs, and not one that refuses."""
+    health, answered = HealthLog(), asyncio.Event()
+    async with journal_at(path, on_health=health, stall_s=0.2) as journal:
+
+        async def hanging(*given: Any, **named: Any) -> aiosqlite.Connection:
+            await answered.wait()
+            return await open_writer(*given, **named)
+
+        monkeypatch.setattr(database, "open_writer", hanging)
+        with stranger(path) as connection:
+            connection.execute(BREAK_STATEMENT)
+        with pytest.raises(JournalUnavailable):
+            await journal.admit([admission(make_command(ACCOUNT))])
+        await asyncio.to_thread(mend, path)
+        await until(lambda: journal.silent_s > 0.3)
+        answered.set()
+        await health.recovered()
+        assert journal.silent_s == 0
+
+
+async def test_no_thread_stays_when_a_journal_is_closed_beside_a_slow_read(path: Path) -> None:
+    """The interpreter would wait for it for ever."""
+    before = set(threading.enumerate())
+    async with journal_at(path, on_health=HealthLog(), stall_s=0.2) as journal:
+        reading = asyncio.create_task(journal._database.read(SLOW_QUERY), name="reading")
+        await asyncio.sleep(0.05)
+    await until(lambda: not {each for each in threading.enumerate() if "worker" in each.name} - before)
+    await asyncio.gather(reading, return_exceptions=True)
+
+
+async def test_no_thread_stays_when_a_journal_is_closed_beside_a_slow_write(path: Path) -> None:
+    """As well."""
+    before = set(threading.enumerate())
+    async with journal_at(path, on_health=HealthLog(), stall_s=0.2) as journal:
+        work = partial(_executed, SLOW_QUERY)
+        writing = asyncio.create_task(journal._database.transact("slow", work), name="writing")
+        await asyncio.sleep(0.05)
+    await until(lambda: not {each for each in threading.enumerate() if "worker" in each.name} - before)
+    await asyncio.gather(writing, return_exceptions=True)
+
+
+def _executed(query: str, connection: sqlite3.Connection) -> list[Any]:
+    return connection.execute(query).fetchall()
 
 
 async def test_an_ending_of_unknown_outcome_may_be_recorded_again(path: Path) -> None:

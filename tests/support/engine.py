@@ -150,7 +150,7 @@ async def engine(
     scribe = Scribe(journal, ledger, bus, clock)
     actors = []
     departures = Departures()
-    rehearsed = set[tuple[str, str]]()
+    rehearsed = set[tuple[str, ...]]()
     guarded: list[Document] = []
     for number, (account, venue) in enumerate(by_account.items()):
         terms = AccountTerms(

@@ -70,7 +70,9 @@ class Mosquitto:
     def discard_session(self, client_id: str, user: str) -> None:
         """Have the session of a client that is gone, and what waits in it, forgotten."""
         program = [executable("mosquitto_sub"), "-V", "5", "-p", str(self.port), "-u", user, "-P", self._password(user)]
-        subprocess.run([*program, "-i", client_id, "-t", "nothing", "-E"], check=True, capture_output=True)
+        subprocess.run(
+            [*program, "-i", client_id, "-t", "nothing", "-E"], check=True, capture_output=True, timeout=_DEADLINE_S
+        )
 
     def retained(self, topic: str) -> dict[str, Any]:
         """The document that is kept under a topic."""

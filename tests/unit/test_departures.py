@@ -90,16 +90,14 @@ def test_news_waits_a_moment_longer_than_the_reads_that_follow_the_orders() -> N
     assert in_virtual_time(measured) == pytest.approx([0, 0, reads_ns, reads_ns], abs=1_000_000)
 
 
-async def test_an_announcement_is_told_once_for_all_that_are_pending() -> None:
-    """What would be in the way of orders ceases with the first."""
+async def test_each_announcement_is_told() -> None:
+    """Whatever would be in the way of orders ceases anew."""
     told: list[int] = []
     departures = Departures(on_announced=lambda: told.append(1))
     departures.announce(ONE, [])
     assert told == []
     departures.announce(ONE, ["linear"])
-    departures.announce(OTHER, ["linear"])
-    assert told == [1]
-    departures.left(ONE)
-    departures.left(OTHER)
     departures.announce(ONE, ["linear"])
+    assert told == [1]
+    departures.announce(OTHER, ["linear"])
     assert told == [1, 1]

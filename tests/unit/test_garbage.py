@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from node import garbage
-from node.garbage import THRESHOLDS, collect_seldom, keep_what_stays, pause
+from node.garbage import LONGEST_PAUSE_S, PAUSE_S, THRESHOLDS, Collector, keep_what_stays
 from tests.support.engine import ACCOUNT, OTHER, engine
 from tests.support.fake_venue import FakeVenue
 from tests.support.virtual_time import VirtualClock, in_virtual_time
@@ -31,25 +30,50 @@ def is_looked_at(one: object) -> bool:
     return any(each is one for each in gc.get_objects())
 
 
-def test_passes_come_seldom() -> None:
+async def test_passes_come_seldom_while_a_node_runs() -> None:
     """A hundred times as many objects as usual are made before all are looked at."""
-    collect_seldom()
-    assert gc.get_threshold() == THRESHOLDS
+    with Collector():
+        assert gc.get_threshold() == THRESHOLDS
+    assert gc.get_threshold() != THRESHOLDS
 
 
-def test_a_pause_ends_by_itself_however_often_it_is_asked_for() -> None:
+async def test_a_node_that_ends_in_a_pause_leaves_the_collector_as_it_was() -> None:
+    """The process may have other things to do."""
+    with Collector() as collector:
+        collector.pause()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_every_command_has_a_pause_of_its_own() -> None:
+    """One that comes at the end of another's."""
+
+    async def story(clock: VirtualClock) -> None:
+        with Collector() as collector:
+            collector.pause()
+            await asyncio.sleep(PAUSE_S * 0.9)
+            collector.pause()
+            await asyncio.sleep(PAUSE_S * 0.9)
+            assert not gc.isenabled()
+            await asyncio.sleep(PAUSE_S * 0.2)
+            assert gc.isenabled()
+
+    in_virtual_time(story)
+
+
+def test_a_pause_ends_however_often_it_is_asked_for() -> None:
     """Commands one after the other must not let the memory grow."""
 
     async def story(clock: VirtualClock) -> None:
-        pause()
-        assert not gc.isenabled()
-        await asyncio.sleep(garbage.PAUSE_S * 0.9)
-        pause()
-        assert not gc.isenabled()
-        await asyncio.sleep(garbage.PAUSE_S * 0.2)
-        assert gc.isenabled()
-        pause()
-        assert not gc.isenabled()
+        with Collector() as collector:
+            ends = asyncio.get_running_loop().time() + LONGEST_PAUSE_S
+            while asyncio.get_running_loop().time() < ends:
+                collector.pause()
+                assert not gc.isenabled()
+                await asyncio.sleep(PAUSE_S / 4 + 0.001)
+            assert gc.isenabled()
+            collector.pause()
+            assert not gc.isenabled()
 
     in_virtual_time(story)
 

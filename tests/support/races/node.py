@@ -115,7 +115,7 @@ class Run:
             around.locked(lock)
         link = around.broker.connect()
         departures = Departures()
-        rehearsed = set[tuple[str, str]]()
+        rehearsed = set[tuple[str, ...]]()
         mirror = LockMirror(ledger, files, bus, link, TOPICS.lock, departures)
         ledger.add_listener(mirror.changed)
         ledger.add_listener(around.locked)
