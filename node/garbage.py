@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 
 class Collector:
-    """The collector of this process, which answers within milliseconds, until the context ends."""
+    """Of this process: it passes seldom, and not while orders are about to leave, until the context ends."""
 
     def __init__(self) -> None:
         self._before = gc.get_threshold()

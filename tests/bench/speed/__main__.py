@@ -46,13 +46,13 @@ COVERS: Final = {
 }
 
 
-async def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Every row that is wanted, as a document.
+async def measure(options: argparse.Namespace, lines: list[Line], details: dict[str, Any]) -> None:
+    """Every row that is wanted, each into *lines* and *details* as soon as it is measured.
 
     Raises:
         BenchError: something did not come up, or did not do what it should.
     """
-    rows, lines, details = frozenset(options.rows), list[Line](), dict[str, Any]()
+    rows = frozenset(options.rows)
     async with stage(runs=options.runs, quick=options.quick, large=options.large) as place:
         if rows & {1, 2, 3}:
             found = await one_account.measure(place, rows)
@@ -79,7 +79,6 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
             idle = await footprint.measure(place, rows)
             lines += footprint.lines(idle, rows)
             details["footprint"] = asdict(idle)
-    return {"lines": lines, "details": details}
 
 
 def _rows(text: str) -> list[int]:
@@ -100,16 +99,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     options.runs = options.runs or (QUICK_RUNS if options.quick else RUNS)
     quiet()
-    facts = machine()
+    facts, failed = machine(), False
+    lines, details = list[Line](), dict[str, Any]()
     try:
-        measured = asyncio.run(measure(options))
+        asyncio.run(measure(options, lines, details))
     except BenchError as error:
+        # An hour's figures are not thrown away for the last one's sake.
         sys.stderr.write(f"{error}\n")
-        return 1
-    lines: list[Line] = measured["lines"]
+        failed = True
     told = [f"{options.runs} runs; " + ", ".join(f"{name} {value}" for name, value in facts.items()), ""]
     told += [readable(lines), ""]
-    if peers := measured["details"].get("peers"):
+    if peers := details.get("peers"):
         told += ["medians, ms:", peers, *(f"({name}) {what}" for name, what in one_account.VARIANTS.items()), ""]
     sys.stdout.write("\n".join([*told, *COVERS.values(), ""]))
     if options.json is not None:
@@ -121,10 +121,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "lines": [line.document() for line in lines],
             "covers": COVERS,
             "variants": one_account.VARIANTS,
-            "details": measured["details"],
+            "details": details,
         }
         options.json.write_text(json.dumps(report, indent=1) + "\n")
-    return 0
+    return int(failed)
 
 
 if __name__ == "__main__":

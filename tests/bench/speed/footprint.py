@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -32,7 +33,9 @@ SETTLE_S: Final = (40.0, 15.0)
 #: Arming twenty accounts at one address uses a minute's budget up; the node then refrains from polling for a minute,
 #: and then spends what it has saved. What is idle begins after that.
 REFRAIN_S: Final = 150.0
-MEASURE_S: Final = 60.0
+MINUTE_S: Final = MINUTE_MS / 1e3
+#: Sockets are pinged every other minute.
+MINUTES: Final = 4
 ARMED_WITHIN_S: Final = 300.0
 #: Nothing here waits for anything: a few runs tell.
 RUNS: Final = 3
@@ -53,6 +56,10 @@ class Found:
     each_empty_mib: list[float] = field(default_factory=list)
     each_full_mib: list[float] = field(default_factory=list)
     processor_percent: list[float] = field(default_factory=list)
+    #: Of each minute: what reads took, and what they and the pings of sockets did.
+    reads_percent: list[float] = field(default_factory=list)
+    minute_percent: list[float] = field(default_factory=list)
+    #: Of all minutes together.
     budget_percent: list[float] = field(default_factory=list)
     requests_a_second: list[float] = field(default_factory=list)
 
@@ -114,13 +121,19 @@ async def _idle(stage: Stage, work: Path, found: Found) -> None:
     ):
         await asyncio.sleep(REFRAIN_S)
         newest = (await venue.requests())[-1]["number"]
-        used_s = processor_s(node.process)
-        await asyncio.sleep(MEASURE_S)
+        requests, used_s = [], processor_s(node.process)
+        for _ in range(MINUTES):
+            await asyncio.sleep(MINUTE_S)
+            requests.append(await venue.requests(after=newest))
+            newest = requests[-1][-1]["number"]
         used_s = processor_s(node.process) - used_s
-        requests = await venue.requests(after=newest)
-    found.processor_percent.append(used_s / MEASURE_S * 100)
-    found.requests_a_second.append(len(requests) / MEASURE_S)
-    found.budget_percent.append(scarcest_share(requests, MEASURE_S) * 100)
+    for minute in requests:
+        reads = [request for request in minute if not request["path"].endswith("/time")]
+        found.reads_percent.append(scarcest_share(reads, MINUTE_S) * 100)
+        found.minute_percent.append(scarcest_share(minute, MINUTE_S) * 100)
+    found.processor_percent.append(used_s / MINUTES / MINUTE_S * 100)
+    found.requests_a_second.append(sum(map(len, requests)) / MINUTES / MINUTE_S)
+    found.budget_percent.append(scarcest_share([*chain(*requests)], MINUTES * MINUTE_S) * 100)
 
 
 def scarcest_share(requests: Sequence[Document], length_s: float) -> float:
@@ -132,7 +145,7 @@ def scarcest_share(requests: Sequence[Document], length_s: float) -> float:
             continue
         whole = endpoint.weight_all is not None and not request["params"].get("symbol")
         spent[request["path"].split("/", 2)[1]] += (endpoint.weight_all or 0) if whole else endpoint.weight
-    intervals = length_s * 1e3 / MINUTE_MS
+    intervals = length_s / MINUTE_S
     return max((weight / (BUDGETS[root].weight_1m * intervals) for root, weight in spent.items()), default=0.0)
 
 
@@ -188,14 +201,14 @@ def lines(found: Found, rows: frozenset[int]) -> Sequence[Line]:
                 target=f"<= {PROCESSOR_PERCENT:g} %",
                 limit=PROCESSOR_PERCENT,
             ),
-            Line(
-                row=10,
-                what="of it, the scarcest of the venue's budgets",
-                unit="% of it",
-                values=found.budget_percent,
-                target=f"<= {share:g} %",
-                limit=share,
+            *(
+                Line(row=10, what=what, unit="% of it", values=values, target=f"<= {share:g} %", limit=share)
+                for what, values in (
+                    ("the scarcest of the venue's budgets: reads of each minute", found.reads_percent),
+                    (f"reads and pings of sockets, over {MINUTES} minutes", found.budget_percent),
+                )
             ),
+            Line(row=10, what="the same, of each minute", unit="% of it", values=found.minute_percent),
             Line(row=10, what="requests while idle", unit="a second", values=found.requests_a_second),
         ]
     return said
