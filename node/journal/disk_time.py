@@ -55,7 +55,8 @@ class DiskTime:
         return timed
 
     async def answers(self, task: asyncio.Task[Any], within_s: float) -> bool:
-        """Wait for *task*. False: the disk has taken so many seconds since, for this or for what was to be done before.
+        """Wait for *task*. False: the disk has taken so many seconds since, for this or for what was to be done before;
+        or ``LONGEST`` times as many have passed on whatever.
 
         Cancelling the caller abandons the answer, never the task.
         """

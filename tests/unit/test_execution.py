@@ -33,8 +33,10 @@ from node.domain.steps import (
     Step,
     StepResult,
 )
+from node.engine import departures as departures_module
 from node.engine import slice_worker, view
 from node.engine.account import ExecutionTerms
+from node.engine.departures import Departures
 from node.engine.pursuit import QUIET_WITHIN_S
 from node.engine.rehearsal import TIMES, TIMES_AGAIN
 from node.engine.slice_worker import PATIENCE_S
@@ -1441,6 +1443,23 @@ def reads(venue: FakeVenue) -> int:
     return venue.calls[f"read_slice:{LINEAR}"] + venue.calls[f"read_proof:{LINEAR}"]
 
 
+async def turns() -> None:
+    """As many as anything that waits for nothing needs."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+class Interrupted(FakeVenue):
+    """In the middle of a rehearsal another account is about to send orders."""
+
+    departures: Departures | None = None
+
+    async def rehearse(self, step: Step) -> None:
+        await super().rehearse(step)
+        if self.departures is not None and self.calls["rehearse"] == 3:
+            self.departures.announce(OTHER, [LINEAR])
+
+
 class TestRehearsal:
     async def test_an_account_with_a_position_rehearses_its_close_once_it_is_ready(self) -> None:
         """Before anybody asks for it; nothing is done."""
@@ -1458,18 +1477,43 @@ class TestRehearsal:
             await until(lambda: sum(venue.calls["rehearse"] for venue in venues) == TIMES + 2 * TIMES_AGAIN)
         assert sorted(venue.calls["rehearse"] for venue in venues) == [TIMES_AGAIN, TIMES_AGAIN, TIMES]
 
-    async def test_lets_orders_go_first(self) -> None:
-        """A command that comes to one account while another rehearses."""
+    @pytest.mark.parametrize(
+        ("before", "times"),
+        [(("fake", LINEAR), TIMES_AGAIN), (("fake", "inverse"), TIMES), (("another", LINEAR), TIMES)],
+    )
+    async def test_another_slice_and_another_exchange_have_code_of_their_own(
+        self, before: tuple[str, str], times: int
+    ) -> None:
+        """What is the same for all is the same for one slice of one exchange."""
         venue = FakeVenue(positions=[])
         async with engine(venue) as node:
-            await until(lambda: node.dispatcher.actors[ACCOUNT].healthy)
-            departures = node.dispatcher.actors[ACCOUNT].context.departures
+            actor = node.dispatcher.actors[ACCOUNT]
+            await until(lambda: actor.healthy)
+            actor.context.rehearsed.add(before)
+            venue.positions = [position(BTC, "1.2")]
+            await actor.context.view.sweep()
+            await until(lambda: actor.context.rehearsed >= {before, ("fake", LINEAR)} and venue.calls["rehearse"])
+            await until(lambda: actor._rehearsal is not None and actor._rehearsal.done())
+            assert venue.calls["rehearse"] == times
+
+    async def test_lets_orders_go_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Those of a command that comes to another account, before it begins or in the middle."""
+        monkeypatch.setattr(departures_module, "HEAD_START_S", 60.0)
+        venue = Interrupted(positions=[])
+        async with engine(venue) as node:
+            actor = node.dispatcher.actors[ACCOUNT]
+            departures = actor.context.departures
+            await until(lambda: actor.healthy)
             departures.announce(OTHER, [LINEAR])
             venue.positions = [position(BTC, "1.2")]
-            await node.dispatcher.actors[ACCOUNT].context.view.sweep()
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            assert venue.calls["rehearse"] == 0
+            await actor.context.view.sweep()
+            await turns()
+            assert node.journal.calls["rehearse"] == 0
+            venue.departures = departures
+            departures.left(OTHER)
+            await until(lambda: venue.calls["rehearse"] == 3)
+            await turns()
+            assert venue.calls["rehearse"] == 3
             departures.left(OTHER)
             await until(lambda: venue.calls["rehearse"] == TIMES)
 

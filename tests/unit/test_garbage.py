@@ -85,12 +85,16 @@ async def test_what_an_account_has_once_it_is_ready_is_not_looked_at_again() -> 
         for actor in (first, second):
             await actor.ready.wait()
             actor.ready.clear()
+        of_the_node = ["what it has without any account"]
         keeping = asyncio.create_task(keep_what_stays([first, second]), name="keeping")
         await asyncio.sleep(0)
+        assert not is_looked_at(of_the_node)
         its_own = ["what it has"]
         assert is_looked_at(its_own)
         first.ready.set()
         await until(lambda: not is_looked_at(its_own))
         assert not keeping.done()
+        of_the_second = ["what it has"]
         second.ready.set()
         await keeping
+        assert not is_looked_at(of_the_second)
